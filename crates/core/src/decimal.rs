@@ -1,0 +1,109 @@
+//! A non-negative decimal, exact: the price text of a table, as digits and a scale.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The most decimals that a price may have.
+pub const SCALE_MAX: u32 = 18;
+
+/// `digits / 10^scale`, at least zero, with no trailing zeros in its decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Decimal {
+    digits: u64,
+    scale: u32,
+}
+
+/// Why a text is not a decimal of a price table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a price: write a decimal string of at most 18 decimals, at least 0, such as \"2.50\"")]
+pub struct ParseDecimalError(pub String);
+
+impl Decimal {
+    /// Zero: free, said explicitly.
+    pub const ZERO: Self = Self { digits: 0, scale: 0 };
+    /// One.
+    pub const ONE: Self = Self { digits: 1, scale: 0 };
+
+    /// The digits without the point.
+    #[must_use]
+    pub const fn digits(self) -> u64 {
+        self.digits
+    }
+
+    /// The number of decimals, at most [`SCALE_MAX`].
+    #[must_use]
+    pub const fn scale(self) -> u32 {
+        self.scale
+    }
+
+    /// One plus this: the factor of a margin over cost.
+    #[must_use]
+    pub fn plus_one(self) -> Option<Self> {
+        let one = 10_u64.checked_pow(self.scale)?;
+        Some(Self { digits: self.digits.checked_add(one)?, scale: self.scale })
+    }
+}
+
+impl FromStr for Decimal {
+    type Err = ParseDecimalError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || ParseDecimalError(text.to_owned());
+        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+        let all_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        if !all_digits(whole) || !all_digits(part) {
+            return Err(refuse());
+        }
+        let part = part.trim_end_matches('0');
+        let scale = u32::try_from(part.len()).map_err(|_| refuse())?;
+        if scale > SCALE_MAX {
+            return Err(refuse());
+        }
+        let digits = format!("{whole}{part}").parse().map_err(|_| refuse())?;
+        Ok(Self { digits, scale })
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = 10_u64.checked_pow(self.scale).unwrap_or(1);
+        let whole = self.digits.checked_div(unit).unwrap_or(0);
+        let part = self.digits.checked_rem(unit).unwrap_or(0);
+        match usize::try_from(self.scale) {
+            Ok(0) | Err(_) => write!(f, "{whole}"),
+            Ok(width) => write!(f, "{whole}.{part:0width$}"),
+        }
+    }
+}
+
+impl Serialize for Decimal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_keeps_its_value_and_loses_trailing_zeros() {
+        for (text, shown) in [("2.50", "2.5"), ("0", "0"), ("0.0028", "0.0028"), ("600", "600"), ("1.000", "1")] {
+            assert_eq!(text.parse::<Decimal>().map(|d| d.to_string()), Ok(shown.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_price_is_refused() {
+        for text in ["", "-1", "1e-3", "NaN", "1.", ".1", "0.1234567890123456789", "99999999999999999999"] {
+            assert!(text.parse::<Decimal>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The pure rules of the gateway: money, usage, prices, the journal's records, keys and training recovery.
+//!
+//! Knows no clock, no randomness, no database, no network, and no floating-point number.
+
+pub mod decimal;
+pub mod entry;
+pub mod estimate;
+pub mod id;
+pub mod key;
+pub mod money;
+pub mod orphan;
+pub mod price;
+pub mod record;
+pub mod recovery;
+pub mod usage;
+pub mod worker_cost;

@@ -1,0 +1,46 @@
+//! The published rule for an attempt that was opened and never ended: what the books say after a crash.
+//!
+//! Usage is the provider's last cumulative count if one was seen, else the input estimate plus the estimate of the text
+//! delivered so far. The outcome is `interrupted`; the source is `estimated` in every case.
+
+use crate::{
+    entry::{Admission, Entry, Line, Outcome, UsageSource},
+    estimate::tokens_from_bytes,
+    price::{BookRule, PriceTable, price_line},
+    record::Progress,
+    usage::Usage,
+};
+
+/// Resolves an orphan. Deterministic: resolving it twice gives the same bytes.
+#[must_use]
+pub fn resolve_orphan(
+    admission: Admission,
+    progress: Option<&Progress>,
+    cost_table: Option<&PriceTable>,
+    rule: Option<&BookRule>,
+) -> Entry {
+    let estimate = || Usage {
+        input_uncached: admission.input_estimate,
+        output: progress.map_or(0, |progress| tokens_from_bytes(progress.delivered_bytes)),
+        ..Usage::default()
+    };
+    let usage = progress.and_then(|progress| progress.reported).unwrap_or_else(estimate);
+    let (cost, charge) = price_line(&usage, cost_table, rule);
+    let billed_model = admission.target.split_once('/').map_or(admission.target.as_str(), |(_, model)| model);
+    let lines = vec![Line { billed_model: billed_model.to_owned(), usage, cost, charge }];
+    let ended_at_us = admission.admitted_at_us;
+    Entry {
+        admission,
+        outcome: Outcome::Interrupted,
+        usage_source: UsageSource::Estimated,
+        flags: vec!["recovered".to_owned()],
+        lines,
+        ended_at_us,
+        elapsed_us: 0,
+        first_byte_us: None,
+        status: None,
+        raw_usage: None,
+        reported_total: None,
+        reported_cost_usd: None,
+    }
+}

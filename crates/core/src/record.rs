@@ -1,0 +1,171 @@
+//! The journal's records and their payload codec.
+
+use minicbor::{Decode, Encode};
+
+use crate::{
+    entry::{Admission, Entry},
+    id::AttemptId,
+    usage::Usage,
+};
+
+/// The version of the payload codec that this build writes.
+pub const CODEC_VERSION: u8 = 1;
+
+/// What was counted while an attempt ran.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Progress {
+    /// The attempt.
+    #[n(0)]
+    pub id: AttemptId,
+    /// The provider's last cumulative usage, if it has sent any.
+    #[n(1)]
+    pub reported: Option<Usage>,
+    /// UTF-8 bytes of text delivered so far.
+    #[n(2)]
+    pub delivered_bytes: u64,
+}
+
+/// One record of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Durable before any byte goes upstream.
+    Opened(Box<Admission>),
+    /// A mark that bytes went upstream; not waited for.
+    Sent(AttemptId),
+    /// Counted so far; not waited for.
+    Progress(Progress),
+    /// Durable before the client's last bytes.
+    Ended(Box<Entry>),
+    /// No byte went upstream; only the live process that knows so may write it.
+    Void(AttemptId),
+}
+
+/// The kind of a record, as it stands in the record's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// [`Record::Opened`]
+    Opened = 1,
+    /// [`Record::Sent`]
+    Sent = 2,
+    /// [`Record::Progress`]
+    Progress = 3,
+    /// [`Record::Ended`]
+    Ended = 4,
+    /// [`Record::Void`]
+    Void = 5,
+}
+
+/// Why bytes are not a record.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// A kind that this build does not know.
+    #[error("record kind {0} is not known to this build; it was written by a newer one")]
+    UnknownKind(u8),
+    /// A codec version that this build does not know.
+    #[error("codec version {0} is not known to this build; it was written by a newer one")]
+    UnknownVersion(u8),
+    /// The payload is damaged.
+    #[error("the payload is not a record of its kind")]
+    Payload(#[from] minicbor::decode::Error),
+}
+
+impl RecordKind {
+    /// The byte in the header.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Opened => 1,
+            Self::Sent => 2,
+            Self::Progress => 3,
+            Self::Ended => 4,
+            Self::Void => 5,
+        }
+    }
+
+    /// The kind of a header's byte.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Opened),
+            2 => Some(Self::Sent),
+            3 => Some(Self::Progress),
+            4 => Some(Self::Ended),
+            5 => Some(Self::Void),
+            _ => None,
+        }
+    }
+}
+
+impl Record {
+    /// The kind.
+    #[must_use]
+    pub const fn kind(&self) -> RecordKind {
+        match self {
+            Self::Opened(_) => RecordKind::Opened,
+            Self::Sent(_) => RecordKind::Sent,
+            Self::Progress(_) => RecordKind::Progress,
+            Self::Ended(_) => RecordKind::Ended,
+            Self::Void(_) => RecordKind::Void,
+        }
+    }
+
+    /// The attempt that the record is about.
+    #[must_use]
+    pub const fn attempt_id(&self) -> AttemptId {
+        match self {
+            Self::Opened(admission) => admission.id,
+            Self::Sent(id) | Self::Void(id) => *id,
+            Self::Progress(progress) => progress.id,
+            Self::Ended(entry) => entry.admission.id,
+        }
+    }
+
+    /// Appends the payload to `buffer`. Writing to a vector cannot fail.
+    pub fn encode(&self, buffer: &mut Vec<u8>) {
+        let _infallible = match self {
+            Self::Opened(admission) => minicbor::encode(admission, buffer),
+            Self::Sent(id) | Self::Void(id) => minicbor::encode(id, buffer),
+            Self::Progress(progress) => minicbor::encode(progress, buffer),
+            Self::Ended(entry) => minicbor::encode(entry, buffer),
+        };
+    }
+
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// [`DecodeError`] says whether it is damaged or newer than this build.
+    pub fn decode(kind: u8, version: u8, payload: &[u8]) -> Result<Self, DecodeError> {
+        if version != CODEC_VERSION {
+            return Err(DecodeError::UnknownVersion(version));
+        }
+        let kind = RecordKind::from_code(kind).ok_or(DecodeError::UnknownKind(kind))?;
+        Ok(match kind {
+            RecordKind::Opened => Self::Opened(Box::new(minicbor::decode(payload)?)),
+            RecordKind::Sent => Self::Sent(minicbor::decode(payload)?),
+            RecordKind::Progress => Self::Progress(minicbor::decode(payload)?),
+            RecordKind::Ended => Self::Ended(Box::new(minicbor::decode(payload)?)),
+            RecordKind::Void => Self::Void(minicbor::decode(payload)?),
+        })
+    }
+}
+
+/// Encodes an entry as the store keeps it: codec version, then the payload of an ENDED record.
+#[must_use]
+pub fn encode_entry(entry: &Entry) -> Vec<u8> {
+    let mut bytes = vec![CODEC_VERSION];
+    let _infallible = minicbor::encode(entry, &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_entry`] wrote.
+///
+/// # Errors
+/// [`DecodeError`] says whether it is damaged or newer than this build.
+pub fn decode_entry(bytes: &[u8]) -> Result<Entry, DecodeError> {
+    match bytes.split_first() {
+        Some((&CODEC_VERSION, payload)) => Ok(minicbor::decode(payload)?),
+        Some((&version, _)) => Err(DecodeError::UnknownVersion(version)),
+        None => Err(DecodeError::UnknownVersion(0)),
+    }
+}

@@ -1,0 +1,135 @@
+//! What a request used: exclusive token buckets, their "of which" parts, and counters of other units.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// Tokens of one priced line. The six buckets are mutually exclusive; the parts are subsets, never added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Fresh input, media and tool prompts included.
+    #[n(0)]
+    pub input_uncached: u64,
+    /// Input read from a cache.
+    #[n(1)]
+    pub cache_read: u64,
+    /// Input written to a five-minute cache.
+    #[n(2)]
+    pub cache_write_5m: u64,
+    /// Input written to a one-hour cache.
+    #[n(3)]
+    pub cache_write_1h: u64,
+    /// Input written to a cache of unstated lifetime.
+    #[n(4)]
+    pub cache_write_unspecified: u64,
+    /// All billed output, reasoning included.
+    #[n(5)]
+    pub output: u64,
+    /// Part of `output`.
+    #[n(6)]
+    pub reasoning: u64,
+    /// Part of the input.
+    #[n(7)]
+    pub input_audio: u64,
+    /// Part of the input.
+    #[n(8)]
+    pub input_image: u64,
+    /// Part of `output`.
+    #[n(9)]
+    pub output_audio: u64,
+    /// Part of `output`.
+    #[n(10)]
+    pub output_image: u64,
+    /// Part of `input_uncached`.
+    #[n(11)]
+    pub tool_prompt: u64,
+}
+
+/// One of the six exclusive buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bucket {
+    /// Fresh input.
+    InputUncached,
+    /// Read from a cache.
+    CacheRead,
+    /// Written to a five-minute cache.
+    #[serde(rename = "cache_write_5m")]
+    CacheWrite5m,
+    /// Written to a one-hour cache.
+    #[serde(rename = "cache_write_1h")]
+    CacheWrite1h,
+    /// Written to a cache of unstated lifetime.
+    CacheWriteUnspecified,
+    /// Output.
+    Output,
+}
+
+impl Bucket {
+    /// All buckets, in the order in which they are shown.
+    pub const ALL: [Self; 6] = [
+        Self::InputUncached,
+        Self::CacheRead,
+        Self::CacheWrite5m,
+        Self::CacheWrite1h,
+        Self::CacheWriteUnspecified,
+        Self::Output,
+    ];
+
+    /// The bucket's name in tables, reports and price files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InputUncached => "input_uncached",
+            Self::CacheRead => "cache_read",
+            Self::CacheWrite5m => "cache_write_5m",
+            Self::CacheWrite1h => "cache_write_1h",
+            Self::CacheWriteUnspecified => "cache_write_unspecified",
+            Self::Output => "output",
+        }
+    }
+}
+
+impl Usage {
+    /// Tokens in a bucket.
+    #[must_use]
+    pub const fn bucket(&self, bucket: Bucket) -> u64 {
+        match bucket {
+            Bucket::InputUncached => self.input_uncached,
+            Bucket::CacheRead => self.cache_read,
+            Bucket::CacheWrite5m => self.cache_write_5m,
+            Bucket::CacheWrite1h => self.cache_write_1h,
+            Bucket::CacheWriteUnspecified => self.cache_write_unspecified,
+            Bucket::Output => self.output,
+        }
+    }
+
+    /// All input buckets: the prompt that picks the context tier. Saturates at `u64::MAX`.
+    #[must_use]
+    pub const fn input_total(&self) -> u64 {
+        self.input_uncached
+            .saturating_add(self.cache_read)
+            .saturating_add(self.cache_write_5m)
+            .saturating_add(self.cache_write_1h)
+            .saturating_add(self.cache_write_unspecified)
+    }
+
+    /// Input and output. Saturates at `u64::MAX`.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.input_total().saturating_add(self.output)
+    }
+
+    /// Lowers each part to the bucket that holds it; true when one had to be lowered (a reason for suspicion).
+    pub fn clamp_parts(&mut self) -> bool {
+        let before = *self;
+        let input = self.input_uncached.saturating_add(self.cache_read);
+        self.reasoning = self.reasoning.min(self.output);
+        self.output_audio = self.output_audio.min(self.output);
+        self.output_image = self.output_image.min(self.output);
+        self.input_audio = self.input_audio.min(input);
+        self.input_image = self.input_image.min(input);
+        self.tool_prompt = self.tool_prompt.min(self.input_uncached);
+        *self != before
+    }
+}

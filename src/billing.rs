@@ -1,0 +1,1 @@
+//! Statements per customer and month, and the audit that recomputes the books from entries.

@@ -1,0 +1,1 @@
+//! Loads and validates price tables, keeps an immutable snapshot, swaps it atomically.

@@ -1,0 +1,1 @@
+//! Appends records durably in group commits and replays them in order.

@@ -1,0 +1,13 @@
+//! Tollgate: an inference gateway that meters, prices, bills and limits every token.
+//!
+//! ARCHITECTURE.md names each module's rank; a module uses `tollgate_core` and modules of strictly lower rank.
+
+pub mod billing;
+pub mod catalog;
+pub mod clock;
+pub mod entropy;
+pub mod journal;
+pub mod posting;
+pub mod reports;
+pub mod store;
+pub mod upstream;

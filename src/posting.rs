@@ -1,0 +1,1 @@
+//! Reads the journal forward, posts entries and rollups to the store, resolves orphans of dead boots.

@@ -1,0 +1,1 @@
+//! Read models: usage, one request, economics. Never writes.

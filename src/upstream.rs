@@ -1,0 +1,1 @@
+//! Provider adapters by dialect: request edits, send, classify errors, sniff the stream.
