@@ -70,6 +70,6 @@ impl Clock {
     /// The UTC day.
     #[must_use]
     pub fn today(&self) -> Date {
-        Timestamp::from_microsecond(self.unix_us()).unwrap_or_default().to_zoned(TimeZone::UTC).date()
+        TimeZone::UTC.to_datetime(Timestamp::from_microsecond(self.unix_us()).unwrap_or_default()).date()
     }
 }
