@@ -2,12 +2,15 @@
 //!
 //! ARCHITECTURE.md names each module's rank; a module uses `tollgate_core` and modules of strictly lower rank.
 
+pub mod admission;
 pub mod billing;
 pub mod catalog;
 pub mod clock;
+pub mod config;
 pub mod entropy;
 pub mod journal;
 pub mod posting;
 pub mod reports;
 pub mod store;
+pub mod telemetry;
 pub mod upstream;

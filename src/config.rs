@@ -1,0 +1,184 @@
+//! Parses defaults, file and environment into typed structs and reports all mistakes at once. Knows no other module.
+//!
+//! `config.default.toml`, embedded, is the default; [`options`] is the list of what may be written.
+
+pub mod load;
+pub mod options;
+pub mod schema;
+pub mod secret;
+mod source;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use tollgate_core::money::NanoUsd;
+
+use self::secret::Secret;
+
+/// The commented default configuration.
+pub const DEFAULT_TOML: &str = include_str!("../config.default.toml");
+
+/// Everything that can be configured, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// Path of the SQLite database, from `[store] url`.
+    pub store_path: PathBuf,
+    /// `[journal]`
+    pub journal: Journal,
+    /// `[admin] token`; none: the file in the data folder.
+    pub admin_token: Option<Secret>,
+    /// `[keys] pepper`; none: the file in the data folder.
+    pub pepper: Option<Secret>,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[prices]`
+    pub prices: Prices,
+    /// `[recovery] basis`
+    pub recovery_basis: RecoveryBasis,
+    /// `[drain]`
+    pub drain: Drain,
+    /// `[[provider]]`
+    pub providers: Vec<Provider>,
+    /// `[[model]]`
+    pub models: Vec<Model>,
+    /// `[[training]]`
+    pub trainings: Vec<Training>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Data plane address.
+    pub listen: SocketAddr,
+    /// Admin plane address.
+    pub admin_listen: SocketAddr,
+    /// Data folder.
+    pub data_dir: PathBuf,
+    /// Largest request body.
+    pub body_bytes_max: usize,
+    /// Longest wait for, and silence within, an upstream's answer.
+    pub request_timeout_ms: u64,
+    /// Time to finish on SIGTERM.
+    pub shutdown_grace_ms: u64,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug)]
+pub struct Journal {
+    /// Folder of all replicas' boots.
+    pub dir: PathBuf,
+    /// True for "fsync", false for "relaxed".
+    pub fsync: bool,
+    /// Name of this gateway among replicas.
+    pub replica: String,
+    /// Requests under way at once.
+    pub in_flight_max: usize,
+}
+
+/// `[limits]`: none means no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Requests per minute of a key.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens per minute of a key.
+    pub tokens_per_minute: Option<u64>,
+    /// Requests of a key under way at once.
+    pub concurrent_requests: Option<u32>,
+}
+
+/// `[prices]`
+#[derive(Clone, Debug)]
+pub struct Prices {
+    /// Folder of tables; none: `pricing/` if it exists, else the shipped tables.
+    pub dir: Option<PathBuf>,
+    /// True when a model without a price is refused.
+    pub refuse_unpriced: bool,
+}
+
+/// What pays back training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveryBasis {
+    /// Accumulated revenue.
+    Revenue,
+    /// Accumulated revenue less inference cost.
+    Margin,
+}
+
+/// `[drain]`: bounds of reading on for clients that have left.
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    /// Streams at once.
+    pub streams_max: usize,
+    /// Milliseconds each.
+    pub ms_max: u64,
+    /// Bytes each.
+    pub bytes_max: u64,
+}
+
+/// `[[provider]]`
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Name, as targets and price tables use it.
+    pub name: String,
+    /// Base of its endpoints, such as `https://api.openai.com/v1`, without a slash at the end.
+    pub base_url: String,
+    /// Its key.
+    pub api_key: Option<Secret>,
+    /// Reads on when a client leaves; false: cancels.
+    pub drain_on_disconnect: bool,
+    /// Longest such reading; none: `[drain] ms_max`.
+    pub drain_ms_max: Option<u64>,
+    /// May be on a private or loopback address.
+    pub allow_private: bool,
+}
+
+/// `[[model]]`
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Public name.
+    pub name: String,
+    /// Where it goes, in order.
+    pub targets: Vec<Target>,
+    /// Further attempts after a failure before the first byte.
+    pub retries: u32,
+    /// Overrides `request_timeout_ms`.
+    pub timeout_ms: Option<u64>,
+}
+
+/// One of a model's targets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Name of a provider.
+    pub provider: String,
+    /// The provider's model name.
+    pub model: String,
+}
+
+/// `[[training]]`
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// Public model name.
+    pub model: String,
+    /// Name of the run.
+    pub name: String,
+    /// What it cost.
+    pub cost: NanoUsd,
+    /// First day on which revenue counts.
+    pub in_service: jiff::civil::Date,
+}
+
+/// A mistake in a configuration, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// `tollgate.toml:12`, or the name of an environment variable.
+    pub place: String,
+    /// What is wrong and what to write.
+    pub what: String,
+}
+
+impl std::fmt::Display for Mistake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}

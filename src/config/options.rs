@@ -1,0 +1,106 @@
+//! The list of what may be written in a configuration: one row an option. Help, schema and "did you mean" come from it.
+
+/// What an option's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Text.
+    Text,
+    /// A whole number, at least 0.
+    Count,
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// `address:port`.
+    Address,
+    /// `env:NAME` or `file:PATH`.
+    Secret,
+    /// Decimal text of US dollars, such as `"1200.00"`.
+    Usd,
+    /// `YYYY-MM-DD`.
+    Date,
+    /// A list of `{ provider, model }`.
+    Targets,
+}
+
+/// One option.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionRow {
+    /// `section.key`, or `table[].key` for a repeated table.
+    pub path: &'static str,
+    /// Its form.
+    pub kind: Kind,
+    /// One line of help.
+    pub doc: &'static str,
+}
+
+const fn row(path: &'static str, kind: Kind, doc: &'static str) -> OptionRow {
+    OptionRow { path, kind, doc }
+}
+
+/// Every option, in the order of `config.default.toml`.
+pub const OPTIONS: &[OptionRow] = &[
+    row("server.listen", Kind::Address, "Data plane: where applications send their requests"),
+    row("server.admin_listen", Kind::Address, "Admin plane: health, the break-even page, /admin/v1"),
+    row("server.data_dir", Kind::Text, "Folder for the database, the journal and the secrets made on first start"),
+    row("server.body_bytes_max", Kind::Count, "Largest request body, in bytes"),
+    row(
+        "server.request_timeout_ms",
+        Kind::Count,
+        "Longest wait for an upstream's answer, and longest silence inside one",
+    ),
+    row("server.shutdown_grace_ms", Kind::Count, "Time that running requests get to finish on SIGTERM"),
+    row("store.url", Kind::Text, "sqlite://PATH; empty: tollgate.db in server.data_dir"),
+    row("journal.dir", Kind::Text, "Folder of the journal; empty: journal/ in server.data_dir"),
+    row(
+        "journal.durability",
+        Kind::OneOf(&["fsync", "relaxed"]),
+        "Whether an answer ends only when its entry is on disk",
+    ),
+    row("journal.replica", Kind::Text, "Name of this gateway among replicas"),
+    row("journal.in_flight_max", Kind::Count, "Requests that may be under way at once"),
+    row("admin.token", Kind::Secret, "Bearer token of the admin plane; empty: admin-token in server.data_dir"),
+    row("keys.pepper", Kind::Secret, "Pepper of the key hashes; empty: pepper in server.data_dir"),
+    row("limits.requests_per_minute", Kind::Count, "Default for keys; 0: no limit"),
+    row("limits.tokens_per_minute", Kind::Count, "Default for keys; 0: no limit"),
+    row("limits.concurrent_requests", Kind::Count, "Default for keys; 0: no limit"),
+    row("prices.dir", Kind::Text, "Folder of price tables; empty: pricing/, else the shipped ones"),
+    row("prices.unpriced", Kind::OneOf(&["refuse", "record"]), "What happens to a model without a price"),
+    row("recovery.basis", Kind::OneOf(&["revenue", "margin"]), "What pays back training"),
+    row("drain.streams_max", Kind::Count, "Streams read on at once after their client has left"),
+    row("drain.ms_max", Kind::Count, "Longest such reading, in milliseconds"),
+    row("drain.bytes_max", Kind::Count, "Most bytes of such a reading"),
+    row("provider[].name", Kind::Text, "Name, as targets and price tables use it"),
+    row("provider[].dialect", Kind::OneOf(&["openai"]), "Wire protocol of the provider"),
+    row("provider[].base_url", Kind::Text, "Base of its endpoints, such as https://api.openai.com/v1"),
+    row("provider[].api_key", Kind::Secret, "Its key"),
+    row("provider[].on_disconnect", Kind::OneOf(&["drain", "cancel"]), "What happens upstream when a client leaves"),
+    row("provider[].drain_ms_max", Kind::Count, "Overrides drain.ms_max"),
+    row("provider[].allow_private", Kind::Flag, "May be on a private or loopback address"),
+    row("model[].name", Kind::Text, "Public name"),
+    row("model[].strategy", Kind::OneOf(&["ordered"]), "How targets are chosen"),
+    row("model[].targets", Kind::Targets, "Where it goes: [{ provider = \"...\", model = \"...\" }]"),
+    row("model[].retries", Kind::Count, "Further attempts after a failure, before the first byte"),
+    row("model[].timeout_ms", Kind::Count, "Overrides server.request_timeout_ms"),
+    row("training[].model", Kind::Text, "Public model name"),
+    row("training[].name", Kind::Text, "Name of the run; one per model"),
+    row("training[].cost_usd", Kind::Usd, "What the run cost"),
+    row("training[].in_service", Kind::Date, "First day on which revenue counts"),
+];
+
+/// The option of a path.
+#[must_use]
+pub fn find(path: &str) -> Option<&'static OptionRow> {
+    OPTIONS.iter().find(|row| row.path == path)
+}
+
+/// The nearest of `known` to a mistyped word, if it is near enough to suggest.
+#[must_use]
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .map(|(_, candidate)| candidate)
+}

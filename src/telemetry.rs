@@ -1,0 +1,12 @@
+//! Sets up structured logs. Prompts, answers, keys and secrets never become a field.
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Starts logging to standard error: JSON lines, or plain text when `json` is false.
+/// `filter` is a `tracing` directive such as `info` or `tollgate=debug`.
+pub fn init(filter: &str, json: bool) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second call (tests) finds a subscriber in place and changes nothing.
+    let _already_set = if json { builder.json().try_init() } else { builder.try_init() };
+}
