@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md names each module's rank; a module uses `tollgate_core` and modules of strictly lower rank.
 
 pub mod admission;
+pub mod app;
 pub mod billing;
 pub mod catalog;
 pub mod clock;

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what the given purpose needs and is missing: by apt when it can, else says exactly what.
+# Usage: scripts/setup.sh build|test|lint
+set -euo pipefail
+purpose=${1:-build}
+
+missing=()
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
+command -v curl >/dev/null || missing+=(curl)
+if [ "$purpose" = test ]; then
+  command -v python3 >/dev/null || missing+=(python3)
+  python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing ${missing[*]}" >&2
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
+  else
+    echo "missing: ${missing[*]}; install them, on Debian: sudo apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+fi
+if ! command -v cargo >/dev/null; then
+  echo "missing: Rust 1.95 or newer; install it from https://rustup.rs and run this again" >&2
+  exit 1
+fi
+have=$(rustc --version | cut -d' ' -f2)
+if [ "$(printf '1.95.0\n%s\n' "$have" | sort -V | head -n1)" != 1.95.0 ]; then
+  echo "Rust $have is too old; 1.95 or newer is needed: rustup update stable" >&2
+  exit 1
+fi
+if [ "$purpose" = lint ] && ! command -v cargo-deny >/dev/null; then
+  echo "installing cargo-deny" >&2
+  cargo install --quiet --locked cargo-deny
+fi

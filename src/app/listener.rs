@@ -1,0 +1,123 @@
+//! The accept loop: a connection must speak within a time limit, is tracked, finishes what it runs on shutdown, and is
+//! cut when the grace is over. (`axum::serve` has no first-byte timeout and waits for ever on a stream.)
+
+use std::{io, pin::pin, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// A connection that has sent nothing for so long is closed.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Headers must be complete within so long.
+pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Wait after an accept error such as "too many open files".
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Tells connections to finish (`stop`), then to break off (`cut`).
+#[derive(Clone, Debug, Default)]
+pub struct Stopper {
+    /// No new requests.
+    pub stop: CancellationToken,
+    /// No more bytes.
+    pub cut: CancellationToken,
+    /// Every connection task.
+    pub connections: TaskTracker,
+}
+
+/// What a listener accepts: TCP for the two planes, Unix for the admin socket.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Waits until the peer has sent something.
+    fn first_byte(&self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+impl Socket for TcpStream {
+    fn first_byte(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.readable()
+    }
+}
+
+impl Socket for UnixStream {
+    fn first_byte(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.readable()
+    }
+}
+
+/// Where connections come from.
+pub trait Accept {
+    /// What comes.
+    type Socket: Socket;
+    /// Waits for the next connection.
+    fn next(&self) -> impl Future<Output = io::Result<Self::Socket>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Socket = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // Without it a chunk of a stream waits for the acknowledgement of the one before.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Accept for UnixListener {
+    type Socket = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
+/// Serves HTTP/1.1 and HTTP/2 until told to stop.
+pub async fn serve<A: Accept>(listener: A, router: Router, stopper: Stopper) {
+    loop {
+        let accepted = tokio::select! {
+            () = stopper.stop.cancelled() => return,
+            accepted = listener.next() => accepted,
+        };
+        match accepted {
+            Ok(stream) => {
+                stopper.connections.spawn(connection(stream, router.clone(), stopper.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper) {
+    if !matches!(timeout(FIRST_BYTE_TIMEOUT, stream.first_byte()).await, Ok(Ok(()))) {
+        return;
+    }
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut served = pin!(served);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            // Dropping the connection here drops its response bodies, which then record their ends as cut.
+            () = stopper.cut.cancelled() => return,
+            () = stopper.stop.cancelled(), if !stopping => {
+                stopping = true;
+                served.as_mut().graceful_shutdown();
+            }
+            // A peer that breaks off is no news of ours; what it asked for records its own end.
+            _ended = served.as_mut() => return,
+        }
+    }
+}

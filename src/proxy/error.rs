@@ -1,0 +1,97 @@
+//! Why a request got no answer from an upstream. Says nothing of HTTP bodies: each dialect maps it in `http`.
+
+use std::time::Duration;
+
+use crate::{admission::refusal::Refusal, upstream::request::RequestError};
+
+/// One request's failure, as the client may be told.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The body is not a request of its dialect.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Admission said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No public model has that name.
+    #[error("The model `{0}` does not exist on this gateway. GET /v1/models lists those that do.")]
+    UnknownModel(String),
+    /// The model has no price.
+    #[error("The model `{0}` has no price on this gateway, so it is not served. The operator can add a [[price]] for it and a rule in the customer's price book, then restart; `tollgate check` tells what is missing.")]
+    Unpriced(String),
+    /// So many requests are under way that no room is left to record another.
+    #[error("The gateway is at its limit of requests under way. Try again shortly.")]
+    Full,
+    /// The journal cannot write.
+    #[error("The gateway cannot record requests at the moment, so it serves none.")]
+    JournalDown,
+    /// The gateway is stopping.
+    #[error("The gateway is shutting down. Try again.")]
+    ShuttingDown,
+    /// No target answered.
+    #[error("The upstream could not be reached.")]
+    Unreachable,
+    /// The upstream was silent for too long.
+    #[error("The upstream did not answer in time.")]
+    UpstreamTimeout,
+    /// The upstream answered with an error.
+    #[error("{message}")]
+    Upstream {
+        /// Status for the client.
+        status: u16,
+        /// What the upstream said, if that may be told.
+        message: String,
+        /// Its error type.
+        kind: Option<String>,
+        /// Its error code.
+        code: Option<String>,
+        /// Its parameter.
+        param: Option<String>,
+        /// When it asked to be tried again.
+        retry_after: Option<Duration>,
+    },
+    /// The upstream's answer is not of its dialect.
+    #[error("The upstream's answer is not of its dialect ({0}).")]
+    InvalidUpstreamBody(&'static str),
+    /// Our credentials for the upstream were refused; the client's key is fine.
+    #[error("The upstream refused this gateway's credentials. The operator must check the provider's api_key.")]
+    UpstreamCredentials,
+}
+
+impl ProxyError {
+    /// A stable word for scripts.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Request(error) => error.code(),
+            Self::Refused(refusal) => match refusal {
+                Refusal::MissingKey | Refusal::InvalidKey | Refusal::RevokedKey | Refusal::ExpiredKey => "invalid_api_key",
+                Refusal::ModelNotAllowed(_) => "model_not_allowed",
+                Refusal::Requests { .. } | Refusal::Tokens { .. } | Refusal::TooLargeForKey { .. } => "rate_limit_exceeded",
+                Refusal::Concurrency { .. } => "concurrency_limit_exceeded",
+            },
+            Self::UnknownModel(_) => "model_not_found",
+            Self::Unpriced(_) => "model_unpriced",
+            Self::Full => "gateway_full",
+            Self::JournalDown => "journal_unavailable",
+            Self::ShuttingDown => "shutting_down",
+            Self::Unreachable => "upstream_unreachable",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::Upstream { code, .. } => code.as_deref().unwrap_or("upstream_error"),
+            Self::InvalidUpstreamBody(_) => "upstream_invalid_body",
+            Self::UpstreamCredentials => "upstream_credentials",
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub const fn retryable(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after().is_some(),
+            Self::Full | Self::JournalDown | Self::ShuttingDown | Self::Unreachable | Self::UpstreamTimeout => true,
+            Self::Upstream { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
+            Self::InvalidUpstreamBody(_) => true,
+            Self::Request(_) | Self::UnknownModel(_) | Self::Unpriced(_) | Self::UpstreamCredentials => false,
+        }
+    }
+}

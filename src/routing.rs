@@ -1,0 +1,129 @@
+//! Turns a public model name into an ordered list of targets.
+//!
+//! A model is public when a `[[model]]` names it, or when a configured provider's price table does.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{
+    catalog::Catalog,
+    config::{Config, secret::SecretError},
+};
+
+/// A provider, ready to be called.
+pub struct Provider {
+    /// Name in targets and price tables.
+    pub name: String,
+    /// Base of its endpoints, without a slash at the end.
+    pub base_url: String,
+    /// Its key; never logged.
+    pub api_key: Option<String>,
+    /// May be on a private or loopback address.
+    pub allow_private: bool,
+    /// What happens when a client leaves.
+    pub drain: DrainPolicy,
+}
+
+/// Whether and how long to read on for a client that has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainPolicy {
+    /// Stop reading: the upstream stops generating.
+    Cancel,
+    /// Read on for at most this long.
+    Drain(Duration),
+}
+
+/// A provider and one of its models.
+pub struct Target {
+    /// The provider.
+    pub provider: Arc<Provider>,
+    /// The provider's model name.
+    pub model: String,
+    /// `provider/model`.
+    pub label: String,
+}
+
+/// Where a public model goes.
+pub struct Route {
+    /// Public name.
+    pub model: String,
+    /// In the order in which they are tried.
+    pub targets: Vec<Target>,
+    /// Attempts at most, at least 1.
+    pub attempts_max: usize,
+    /// Longest wait for an answer, and longest silence inside one.
+    pub timeout: Duration,
+}
+
+/// All public models, an immutable snapshot.
+#[derive(Default)]
+pub struct Routes(BTreeMap<String, Arc<Route>>);
+
+impl Routes {
+    /// Builds the routes of a configuration and the models that its providers have prices for.
+    ///
+    /// # Errors
+    /// When a provider's key cannot be read.
+    pub fn build(config: &Config, catalog: &Catalog) -> Result<Self, SecretError> {
+        let providers = config.providers.iter().map(|provider| ready(provider, config)).collect::<Result<Vec<_>, _>>()?;
+        let timeout = Duration::from_millis(config.server.request_timeout_ms);
+        let mut routes = BTreeMap::new();
+        for provider in &providers {
+            for model in catalog.models_of(&provider.name) {
+                let target = target(provider, model);
+                let route = Route { model: model.to_owned(), targets: vec![target], attempts_max: 1, timeout };
+                routes.entry(model.to_owned()).or_insert_with(|| Arc::new(route));
+            }
+        }
+        for model in &config.models {
+            let targets: Vec<Target> = model
+                .targets
+                .iter()
+                .filter_map(|wanted| {
+                    let provider = providers.iter().find(|provider| provider.name == wanted.provider)?;
+                    Some(target(provider, &wanted.model))
+                })
+                .collect();
+            let route = Route {
+                model: model.name.clone(),
+                targets,
+                attempts_max: usize::try_from(model.retries).unwrap_or(usize::MAX).saturating_add(1),
+                timeout: model.timeout_ms.map_or(timeout, Duration::from_millis),
+            };
+            routes.insert(model.name.clone(), Arc::new(route));
+        }
+        Ok(Self(routes))
+    }
+
+    /// The route of a public model.
+    #[must_use]
+    pub fn get(&self, model: &str) -> Option<&Arc<Route>> {
+        self.0.get(model)
+    }
+
+    /// All routes, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.0.values()
+    }
+}
+
+fn ready(provider: &crate::config::Provider, config: &Config) -> Result<Arc<Provider>, SecretError> {
+    let drain_ms = provider.drain_ms_max.unwrap_or(config.drain.ms_max);
+    Ok(Arc::new(Provider {
+        name: provider.name.clone(),
+        base_url: provider.base_url.clone(),
+        api_key: provider.api_key.as_ref().map(crate::config::secret::Secret::read).transpose()?,
+        allow_private: provider.allow_private,
+        drain: match provider.drain_on_disconnect {
+            true => DrainPolicy::Drain(Duration::from_millis(drain_ms)),
+            false => DrainPolicy::Cancel,
+        },
+    }))
+}
+
+fn target(provider: &Arc<Provider>, model: &str) -> Target {
+    Target {
+        provider: Arc::clone(provider),
+        model: model.to_owned(),
+        label: format!("{}/{model}", provider.name),
+    }
+}
