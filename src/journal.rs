@@ -278,7 +278,6 @@ impl OpenAttempt {
     }
 
     /// Submits ENDED at once. Dropping the receipt does not take it back.
-    #[must_use]
     pub fn end(self, entry: Entry) -> EndReceipt {
         let receipt = submit(&self.permit.sender, Record::Ended(Box::new(entry)), None);
         EndReceipt { receipt, _room: self.permit.room }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod entropy;
 pub mod journal;
+pub mod metering;
 pub mod posting;
 pub mod reports;
 pub mod store;

@@ -1,2 +1,3 @@
-//! x
+//! The `tollgate` command.
+
 fn main() {}

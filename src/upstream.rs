@@ -1,1 +1,7 @@
-//! Provider adapters by dialect: request edits, send, classify errors, sniff the stream.
+//! Provider adapters by dialect: request edits, send, classify outcomes, sniff the stream.
+
+pub mod client;
+pub mod outcome;
+pub mod request;
+pub mod sniff;
+pub mod usage;

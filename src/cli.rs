@@ -1,0 +1,88 @@
+//! Commands. Each admin command is one request to the admin API: of the running gateway, found by its socket, or, with
+//! none running, of the books opened in this process under the same lock.
+
+mod args;
+mod connect;
+mod local;
+mod remote;
+mod table;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+
+use self::args::{Cli, Command, ConfigCommand};
+
+/// Everything went well.
+const EXIT_OK: u8 = 0;
+/// A finding: an audit difference, a mistake in a configuration, a refused command.
+const EXIT_FINDING: u8 = 1;
+/// The command line is wrong.
+const EXIT_USAGE: u8 = 2;
+
+/// What a command came to: text for standard output and whether it is a finding.
+struct Output {
+    text: String,
+    finding: bool,
+}
+
+impl Output {
+    fn ok(text: impl Into<String>) -> Self {
+        Self { text: text.into(), finding: false }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// Mistakes in configuration or price tables, one a line.
+    #[error("{0}")]
+    Mistakes(String),
+    /// The admin API refused, in its words.
+    #[error("{0}")]
+    Refused(String),
+    /// The gateway cannot be reached or started.
+    #[error("{0}")]
+    Failed(String),
+    /// The command line is wrong in a way that clap cannot see.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// Parses the command line and runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { EXIT_USAGE } else { EXIT_OK };
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    let (text, code, to_stderr) = match run(&cli) {
+        Ok(output) => (output.text, if output.finding { EXIT_FINDING } else { EXIT_OK }, false),
+        Err(CliError::Usage(what)) => (what, EXIT_USAGE, true),
+        Err(error) => (error.to_string(), EXIT_FINDING, true),
+    };
+    // A reader that has gone (`| head`) is no error of ours.
+    let _closed = if to_stderr {
+        writeln!(std::io::stderr(), "{}", text.trim_end())
+    } else if text.is_empty() {
+        Ok(())
+    } else {
+        writeln!(std::io::stdout(), "{}", text.trim_end())
+    };
+    ExitCode::from(code)
+}
+
+fn run(cli: &Cli) -> Result<Output, CliError> {
+    match &cli.command {
+        Command::Serve => local::serve(cli),
+        Command::Check => local::check(cli),
+        Command::Init { path } => local::init(path),
+        Command::Config(ConfigCommand::Show) => local::config_show(cli),
+        Command::Config(ConfigCommand::Schema) => local::config_schema(),
+        command => remote::run(cli, command),
+    }
+}

@@ -1,0 +1,230 @@
+//! The command line, as clap sees it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An inference gateway that meters, prices, bills and limits every token, and shows when training is earned back.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, about)]
+pub(super) struct Cli {
+    /// Configuration file [default: tollgate.toml, if it exists]
+    #[arg(long, global = true, env = "TOLLGATE_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Admin address of a gateway elsewhere, such as http://127.0.0.1:8081
+    #[arg(long, global = true, env = "TOLLGATE_ADMIN_URL", value_name = "URL")]
+    pub(super) admin_url: Option<String>,
+    /// Its admin token
+    #[arg(long, global = true, env = "TOLLGATE_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub(super) admin_token: Option<String>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the gateway
+    Serve,
+    /// Validate configuration and price tables, start nothing
+    Check,
+    /// Write a commented configuration
+    Init {
+        /// Where to write it
+        #[arg(default_value = "tollgate.toml")]
+        path: PathBuf,
+    },
+    /// The effective configuration, or its schema for editors
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Who pays
+    #[command(subcommand)]
+    Customers(CustomersCommand),
+    /// API keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Price tables in force
+    #[command(subcommand)]
+    Prices(PricesCommand),
+    /// Tokens, cost and charge, grouped
+    Usage(UsageArgs),
+    /// The books' word on one request
+    #[command(subcommand)]
+    Requests(RequestsCommand),
+    /// What a customer owes for a month
+    Statement(StatementArgs),
+    /// Training runs: fixed costs to be earned back
+    #[command(subcommand)]
+    Training(TrainingCommand),
+    /// Revenue, cost, margin and break-even per model
+    Economics,
+    /// Recompute the books from their entries; exit 1 on any difference
+    Audit,
+    /// The journal on disk
+    #[command(subcommand)]
+    Journal(JournalCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Effective values and where each came from
+    Show,
+    /// JSON schema for editors
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CustomersCommand {
+    /// Create a customer
+    Create {
+        /// Name
+        name: String,
+        /// Your own id of the customer; unique
+        #[arg(long)]
+        external_id: Option<String>,
+        /// How the customer pays
+        #[arg(long, value_enum, default_value = "postpaid")]
+        billing: Billing,
+        /// Price book
+        #[arg(long, default_value = "default")]
+        price_book: String,
+    },
+    /// List customers
+    List,
+    /// Show one customer
+    Show {
+        /// Customer id
+        id: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Billing {
+    Postpaid,
+    Prepaid,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Create a key; it is shown once
+    Create(KeyCreateArgs),
+    /// List keys
+    List {
+        /// Only of this customer
+        #[arg(long)]
+        customer: Option<String>,
+    },
+    /// Show one key
+    Show {
+        /// Key id
+        id: String,
+    },
+    /// Replace a key by a new one with the same limits
+    Rotate {
+        /// Key id
+        id: String,
+        /// Seconds for which the old key still works
+        #[arg(long, default_value_t = 0)]
+        grace: u64,
+    },
+    /// Revoke a key, at once
+    Revoke {
+        /// Key id
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeyCreateArgs {
+    /// Customer id
+    #[arg(long)]
+    pub(super) customer: String,
+    /// Name
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// Requests per minute
+    #[arg(long)]
+    pub(super) rpm: Option<u32>,
+    /// Tokens per minute
+    #[arg(long)]
+    pub(super) tpm: Option<u64>,
+    /// Requests under way at once
+    #[arg(long)]
+    pub(super) concurrency: Option<u32>,
+    /// Public models that it may use, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    pub(super) models: Vec<String>,
+    /// When it stops working, RFC 3339
+    #[arg(long)]
+    pub(super) expires: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PricesCommand {
+    /// Every price version and rule in force
+    Show,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UsageArgs {
+    /// Any of key, customer, model, target, day, separated by commas
+    #[arg(long, default_value = "model")]
+    pub(super) by: String,
+    /// From this time on, RFC 3339 or a day
+    #[arg(long)]
+    pub(super) from: Option<String>,
+    /// Before this time, RFC 3339 or a day
+    #[arg(long)]
+    pub(super) to: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RequestsCommand {
+    /// Show one request
+    Show {
+        /// The x-tollgate-request-id of its answer
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatementArgs {
+    /// Customer id
+    #[arg(long)]
+    pub(super) customer: String,
+    /// Month, such as 2026-11 (UTC)
+    #[arg(long)]
+    pub(super) month: String,
+    /// Print CSV
+    #[arg(long, conflicts_with = "json")]
+    pub(super) csv: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TrainingCommand {
+    /// Add a training run
+    Add {
+        /// Public model
+        #[arg(long)]
+        model: String,
+        /// Name of the run; one per model
+        #[arg(long, default_value = "training")]
+        name: String,
+        /// What it cost, in US dollars
+        #[arg(long)]
+        cost_usd: String,
+        /// First day on which revenue counts
+        #[arg(long)]
+        in_service: String,
+    },
+    /// List training runs
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JournalCommand {
+    /// Read every record; exit 1 when one is missing or damaged
+    Verify,
+}

@@ -1,0 +1,239 @@
+//! The commands that are one request to the admin API, and how their answers are shown.
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{
+    CliError, Output,
+    args::{Billing, Cli, Command, CustomersCommand, JournalCommand, KeyCreateArgs, KeysCommand, PricesCommand, RequestsCommand, TrainingCommand},
+    connect::{Admin, running},
+    local,
+    table::{Column, render, render_object},
+};
+
+/// One request and how to show its answer.
+struct Call {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+    show: Show,
+}
+
+enum Show {
+    /// `data` of the answer as a table.
+    Rows(Vec<Column>),
+    /// The answer as `name: value` lines.
+    Object,
+    /// A new key: the only time it is shown.
+    Key,
+    /// Text as it comes.
+    Text,
+    /// An audit or verification: a finding unless `differences` is empty and nothing is missing.
+    Findings,
+    /// Economics: a paragraph a model.
+    Economics,
+}
+
+/// Runs an admin command.
+pub(super) fn run(cli: &Cli, command: &Command) -> Result<Output, CliError> {
+    let call = call(command)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| CliError::Failed(error.to_string()))?;
+    let (status, text) = runtime.block_on(async {
+        let (admin, books) = admin(cli).await?;
+        let answer = admin.send(call.method, &call.path, call.body.as_ref()).await;
+        if let Some(books) = books {
+            books.close().await;
+        }
+        answer
+    })?;
+    if !status.is_success() {
+        return Err(CliError::Refused(refusal(status, &text)));
+    }
+    Ok(show(&call.show, cli.json, text))
+}
+
+async fn admin(cli: &Cli) -> Result<(Admin, Option<crate::app::Books>), CliError> {
+    if let Some(url) = &cli.admin_url {
+        let url = url.parse().map_err(|_| CliError::Usage(format!("`{url}` is not a URL such as http://127.0.0.1:8081")))?;
+        let token = cli.admin_token.clone().ok_or_else(|| CliError::Usage("--admin-url needs --admin-token".to_owned()))?;
+        return Ok((Admin::Address { url, token }, None));
+    }
+    let config = local::load(cli)?.config;
+    if let Some(stream) = running(&config.server.data_dir).await {
+        return Ok((Admin::Socket(stream), None));
+    }
+    let books = crate::app::Books::open(&config).await.map_err(|error| CliError::Failed(error.to_string()))?;
+    Ok((Admin::Local(books.admin_router()), Some(books)))
+}
+
+fn get(path: impl Into<String>, show: Show) -> Call {
+    Call { method: Method::GET, path: path.into(), body: None, show }
+}
+
+fn post(path: impl Into<String>, body: Value, show: Show) -> Call {
+    Call { method: Method::POST, path: path.into(), body: Some(body), show }
+}
+
+const CUSTOMER_COLUMNS: &[Column] =
+    &[("ID", "id"), ("NAME", "name"), ("EXTERNAL ID", "external_id"), ("BILLING", "billing"), ("PRICE BOOK", "price_book"), ("CREATED", "created_at")];
+const KEY_COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("PUBLIC ID", "public_id"),
+    ("NAME", "name"),
+    ("CUSTOMER", "customer_id"),
+    ("RPM", "requests_per_minute"),
+    ("TPM", "tokens_per_minute"),
+    ("CONCURRENT", "concurrent_requests"),
+    ("STATUS", "status"),
+];
+const TRAINING_COLUMNS: &[Column] =
+    &[("MODEL", "model"), ("NAME", "name"), ("COST USD", "cost_usd"), ("IN SERVICE", "in_service"), ("FROM", "source")];
+const PRICE_COLUMNS: &[Column] = &[("VERSION", "id"), ("KIND", "kind"), ("FOR", "for"), ("VALID FROM", "valid_from"), ("PRICES", "summary")];
+
+fn call(command: &Command) -> Result<Call, CliError> {
+    Ok(match command {
+        Command::Customers(CustomersCommand::List) => get("/admin/v1/customers", Show::Rows(CUSTOMER_COLUMNS.to_vec())),
+        Command::Customers(CustomersCommand::Show { id }) => get(format!("/admin/v1/customers/{}", segment(id)), Show::Object),
+        Command::Customers(CustomersCommand::Create { name, external_id, billing, price_book }) => {
+            let billing = match billing {
+                Billing::Postpaid => "postpaid",
+                Billing::Prepaid => "prepaid",
+            };
+            let body = json!({ "name": name, "external_id": external_id, "billing": billing, "price_book": price_book });
+            post("/admin/v1/customers", body, Show::Object)
+        }
+        Command::Keys(KeysCommand::List { customer }) => {
+            let query = customer.as_ref().map_or_else(String::new, |id| format!("?customer={}", segment(id)));
+            get(format!("/admin/v1/keys{query}"), Show::Rows(KEY_COLUMNS.to_vec()))
+        }
+        Command::Keys(KeysCommand::Show { id }) => get(format!("/admin/v1/keys/{}", segment(id)), Show::Object),
+        Command::Keys(KeysCommand::Create(args)) => post("/admin/v1/keys", key_body(args), Show::Key),
+        Command::Keys(KeysCommand::Rotate { id, grace }) => {
+            post(format!("/admin/v1/keys/{}/rotate", segment(id)), json!({ "grace_seconds": grace }), Show::Key)
+        }
+        Command::Keys(KeysCommand::Revoke { id }) => post(format!("/admin/v1/keys/{}/revoke", segment(id)), json!({}), Show::Object),
+        Command::Prices(PricesCommand::Show) => get("/admin/v1/prices", Show::Rows(PRICE_COLUMNS.to_vec())),
+        Command::Usage(args) => {
+            let mut path = format!("/admin/v1/usage?by={}", segment(&args.by));
+            for (name, value) in [("from", &args.from), ("to", &args.to)] {
+                if let Some(value) = value {
+                    path.push_str(&format!("&{name}={}", segment(value)));
+                }
+            }
+            get(path, Show::Rows(usage_columns(&args.by)))
+        }
+        Command::Requests(RequestsCommand::Show { id }) => get(format!("/admin/v1/requests/{}", segment(id)), Show::Object),
+        Command::Statement(args) => {
+            let format = if args.csv { "&format=csv" } else { "" };
+            let path = format!("/admin/v1/statements?customer={}&month={}{format}", segment(&args.customer), segment(&args.month));
+            get(path, if args.csv { Show::Text } else { Show::Object })
+        }
+        Command::Training(TrainingCommand::List) => get("/admin/v1/training-runs", Show::Rows(TRAINING_COLUMNS.to_vec())),
+        Command::Training(TrainingCommand::Add { model, name, cost_usd, in_service }) => {
+            let body = json!({ "model": model, "name": name, "cost_usd": cost_usd, "in_service": in_service });
+            post("/admin/v1/training-runs", body, Show::Object)
+        }
+        Command::Economics => get("/admin/v1/economics", Show::Economics),
+        Command::Audit => get("/admin/v1/audit", Show::Findings),
+        Command::Journal(JournalCommand::Verify) => get("/admin/v1/journal/verify", Show::Findings),
+        Command::Serve | Command::Check | Command::Init { .. } | Command::Config(_) => {
+            return Err(CliError::Usage("not an admin command".to_owned()));
+        }
+    })
+}
+
+fn key_body(args: &KeyCreateArgs) -> Value {
+    json!({
+        "customer_id": args.customer,
+        "name": args.name,
+        "requests_per_minute": args.rpm,
+        "tokens_per_minute": args.tpm,
+        "concurrent_requests": args.concurrency,
+        "models": if args.models.is_empty() { None } else { Some(&args.models) },
+        "expires_at": args.expires,
+    })
+}
+
+fn usage_columns(by: &str) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    for part in by.split(',') {
+        columns.push(match part.trim() {
+            "key" => ("KEY", "key_id"),
+            "customer" => ("CUSTOMER", "customer_id"),
+            "target" => ("TARGET", "target"),
+            "day" => ("DAY", "day"),
+            _ => ("MODEL", "model"),
+        });
+    }
+    columns.extend([
+        ("REQUESTS", "requests"),
+        ("INPUT", "input_uncached"),
+        ("CACHE READ", "cache_read"),
+        ("OUTPUT", "output"),
+        ("COST USD", "cost_usd"),
+        ("CHARGE USD", "charge_usd"),
+        ("UNPRICED", "unpriced"),
+    ]);
+    columns
+}
+
+/// Percent-encodes what may not stand in a path segment or a query value.
+fn segment(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~,:".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// RFC 9457: title and detail.
+fn refusal(status: StatusCode, text: &str) -> String {
+    let problem: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+    match problem.get("detail").and_then(Value::as_str) {
+        Some(detail) => detail.to_owned(),
+        None => format!("the gateway answered with status {status}"),
+    }
+}
+
+fn show(how: &Show, as_json: bool, text: String) -> Output {
+    let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    let rows = value.get("data").and_then(Value::as_array);
+    let finding = matches!(how, Show::Findings) && has_findings(&value);
+    let shown = match how {
+        Show::Text => text,
+        // Lists are printed as lists; paging is for the HTTP API.
+        _ if as_json => rows.map_or_else(|| pretty(&value), |rows| pretty(&Value::Array(rows.clone()))),
+        Show::Rows(columns) => render(rows.map_or(&[], Vec::as_slice), columns),
+        Show::Object | Show::Findings => render_object(&value),
+        Show::Key => format!("{}\n\nThis is the only time that the key is shown.", render_object(&value)),
+        Show::Economics => economics(&value),
+    };
+    Output { text: shown, finding }
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn has_findings(value: &Value) -> bool {
+    let count = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let differences = value.get("differences").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    differences || count("missing") > 0 || count("damaged") > 0
+}
+
+fn economics(value: &Value) -> String {
+    let models = value.get("models").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut parts: Vec<String> = models
+        .iter()
+        .map(|model| {
+            let mut shown = model.clone();
+            if let Some(fields) = shown.as_object_mut() {
+                fields.remove("days");
+            }
+            render_object(&shown)
+        })
+        .collect();
+    let others = value.get("without_training").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if !others.is_empty() {
+        let columns = [("MODEL WITHOUT TRAINING", "model"), ("REVENUE USD", "revenue_usd"), ("COST USD", "cost_usd"), ("MARGIN USD", "margin_usd")];
+        parts.push(render(others, &columns));
+    }
+    if parts.is_empty() { "No training runs and no revenue yet: add a run with `tollgate training add`.".to_owned() } else { parts.join("\n\n") }
+}

@@ -1,0 +1,5 @@
+//! Routes of the two planes, extractors, one error mapping per dialect. Handlers extract, call one function, convert.
+
+pub mod admin;
+pub mod data;
+pub mod openai_error;

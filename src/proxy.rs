@@ -1,0 +1,216 @@
+//! Conducts one request through its stages; the only module that names them all.
+//!
+//! Invariant: an attempt that was opened in the journal is ended or voided, whatever happens to its client, its
+//! upstream, or this code: see [`attempt::Attempt`].
+
+pub mod attempt;
+pub mod detach;
+pub mod error;
+mod exchange;
+mod live;
+mod stream;
+mod upstream_error;
+mod whole;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use axum::{
+    body::Body,
+    http::{HeaderMap, Response},
+};
+use tokio::sync::Semaphore;
+use tollgate_core::{estimate::tokens_from_bytes, id::RequestId};
+
+use self::{
+    attempt::Prices,
+    detach::DetachOnDrop,
+    error::ProxyError,
+    exchange::{Exchange, PlannedTarget},
+};
+use crate::{
+    admission::{
+        gate::{Entered, LimitsView},
+        keyring::{KeyState, Keyring},
+    },
+    catalog::CatalogHandle,
+    clock::Clock,
+    entropy,
+    journal::Journal,
+    routing::{Route, Routes},
+    upstream::{
+        client::UpstreamClient,
+        request::{Endpoint, OpenAiRequest},
+    },
+};
+
+/// What the proxy is built from.
+pub struct Proxy {
+    /// Time.
+    pub clock: Clock,
+    /// Keys and their limiters.
+    pub keyring: Arc<Keyring>,
+    /// Prices.
+    pub catalog: Arc<CatalogHandle>,
+    /// Public models.
+    pub routes: ArcSwap<Routes>,
+    /// The journal.
+    pub journal: Journal,
+    /// Connections to upstreams.
+    pub client: UpstreamClient,
+    /// Bounds.
+    pub settings: Settings,
+    /// What happened that no entry says.
+    pub counters: Counters,
+    drains: Arc<Semaphore>,
+    stopping: AtomicBool,
+}
+
+/// Bounds and choices from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Largest request body.
+    pub body_bytes_max: usize,
+    /// Refuse a model without a price.
+    pub refuse_unpriced: bool,
+    /// Streams read on at once after their client has left.
+    pub drain_streams_max: usize,
+    /// Bytes of such a reading at most.
+    pub drain_bytes_max: u64,
+}
+
+/// What happened that no entry says.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Answers whose last bytes were sent before their entry was known to be durable.
+    pub released_before_durable: AtomicU64,
+    /// Clients that left a stream which then was read to its end.
+    pub drained: AtomicU64,
+    /// Clients that left when no more streams could be read on.
+    pub drain_refused: AtomicU64,
+}
+
+/// One request, read and understood.
+pub struct Inbound {
+    /// Its id.
+    pub request_id: RequestId,
+    /// What was called.
+    pub endpoint: Endpoint,
+    /// Its place among its key's requests.
+    pub entered: Entered,
+    /// As the client sent them.
+    pub headers: HeaderMap,
+    /// The body, understood as far as needed.
+    pub request: OpenAiRequest,
+    /// `x-tollgate-tags`, sorted.
+    pub tags: Vec<(String, String)>,
+}
+
+/// The answer, on its way.
+pub struct Answer {
+    /// For the client.
+    pub response: Response<Body>,
+    /// What is left of the key's limits.
+    pub limits: LimitsView,
+}
+
+impl Proxy {
+    /// Puts the stages together.
+    #[must_use]
+    pub fn new(
+        clock: Clock,
+        keyring: Arc<Keyring>,
+        catalog: Arc<CatalogHandle>,
+        routes: Routes,
+        journal: Journal,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            clock,
+            keyring,
+            catalog,
+            routes: ArcSwap::from_pointee(routes),
+            journal,
+            client: UpstreamClient::new(),
+            settings,
+            counters: Counters::default(),
+            drains: Arc::new(Semaphore::new(settings.drain_streams_max)),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// A new request id.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness to give.
+    pub fn new_request_id(&self) -> Result<RequestId, ProxyError> {
+        let random = entropy::random().map_err(|_| ProxyError::JournalDown)?;
+        Ok(RequestId::new(u64::try_from(self.clock.unix_us() / 1000).unwrap_or(0), &random))
+    }
+
+    /// From now on new requests are refused, and a client that leaves is not waited for.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// The public models that a key may use, by name.
+    #[must_use]
+    pub fn models(&self, key: &KeyState) -> Vec<String> {
+        let allowed = |name: &String| key.record.models.as_ref().is_none_or(|models| models.contains(name));
+        self.routes.load().iter().map(|route| route.model.clone()).filter(allowed).collect()
+    }
+
+    /// Conducts a request: admission, routing, prices, journal, upstream, metering.
+    ///
+    /// # Errors
+    /// Why there is no answer. What had been opened in the journal by then is ended there.
+    pub async fn conduct(self: &Arc<Self>, inbound: Inbound) -> Result<Answer, ProxyError> {
+        if self.is_stopping() {
+            return Err(ProxyError::ShuttingDown);
+        }
+        let Inbound { request_id, endpoint, entered, headers, request, tags } = inbound;
+        let route = self.routes.load().get(request.model()).cloned();
+        let route = route.ok_or_else(|| ProxyError::UnknownModel(request.model().to_owned()))?;
+        let admitted_at_us = self.clock.unix_us();
+        let plan = self.plan(&route, &entered.key().record.price_book, admitted_at_us)?;
+        let input_estimate = tokens_from_bytes(request.prompt_bytes());
+        let admitted = entered.admit(&route.model, input_estimate, request.output_max().unwrap_or(0))?;
+        let limits = admitted.limits_view();
+        let permit = self.journal.try_permit()?;
+        let exchange = Exchange {
+            proxy: Arc::clone(self),
+            route,
+            plan,
+            request_id,
+            endpoint,
+            headers,
+            request,
+            tags,
+            admitted_at_us,
+            started: self.clock.monotonic(),
+            input_estimate,
+        };
+        let response = DetachOnDrop::new(|gone| exchange.run(admitted, permit, gone)).await?;
+        Ok(Answer { response, limits })
+    }
+
+    /// The targets of a route with the prices in force, those without a price left out unless they may be recorded so.
+    fn plan(&self, route: &Arc<Route>, book: &str, at_us: i64) -> Result<Vec<PlannedTarget>, ProxyError> {
+        let catalog = self.catalog.load();
+        let rule = catalog.charge_rule(book, &route.model, at_us).cloned();
+        let planned = route.targets.iter().enumerate().filter_map(|(index, target)| {
+            let cost = catalog.cost(&target.provider.name, &target.model, at_us).cloned();
+            let prices = Prices { cost, rule: rule.clone() };
+            (prices.complete() || !self.settings.refuse_unpriced).then_some(PlannedTarget { index, prices })
+        });
+        let plan: Vec<_> = planned.collect();
+        if plan.is_empty() { Err(ProxyError::Unpriced(route.model.clone())) } else { Ok(plan) }
+    }
+}

@@ -1,0 +1,152 @@
+//! One attempt of a request at one target, from OPENED to ENDED.
+//!
+//! Dropped without an end (a panic, a stopped runtime) it ends itself by the published rule for orphans.
+
+use std::{sync::Arc, time::Duration};
+
+use tollgate_core::{
+    entry::{Admission, Entry, Line},
+    money::NanoUsd,
+    orphan::resolve_orphan,
+    price::price_line,
+    record::Progress,
+};
+
+use crate::{
+    catalog::{BookVersion, PriceVersion},
+    clock::Clock,
+    journal::{EndReceipt, OpenAttempt},
+    metering::Metered,
+    upstream::sniff::Sniffed,
+};
+
+/// Least time between two PROGRESS records.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// The price versions in force for an attempt; none: unpriced.
+#[derive(Clone, Debug)]
+pub struct Prices {
+    /// What we pay the target.
+    pub cost: Option<Arc<PriceVersion>>,
+    /// What the customer owes.
+    pub rule: Option<Arc<BookVersion>>,
+}
+
+impl Prices {
+    /// Whether both are known.
+    #[must_use]
+    pub const fn complete(&self) -> bool {
+        self.cost.is_some() && self.rule.is_some()
+    }
+}
+
+/// An attempt under way.
+pub struct Attempt {
+    open: Option<OpenAttempt>,
+    prices: Prices,
+    clock: Clock,
+    started: Duration,
+    first_byte: Option<Duration>,
+    progress_at: Duration,
+}
+
+/// What an ended attempt came to.
+pub struct Ended {
+    /// What the customer owes; none when unpriced.
+    pub charge: Option<NanoUsd>,
+    /// Input and output tokens.
+    pub tokens: u64,
+    /// Resolves when the entry is durable.
+    pub receipt: EndReceipt,
+}
+
+impl Attempt {
+    /// Takes over an attempt whose OPENED is durable. `started` is the monotonic time of its admission.
+    #[must_use]
+    pub fn new(open: OpenAttempt, prices: Prices, clock: Clock, started: Duration) -> Self {
+        Self { open: Some(open), prices, clock, started, first_byte: None, progress_at: started }
+    }
+
+    /// Marks that bytes go upstream now.
+    pub fn sent(&self) {
+        if let Some(open) = &self.open {
+            open.sent();
+        }
+    }
+
+    /// Marks the first byte for the client.
+    pub fn first_byte(&mut self) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.clock.monotonic());
+        }
+    }
+
+    /// Writes what was counted so far, at most once a second.
+    pub fn progress(&mut self, now: Duration, seen: impl FnOnce() -> (Sniffed, Option<tollgate_core::usage::Usage>)) {
+        if now.saturating_sub(self.progress_at) < PROGRESS_EVERY {
+            return;
+        }
+        self.progress_at = now;
+        if let Some(open) = &self.open {
+            let (seen, reported) = seen();
+            let id = open.admission().id;
+            open.progress(Progress { id, reported, delivered_bytes: seen.output_bytes() });
+        }
+    }
+
+    /// No byte went upstream: nothing happened that the books must know.
+    pub fn void(mut self) {
+        if let Some(open) = self.open.take() {
+            open.void();
+        }
+    }
+
+    /// Ends the attempt: prices what it used and submits its entry. None if it was ended before.
+    pub fn end(mut self, metered: Metered, status: Option<u16>) -> Option<Ended> {
+        let open = self.open.take()?;
+        let entry = self.entry(open.admission().clone(), metered, status);
+        let tokens = entry.lines.iter().map(|line| line.usage.total()).fold(0, u64::saturating_add);
+        let charge = entry.charge();
+        Some(Ended { charge, tokens, receipt: open.end(entry) })
+    }
+
+    fn entry(&self, admission: Admission, metered: Metered, status: Option<u16>) -> Entry {
+        let mut flags = metered.flags;
+        let target_model = admission.target.split_once('/').map_or("", |(_, model)| model).to_owned();
+        let line = metered.usage.map(|usage| {
+            let cost_table = self.prices.cost.as_ref().map(|version| &version.table);
+            let rule = self.prices.rule.as_ref().map(|version| &version.rule);
+            let (cost, charge) = price_line(&usage, cost_table, rule);
+            if cost.is_none() || charge.is_none() {
+                flags.push("unpriced".to_owned());
+            }
+            Line { billed_model: metered.billed_model.unwrap_or(target_model), usage, cost, charge }
+        });
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Entry {
+            admission,
+            outcome: metered.outcome,
+            usage_source: metered.source,
+            flags,
+            lines: line.into_iter().collect(),
+            ended_at_us: self.clock.unix_us(),
+            elapsed_us: micros(self.clock.monotonic().saturating_sub(self.started)),
+            first_byte_us: self.first_byte.map(|at| micros(at.saturating_sub(self.started))),
+            status,
+            raw_usage: metered.raw_usage,
+            reported_total: metered.reported_total,
+            reported_cost_usd: metered.reported_cost_usd,
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        tracing::error!(attempt = %open.admission().id, "an attempt was abandoned; it is recorded as interrupted");
+        let cost_table = self.prices.cost.as_ref().map(|version| &version.table);
+        let rule = self.prices.rule.as_ref().map(|version| &version.rule);
+        let entry = resolve_orphan(open.admission().clone(), None, cost_table, rule);
+        drop(open.end(entry));
+    }
+}

@@ -1,0 +1,160 @@
+//! An answer under way: its upstream, its attempt, and its place among its key's requests.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use super::{
+    Proxy,
+    attempt::{Attempt, Ended},
+};
+use crate::{
+    admission::gate::Admitted,
+    journal::EndReceipt,
+    metering::{End, conclude},
+    routing::DrainPolicy,
+    upstream::sniff::Sniffed,
+};
+
+/// The last bytes wait so long for their entry to be durable, then leave without it (OPENED is durable), counted.
+const WITHHOLD_MAX: Duration = Duration::from_secs(2);
+/// After its terminal event an upstream gets so long to end its body, so that the connection can be used again.
+const TAIL_MAX: Duration = Duration::from_secs(5);
+
+/// The upstream's body broke off or fell silent.
+#[derive(Debug)]
+pub(super) struct CutOff;
+
+/// What an answer is made of.
+pub(super) struct Live {
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) attempt: Option<Attempt>,
+    pub(super) admitted: Option<Admitted>,
+    pub(super) upstream: Option<Incoming>,
+    pub(super) status: u16,
+    pub(super) input_estimate: u64,
+    pub(super) drain: DrainPolicy,
+    pub(super) silence: Silence,
+}
+
+/// Wakes a reader whose upstream has been silent for too long; re-armed only when it fires, not at each chunk.
+pub(super) struct Silence {
+    limit: Duration,
+    heard_at: Instant,
+    alarm: std::pin::Pin<Box<Sleep>>,
+}
+
+impl Silence {
+    pub(super) fn new(limit: Duration) -> Self {
+        let alarm = Box::pin(sleep(limit));
+        Self { limit, heard_at: alarm.deadline() - limit, alarm }
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            let due = self.heard_at + self.limit;
+            if due <= self.alarm.deadline() {
+                return Poll::Ready(());
+            }
+            self.alarm.as_mut().reset(due);
+        }
+    }
+}
+
+impl Live {
+    /// The next bytes of the upstream; none at its proper end.
+    pub(super) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
+        let Some(upstream) = self.upstream.as_mut() else { return Poll::Ready(None) };
+        loop {
+            match std::pin::Pin::new(&mut *upstream).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers carry nothing that this dialect knows.
+                    if let Ok(chunk) = frame.into_data() {
+                        self.silence.heard(now());
+                        if let Some(attempt) = &mut self.attempt {
+                            attempt.first_byte();
+                        }
+                        return Poll::Ready(Some(Ok(chunk)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::warn!(%error, "an upstream's answer was cut off");
+                    self.upstream = None;
+                    return Poll::Ready(Some(Err(CutOff)));
+                }
+                Poll::Ready(None) => {
+                    self.upstream = None;
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {
+                    ready!(self.silence.poll(cx));
+                    tracing::warn!("an upstream fell silent inside its answer");
+                    self.upstream = None;
+                    return Poll::Ready(Some(Err(CutOff)));
+                }
+            }
+        }
+    }
+
+    /// As [`Self::poll_chunk`].
+    pub(super) async fn next_chunk(&mut self) -> Option<Result<Bytes, CutOff>> {
+        std::future::poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Ends the attempt with what was seen and settles the key's tokens. None when it was ended before.
+    pub(super) fn end(&mut self, seen: &Sniffed, end: End) -> Option<Ended> {
+        let attempt = self.attempt.take()?;
+        let ended = attempt.end(conclude(seen, end, self.input_estimate), Some(self.status));
+        if let (Some(admitted), Some(ended)) = (self.admitted.take(), &ended) {
+            admitted.settle(ended.tokens);
+        }
+        ended
+    }
+
+    /// Lets the upstream's body come to its end in the background, so that its connection can be used again.
+    pub(super) fn finish_upstream(&mut self) {
+        let Some(mut upstream) = self.upstream.take() else { return };
+        if upstream.is_end_stream() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let rest = async { while let Some(Ok(_frame)) = http_body_util::BodyExt::frame(&mut upstream).await {} };
+                // An upstream that does not end loses its connection, nothing else.
+                let _elapsed = timeout(TAIL_MAX, rest).await;
+            });
+        }
+    }
+}
+
+/// Waits until an entry is durable, or counts that it took too long.
+pub(super) async fn durable_in_time(receipt: EndReceipt, proxy: &Proxy) {
+    match timeout(WITHHOLD_MAX, receipt).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            proxy.counters.released_before_durable.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%error, "an entry could not be made durable; recovery will resolve it from its OPENED record");
+        }
+        Err(_elapsed) => {
+            proxy.counters.released_before_durable.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("an entry was not durable within two seconds; its answer was not held back longer");
+        }
+    }
+}
+
+/// The runtime's clock, which `tokio::time` pauses and advances in tests.
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,85 @@
+//! Turns an upstream's error answer into what the client may be told.
+//!
+//! Its own dialect's error body passes through; what names our account (401, 402, 403) or is no error body does not.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Response};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use tollgate_core::entry::Outcome;
+
+use super::error::ProxyError;
+
+/// Most bytes read of an error body.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// Longest wait for an error body.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorObject,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject {
+    message: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    code: Option<serde_json::Value>,
+    param: Option<String>,
+}
+
+/// Reads an answer of an error status.
+pub(super) async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
+    let status = response.status().as_u16();
+    let outcome = if status == 429 { Outcome::RateLimited } else { Outcome::UpstreamError };
+    let retry_after = retry_after(response.headers());
+    let read = Limited::new(response.into_body(), ERROR_BYTES_MAX).collect();
+    let body = match tokio::time::timeout(ERROR_TIMEOUT, read).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        _ => bytes::Bytes::new(),
+    };
+    if matches!(status, 401..=403) {
+        tracing::error!(status, "an upstream refused this gateway's credentials");
+        return (ProxyError::UpstreamCredentials, outcome);
+    }
+    if (300..400).contains(&status) {
+        return (ProxyError::InvalidUpstreamBody("a redirect, which is never followed"), outcome);
+    }
+    let told = serde_json::from_slice::<ErrorBody>(&body).ok().map(|body| body.error);
+    let error = match told {
+        Some(error) => ProxyError::Upstream {
+            status,
+            message: error.message.unwrap_or_else(|| format!("The upstream answered with status {status}.")),
+            kind: error.kind,
+            code: error.code.and_then(code_text),
+            param: error.param,
+            retry_after,
+        },
+        None => ProxyError::Upstream {
+            status: if status == 429 { 429 } else { 502 },
+            message: format!("The upstream answered with status {status}."),
+            kind: None,
+            code: None,
+            param: None,
+            retry_after,
+        },
+    };
+    (error, outcome)
+}
+
+/// Some upstreams write the code as a number.
+fn code_text(code: serde_json::Value) -> Option<String> {
+    match code {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    text("retry-after-ms").map(Duration::from_millis).or_else(|| text("retry-after").map(Duration::from_secs))
+}

@@ -1,0 +1,71 @@
+//! An answer that is no stream: held whole up to 8 MiB, so that its headers can carry the charge; larger ones are
+//! passed on as they come, without charge headers.
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Response},
+};
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    detach::ClientGone,
+    error::ProxyError,
+    live::{Live, durable_in_time},
+    stream::MeteredBody,
+};
+use crate::{metering::End, upstream::sniff::JsonSniffer};
+
+/// Largest answer that is held whole, in bytes.
+const WHOLE_BYTES_MAX: usize = 8 * 1024 * 1024;
+const X_TOLLGATE_CHARGE_USD: HeaderName = HeaderName::from_static("x-tollgate-charge-usd");
+
+/// Reads, meters and records the answer; the response carries its charge.
+pub(super) async fn answer(mut live: Live, content_type: &str, gone: &ClientGone) -> Result<Response<Body>, ProxyError> {
+    let mut sniffer = JsonSniffer::new();
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    loop {
+        match live.next_chunk().await {
+            Some(Ok(chunk)) => {
+                sniffer.push(&chunk);
+                if first.is_empty() && more.is_empty() {
+                    first = chunk;
+                    continue;
+                }
+                if more.is_empty() {
+                    more.extend_from_slice(&first);
+                }
+                more.extend_from_slice(&chunk);
+                if more.len() > WHOLE_BYTES_MAX {
+                    return Ok(Response::new(Body::new(MeteredBody::json(live, sniffer, more.freeze()))));
+                }
+            }
+            Some(Err(_cut)) => {
+                let seen = sniffer.summary();
+                let end = if gone.get() { End::ClientLeft } else { End::Cut };
+                if let Some(ended) = live.end(&seen, end) {
+                    durable_in_time(ended.receipt, &live.proxy).await;
+                }
+                return Err(ProxyError::InvalidUpstreamBody("cut off"));
+            }
+            None => break,
+        }
+    }
+    let body = if more.is_empty() { first } else { more.freeze() };
+    let seen = sniffer.finish();
+    let end = if gone.get() { End::ClientLeft } else { End::Terminal };
+    let valid = seen.is_json_object;
+    let ended = live.end(&seen, end);
+    let mut response = Response::new(Body::from(body));
+    if let Some(ended) = ended {
+        if let Some(charge) = ended.charge.and_then(|charge| HeaderValue::from_str(&charge.to_string()).ok()) {
+            response.headers_mut().insert(X_TOLLGATE_CHARGE_USD, charge);
+        }
+        durable_in_time(ended.receipt, &live.proxy).await;
+    }
+    if !valid {
+        let what = if content_type.starts_with("text/html") { "HTML" } else { "not a JSON object" };
+        return Err(ProxyError::InvalidUpstreamBody(what));
+    }
+    Ok(response)
+}

@@ -1,0 +1,313 @@
+//! Connections to upstreams: pooled, never following a redirect, never through a proxy of the environment, and never to
+//! a private address unless the provider allows it, judged by the address that is actually dialled.
+
+use std::{
+    future::Future,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{
+        Client,
+        connect::{
+            HttpConnector,
+            dns::{GaiResolver, Name},
+        },
+    },
+    rt::{TokioExecutor, TokioTimer},
+};
+use tower_service::Service;
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A pooled connection that was not used for so long is closed.
+const POOL_IDLE: Duration = Duration::from_secs(90);
+/// Idle connections that are kept for one upstream.
+const POOL_IDLE_MAX: usize = 1024;
+
+type Http = Client<HttpsConnector<HttpConnector<Guarded>>, Full<Bytes>>;
+
+/// One pool for public upstreams and one for those that may be private.
+pub struct UpstreamClient {
+    public: Http,
+    private: Http,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No connection: no byte has left.
+    #[error("no connection to the upstream: {0}")]
+    Connect(String),
+    /// The address is private and the provider does not allow that: no byte has left.
+    #[error("the upstream's address is private; set allow_private = true on its [[provider]] if that is meant")]
+    PrivateAddress,
+    /// The connection broke before an answer; bytes may have left.
+    #[error("the upstream broke off: {0}")]
+    Broken(String),
+    /// The request cannot be built.
+    #[error("the provider's address or key cannot be put into a request")]
+    Unbuildable,
+}
+
+impl SendError {
+    /// True when it is certain that no byte went upstream.
+    #[must_use]
+    pub const fn before_any_byte(&self) -> bool {
+        !matches!(self, Self::Broken(_))
+    }
+}
+
+impl Default for UpstreamClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl UpstreamClient {
+    /// Empty pools.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { public: http(false), private: http(true) }
+    }
+
+    /// Sends one request and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send(
+        &self,
+        uri: &Uri,
+        api_key: Option<&str>,
+        allow_private: bool,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, SendError> {
+        let literal = uri.host().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+        if !allow_private && literal.is_some_and(is_private) {
+            return Err(SendError::PrivateAddress);
+        }
+        if let Some(key) = api_key {
+            let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| SendError::Unbuildable)?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = headers;
+        let client = if allow_private { &self.private } else { &self.public };
+        client.request(request).await.map_err(|error| {
+            let chain = chain(&error);
+            match error.is_connect() {
+                true if chain.contains(PRIVATE) => SendError::PrivateAddress,
+                true => SendError::Connect(chain),
+                false => SendError::Broken(chain),
+            }
+        })
+    }
+}
+
+fn http(allow_private: bool) -> Http {
+    let mut connector = HttpConnector::new_with_resolver(Guarded { resolver: GaiResolver::new(), allow_private });
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_keepalive(Some(Duration::from_secs(60)));
+    let https = HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(connector);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(POOL_IDLE_MAX)
+        // A retry by the client would be an attempt that no entry knows of.
+        .retry_canceled_requests(false)
+        .build(https)
+}
+
+/// The error and its causes, which name hosts and reasons, never headers or bodies.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+const PRIVATE: &str = "resolves to private addresses only";
+
+/// Resolves names and leaves out private addresses, unless they are allowed.
+#[derive(Clone)]
+struct Guarded {
+    resolver: GaiResolver,
+    allow_private: bool,
+}
+
+impl Service<Name> for Guarded {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.resolver.poll_ready(cx)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolving = self.resolver.call(name);
+        let allow_private = self.allow_private;
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> =
+                resolving.await?.filter(|address| allow_private || !is_private(address.ip())).collect();
+            if addresses.is_empty() {
+                return Err(std::io::Error::other(PRIVATE));
+            }
+            Ok(addresses.into_iter())
+        })
+    }
+}
+
+/// Whether an address is one that a public provider cannot have: private, loopback, link-local (cloud metadata),
+/// carrier-grade NAT, unspecified, multicast, reserved; IPv4 inside IPv6 is judged as IPv4.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_private_v4(v4),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_private_v4(v4),
+            None => is_private_v6(v6),
+        },
+    }
+}
+
+fn is_private_v4(address: Ipv4Addr) -> bool {
+    let [a, b, ..] = address.octets();
+    address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_broadcast()
+        || address.is_documentation()
+        || address.is_multicast()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && address.octets()[2] == 0)
+        || (a == 198 && (18..20).contains(&b))
+}
+
+fn is_private_v6(address: Ipv6Addr) -> bool {
+    let [first, second, ..] = address.segments();
+    address.is_loopback()
+        || address.is_unspecified()
+        || address.is_multicast()
+        || (first & 0xfe00) == 0xfc00
+        || (first & 0xffc0) == 0xfe80
+        // NAT64 and 6to4 can lead to any IPv4 address.
+        || (first == 0x64 && second == 0xff9b)
+        || first == 0x2002
+        || (first == 0x2001 && second == 0)
+}
+
+/// Request headers that pass to an upstream.
+const REQUEST_HEADERS: &[&str] = &["accept", "content-type", "openai-beta", "user-agent", "traceparent", "tracestate"];
+/// Answer headers that pass to a client. Rate limits, ids and cookies of an upstream describe our account, not the client's.
+const RESPONSE_HEADERS: &[&str] = &["content-type", "cache-control", "openai-version"];
+
+/// What passes of a client's headers, and what the gateway adds: bodies are looked at, so they must not be compressed.
+#[must_use]
+pub fn request_headers(inbound: &HeaderMap) -> HeaderMap {
+    let mut headers = allowed(inbound, REQUEST_HEADERS);
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    headers
+}
+
+/// What passes of an upstream's headers.
+#[must_use]
+pub fn response_headers(upstream: &HeaderMap) -> HeaderMap {
+    allowed(upstream, RESPONSE_HEADERS)
+}
+
+fn allowed(from: &HeaderMap, names: &[&'static str]) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    for name in names {
+        if let Some(value) = from.get(*name) {
+            headers.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_no_public_provider_has_are_private() {
+        for text in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "224.0.0.1",
+            "255.255.255.255",
+        ] {
+            assert!(is_private(text.parse().unwrap()), "{text}");
+        }
+        for text in ["1.1.1.1", "104.18.6.192", "2606:4700::1111", "::ffff:1.1.1.1"] {
+            assert!(!is_private(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_private_address_is_refused_before_any_byte_by_literal_and_by_name() {
+        let client = UpstreamClient::new();
+        for uri in
+            ["http://127.0.0.1:9/v1", "http://localhost:9/v1", "http://[::1]:9/v1", "http://169.254.169.254/latest"]
+        {
+            let error =
+                client.send(&uri.parse().unwrap(), None, false, HeaderMap::new(), Bytes::new()).await.unwrap_err();
+            assert!(matches!(error, SendError::PrivateAddress) && error.before_any_byte(), "{uri}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_listed_headers_pass() {
+        let mut headers = HeaderMap::new();
+        for name in
+            ["authorization", "cookie", "x-api-key", "connection", "x-forwarded-for", "accept-encoding", "content-type"]
+        {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("gzip"));
+        }
+        let passed = request_headers(&headers);
+        assert_eq!(passed.len(), 2);
+        assert_eq!(passed[header::ACCEPT_ENCODING], "identity");
+        for name in ["set-cookie", "x-ratelimit-limit-requests", "openai-organization", "x-request-id"] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("secret"));
+        }
+        assert_eq!(response_headers(&headers).len(), 1);
+    }
+}
