@@ -1,1 +1,250 @@
 //! Loads and validates price tables, keeps an immutable snapshot, swaps it atomically.
+//!
+//! What we pay is a cost table per provider and model; what customers pay is a rule of a price book. Both are versions:
+//! content-addressed, in force from a time on, never edited.
+
+mod parse;
+mod toml_walk;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tollgate_core::price::{BookRule, PriceTable};
+
+pub use self::toml_walk::Mistake;
+
+/// The tables shipped with the binary.
+const SHIPPED: &[(&str, &str)] = &[
+    ("pricing/books.toml", include_str!("../pricing/books.toml")),
+    ("pricing/demo.toml", include_str!("../pricing/demo.toml")),
+    ("pricing/openai.toml", include_str!("../pricing/openai.toml")),
+];
+/// Where tables are looked for when none is configured.
+const DEFAULT_DIR: &str = "pricing";
+/// A rule for every model.
+const ANY_MODEL: &str = "*";
+
+/// What we pay for a provider's model, in one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriceVersion {
+    /// `provider/model@2026-01-01#3f2a9c0d11aa`: the same content has the same id for ever.
+    #[serde(default)]
+    pub id: String,
+    /// Provider.
+    pub provider: String,
+    /// The provider's model name.
+    pub model: String,
+    /// Other names of the same model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// When it applies, microseconds since 1970 UTC.
+    pub valid_from_us: i64,
+    /// When we knew, microseconds since 1970 UTC.
+    pub recorded_at_us: i64,
+    /// Where the prices were read.
+    pub source: String,
+    /// The prices.
+    pub table: PriceTable,
+}
+
+/// A rule of a customer's price book, in one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BookVersion {
+    /// `book:default/*@2026-01-01#3f2a9c0d11aa`
+    #[serde(default)]
+    pub id: String,
+    /// Name of the book.
+    pub book: String,
+    /// Public model, or `*`.
+    pub model: String,
+    /// When it applies, microseconds since 1970 UTC.
+    pub valid_from_us: i64,
+    /// The rule.
+    pub rule: BookRule,
+}
+
+/// A version as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredVersion {
+    /// Its id.
+    pub id: String,
+    /// `cost` or `book`.
+    pub kind: &'static str,
+    /// JSON of the version without its id.
+    pub body: String,
+}
+
+/// All prices, an immutable snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    /// By provider and model or alias; versions ascend by `valid_from_us`, then by `recorded_at_us`.
+    costs: HashMap<String, HashMap<String, Vec<Arc<PriceVersion>>>>,
+    /// By book and model; versions ascend by `valid_from_us`.
+    books: HashMap<String, HashMap<String, Vec<Arc<BookVersion>>>>,
+}
+
+/// The snapshot in force.
+pub type CatalogHandle = ArcSwap<Catalog>;
+
+/// Loads the tables of `dir`, or those of `pricing/`, or those shipped with the binary.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn load_configured(dir: Option<&Path>) -> Result<Catalog, Vec<Mistake>> {
+    match dir {
+        Some(dir) => load(dir),
+        None if Path::new(DEFAULT_DIR).is_dir() => load(Path::new(DEFAULT_DIR)),
+        None => load_shipped(),
+    }
+}
+
+/// Loads the tables shipped with the binary.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn load_shipped() -> Result<Catalog, Vec<Mistake>> {
+    parse::catalog(SHIPPED.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())))
+}
+
+/// Loads every `*.toml` of a folder.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn load(dir: &Path) -> Result<Catalog, Vec<Mistake>> {
+    let unreadable = |path: &Path, error: std::io::Error| {
+        vec![Mistake { place: path.display().to_string(), what: format!("cannot be read: {error}") }]
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|error| unreadable(dir, error))? {
+        let path = entry.map_err(|error| unreadable(dir, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+            files.push((path.display().to_string(), text));
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        let what = "there are no price tables (*.toml) in it; without prices no model is served".to_owned();
+        return Err(vec![Mistake { place: dir.display().to_string(), what }]);
+    }
+    parse::catalog(files)
+}
+
+impl Catalog {
+    /// What we pay a provider for a model at a time.
+    #[must_use]
+    pub fn cost(&self, provider: &str, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
+        let versions = self.costs.get(provider)?.get(model)?;
+        versions.iter().rev().find(|version| version.valid_from_us <= at_us)
+    }
+
+    /// The rule of a book for a public model at a time: the model's own, else the one for every model.
+    #[must_use]
+    pub fn charge_rule(&self, book: &str, model: &str, at_us: i64) -> Option<&Arc<BookVersion>> {
+        let rules = self.books.get(book)?;
+        let in_force = |model: &str| rules.get(model)?.iter().rev().find(|version| version.valid_from_us <= at_us);
+        in_force(model).or_else(|| in_force(ANY_MODEL))
+    }
+
+    /// The models that a provider's tables name, without aliases, by name.
+    #[must_use]
+    pub fn models_of(&self, provider: &str) -> Vec<&str> {
+        let mut models: Vec<&str> = self
+            .costs
+            .get(provider)
+            .into_iter()
+            .flatten()
+            .flat_map(|(_, versions)| versions)
+            .map(|version| version.model.as_str())
+            .collect();
+        models.sort_unstable();
+        models.dedup();
+        models
+    }
+
+    /// The books, by name.
+    #[must_use]
+    pub fn books(&self) -> Vec<&str> {
+        let mut books: Vec<&str> = self.books.keys().map(String::as_str).collect();
+        books.sort_unstable();
+        books
+    }
+
+    /// Every cost version, by id.
+    #[must_use]
+    pub fn cost_versions(&self) -> Vec<&Arc<PriceVersion>> {
+        let by_id: BTreeMap<&str, &Arc<PriceVersion>> = self
+            .costs
+            .values()
+            .flat_map(HashMap::values)
+            .flatten()
+            .map(|version| (version.id.as_str(), version))
+            .collect();
+        by_id.into_values().collect()
+    }
+
+    /// Every book version, by id.
+    #[must_use]
+    pub fn book_versions(&self) -> Vec<&Arc<BookVersion>> {
+        let by_id: BTreeMap<&str, &Arc<BookVersion>> = self
+            .books
+            .values()
+            .flat_map(HashMap::values)
+            .flatten()
+            .map(|version| (version.id.as_str(), version))
+            .collect();
+        by_id.into_values().collect()
+    }
+
+    /// Everything as the store keeps it.
+    #[must_use]
+    pub fn stored_versions(&self) -> Vec<StoredVersion> {
+        let costs = self.cost_versions().into_iter().map(|version| stored(&version.id, "cost", version.as_ref()));
+        let books = self.book_versions().into_iter().map(|version| stored(&version.id, "book", version.as_ref()));
+        costs.chain(books).collect()
+    }
+
+    fn insert_cost(&mut self, mut version: PriceVersion) {
+        version.id = String::new();
+        version.id =
+            format!("{}/{}@{}#{}", version.provider, version.model, day(version.valid_from_us), digest(&version));
+        let version = Arc::new(version);
+        let models = self.costs.entry(version.provider.clone()).or_default();
+        for name in std::iter::once(&version.model).chain(&version.aliases) {
+            let versions = models.entry(name.clone()).or_default();
+            versions.push(Arc::clone(&version));
+            versions.sort_by_key(|version| (version.valid_from_us, version.recorded_at_us));
+        }
+    }
+
+    fn insert_rule(&mut self, mut version: BookVersion) {
+        version.id = String::new();
+        version.id =
+            format!("book:{}/{}@{}#{}", version.book, version.model, day(version.valid_from_us), digest(&version));
+        let versions = self.books.entry(version.book.clone()).or_default().entry(version.model.clone()).or_default();
+        versions.push(Arc::new(version));
+        versions.sort_by_key(|version| version.valid_from_us);
+    }
+}
+
+fn stored(id: &str, kind: &'static str, version: &impl Serialize) -> StoredVersion {
+    StoredVersion { id: id.to_owned(), kind, body: serde_json::to_string(version).unwrap_or_default() }
+}
+
+fn digest(version: &impl Serialize) -> String {
+    let mut text = hex::encode(Sha256::digest(serde_json::to_vec(version).unwrap_or_default()));
+    text.truncate(12);
+    text
+}
+
+fn day(at_us: i64) -> String {
+    let at = Timestamp::from_microsecond(at_us).unwrap_or_default();
+    jiff::tz::TimeZone::UTC.to_datetime(at).date().to_string()
+}
