@@ -1,0 +1,144 @@
+//! API keys: hashes, limits, expiry and revocation.
+
+use sqlx::{Row, sqlite::SqliteRow};
+use tollgate_core::{
+    id::{CustomerId, KeyId},
+    key::SecretHash,
+};
+
+use super::{Store, StoreError, row};
+
+/// A key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Its id.
+    pub id: KeyId,
+    /// Who pays.
+    pub customer_id: CustomerId,
+    /// The customer's price book (read with the key, not stored with it).
+    pub price_book: String,
+    /// Twelve characters.
+    pub public_id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Keyed hash of the secret.
+    pub secret_hash: SecretHash,
+    /// None: the default of the configuration.
+    pub requests_per_minute: Option<u32>,
+    /// None: the default of the configuration.
+    pub tokens_per_minute: Option<u64>,
+    /// None: the default of the configuration.
+    pub concurrent_requests: Option<u32>,
+    /// Public models that it may use; none: all.
+    pub models: Option<Vec<String>>,
+    /// Microseconds since 1970 UTC.
+    pub expires_at_us: Option<i64>,
+    /// Microseconds since 1970 UTC.
+    pub revoked_at_us: Option<i64>,
+    /// Microseconds since 1970 UTC.
+    pub created_at_us: i64,
+    /// The key that this one replaced.
+    pub rotated_from: Option<KeyId>,
+}
+
+const INSERT: &str = "
+insert into keys (
+  id, customer_id, public_id, name, secret_hash, requests_per_minute, tokens_per_minute, concurrent_requests, models,
+  expires_at_us, revoked_at_us, created_at_us, rotated_from
+)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const LIST: &str = "
+select
+  k.id, k.customer_id, c.price_book, k.public_id, k.name, k.secret_hash, k.requests_per_minute, k.tokens_per_minute,
+  k.concurrent_requests, k.models, k.expires_at_us, k.revoked_at_us, k.created_at_us, k.rotated_from
+from keys k
+join customers c on c.id = k.customer_id
+order by k.id";
+/// An earlier revocation stands.
+const REVOKE: &str = "
+update keys
+set revoked_at_us = ?
+where id = ?
+  and (revoked_at_us is null or revoked_at_us > ?)";
+
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, REVOKE];
+
+impl Store {
+    /// Adds a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`], also when its customer does not exist.
+    pub async fn insert_key(&self, key: &KeyRow) -> Result<(), StoreError> {
+        sqlx::query(INSERT)
+            .bind(key.id.bytes().as_slice())
+            .bind(key.customer_id.bytes().as_slice())
+            .bind(&key.public_id)
+            .bind(&key.name)
+            .bind(key.secret_hash.as_slice())
+            .bind(key.requests_per_minute.map(i64::from))
+            .bind(key.tokens_per_minute.map(row::column).transpose()?)
+            .bind(key.concurrent_requests.map(i64::from))
+            .bind(key.models.as_ref().map(|models| models.join(",")))
+            .bind(key.expires_at_us)
+            .bind(key.revoked_at_us)
+            .bind(key.created_at_us)
+            .bind(key.rotated_from.map(|id| id.bytes().to_vec()))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// All keys, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
+        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+    }
+
+    /// One key.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn key(&self, id: KeyId) -> Result<KeyRow, StoreError> {
+        let keys = self.keys().await?;
+        keys.into_iter().find(|key| key.id == id).ok_or_else(|| StoreError::NotFound(format!("key {id}")))
+    }
+
+    /// Revokes a key from a time on; an earlier revocation stands.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn revoke_key(&self, id: KeyId, at_us: i64) -> Result<(), StoreError> {
+        self.key(id).await?;
+        sqlx::query(REVOKE).bind(at_us).bind(id.bytes().as_slice()).bind(at_us).execute(&self.writer).await?;
+        Ok(())
+    }
+}
+
+fn read(from: &SqliteRow) -> Result<KeyRow, StoreError> {
+    let narrow = |value: Option<i64>| {
+        value.map(|value| u32::try_from(value).map_err(|_| StoreError::Damaged("limit"))).transpose()
+    };
+    let hash: Vec<u8> = from.try_get("secret_hash")?;
+    let tokens: Option<i64> = from.try_get("tokens_per_minute")?;
+    let models: Option<String> = from.try_get("models")?;
+    Ok(KeyRow {
+        id: KeyId::from_bytes(row::id(from, "id")?),
+        customer_id: CustomerId::from_bytes(row::id(from, "customer_id")?),
+        price_book: from.try_get("price_book")?,
+        public_id: from.try_get("public_id")?,
+        name: from.try_get("name")?,
+        secret_hash: hash.try_into().map_err(|_| StoreError::Damaged("key hash"))?,
+        requests_per_minute: narrow(from.try_get("requests_per_minute")?)?,
+        tokens_per_minute: tokens
+            .map(|tokens| u64::try_from(tokens).map_err(|_| StoreError::Damaged("limit")))
+            .transpose()?,
+        concurrent_requests: narrow(from.try_get("concurrent_requests")?)?,
+        models: models.map(|models| models.split(',').map(str::to_owned).collect()),
+        expires_at_us: from.try_get("expires_at_us")?,
+        revoked_at_us: from.try_get("revoked_at_us")?,
+        created_at_us: from.try_get("created_at_us")?,
+        rotated_from: row::maybe_id(from, "rotated_from")?.map(KeyId::from_bytes),
+    })
+}
