@@ -1,1 +1,4 @@
 //! Statements per customer and month, and the audit that recomputes the books from entries.
+
+pub mod audit;
+pub mod statement;

@@ -248,3 +248,43 @@ fn day(at_us: i64) -> String {
     let at = Timestamp::from_microsecond(at_us).unwrap_or_default();
     jiff::tz::TimeZone::UTC.to_datetime(at).date().to_string()
 }
+
+/// Price tables and rules by version id, as entries name them.
+#[derive(Clone, Debug, Default)]
+pub struct Versions {
+    costs: HashMap<String, PriceTable>,
+    rules: HashMap<String, BookRule>,
+}
+
+impl Versions {
+    /// Reads stored versions back: id, kind and body each. A body that cannot be read is left out, so that what names it
+    /// shows up as unpriced rather than wrongly priced.
+    pub fn from_stored<'a>(stored: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Self {
+        let mut versions = Self::default();
+        for (id, kind, body) in stored {
+            match kind {
+                "cost" => {
+                    let read = serde_json::from_str::<PriceVersion>(body);
+                    versions.costs.extend(read.ok().map(|version| (id.to_owned(), version.table)));
+                }
+                _ => {
+                    let read = serde_json::from_str::<BookVersion>(body);
+                    versions.rules.extend(read.ok().map(|version| (id.to_owned(), version.rule)));
+                }
+            }
+        }
+        versions
+    }
+
+    /// The cost table that an entry names.
+    #[must_use]
+    pub fn cost(&self, id: Option<&str>) -> Option<&PriceTable> {
+        self.costs.get(id?)
+    }
+
+    /// The rule that an entry names.
+    #[must_use]
+    pub fn rule(&self, id: Option<&str>) -> Option<&BookRule> {
+        self.rules.get(id?)
+    }
+}

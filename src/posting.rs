@@ -1,1 +1,7 @@
 //! Reads the journal forward, posts entries and rollups to the store, resolves orphans of dead boots.
+//!
+//! At its own pace, behind the answers. Idempotent by attempt: what was posted before changes nothing.
+
+pub mod live;
+pub mod recover;
+mod tracker;

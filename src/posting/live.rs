@@ -1,0 +1,140 @@
+//! Posts the journal of this boot while it grows.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::tracker::Tracker;
+use crate::{
+    clock::Clock,
+    journal::{BootReader, Journal, JournalError},
+    store::{Store, StoreError, entries::PostBatch},
+};
+
+/// Records of one transaction at most.
+const BATCH_RECORDS_MAX: usize = 2000;
+/// After news, so long is waited for more, so that a transaction has many entries.
+const GATHER: Duration = Duration::from_millis(20);
+/// Without news the loop looks again after so long.
+const IDLE: Duration = Duration::from_secs(1);
+/// Waits after a failure, doubling up to the most.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(5);
+/// Closed segments are looked for at most so often.
+const RELEASE_EVERY: Duration = Duration::from_secs(5);
+
+/// Why posting failed; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum PostingError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The store cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Posts one boot's journal.
+pub struct Poster {
+    store: Store,
+    journal: Journal,
+    replica: String,
+    clock: Clock,
+    reader: BootReader,
+    tracker: Tracker,
+    /// Read from the journal and not yet committed: kept, so that a failure loses nothing.
+    pending: Option<PostBatch>,
+    posted_through: u64,
+    released_at: Duration,
+}
+
+impl Poster {
+    /// A poster at the beginning of this boot's journal.
+    #[must_use]
+    pub fn new(store: Store, journal: Journal, replica: String, clock: Clock) -> Self {
+        let reader = BootReader::open(journal.boot_dir(), journal.boot_id(), 0);
+        let released_at = clock.monotonic();
+        Self {
+            store,
+            journal,
+            replica,
+            clock,
+            reader,
+            tracker: Tracker::default(),
+            pending: None,
+            posted_through: 0,
+            released_at,
+        }
+    }
+
+    /// Posts until told to stop; then posts what is durable by then, and returns.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut durable = self.journal.durable();
+        let mut wait = RETRY_FIRST;
+        loop {
+            let stopping = stop.is_cancelled();
+            match self.post_available().await {
+                Ok(()) if stopping => break,
+                Ok(()) => wait = RETRY_FIRST,
+                Err(error) => {
+                    tracing::error!(%error, "posting failed; it is tried again and nothing is lost");
+                    sleep(wait).await;
+                    if stopping && wait == RETRY_MOST {
+                        tracing::error!("posting is given up for now; the next start goes on with it");
+                        break;
+                    }
+                    wait = (wait * 2).min(RETRY_MOST);
+                    continue;
+                }
+            }
+            self.release();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                news = timeout(IDLE, durable.changed()) => {
+                    if matches!(news, Ok(Ok(()))) {
+                        sleep(GATHER).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn post_available(&mut self) -> Result<(), PostingError> {
+        loop {
+            if self.pending.is_none() {
+                self.pending = self.read()?;
+            }
+            let Some(batch) = &self.pending else { return Ok(()) };
+            let posted = self.store.post(batch).await?;
+            tracing::debug!(posted.inserted, posted.already_there, "posted");
+            self.posted_through = batch.through_sequence;
+            self.pending = None;
+        }
+    }
+
+    fn read(&mut self) -> Result<Option<PostBatch>, PostingError> {
+        let durable = *self.journal.durable().borrow();
+        let records = self.reader.read_batch(Some(durable), BATCH_RECORDS_MAX)?;
+        let Some(through_sequence) = records.last().map(|(sequence, _)| *sequence) else { return Ok(None) };
+        let entries = self.tracker.take(records);
+        Ok(Some(PostBatch {
+            replica: self.replica.clone(),
+            boot_id: self.journal.boot_id(),
+            through_sequence,
+            entries,
+        }))
+    }
+
+    fn release(&mut self) {
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.released_at) < RELEASE_EVERY {
+            return;
+        }
+        self.released_at = now;
+        let through = self.tracker.settled_through(self.posted_through);
+        if let Err(error) = self.journal.release_through(through) {
+            tracing::warn!(%error, "posted journal segments could not be deleted");
+        }
+    }
+}

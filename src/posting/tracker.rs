@@ -1,0 +1,58 @@
+//! Follows attempts through a boot's records: which are open, what was counted of them, which entries to post.
+
+use std::collections::HashMap;
+
+use tollgate_core::{
+    entry::{Admission, Entry},
+    id::AttemptId,
+    record::{Progress, Record},
+};
+
+/// An attempt that was opened and not ended so far.
+pub(super) struct Open {
+    pub(super) sequence: u64,
+    pub(super) admission: Admission,
+    pub(super) progress: Option<Progress>,
+}
+
+/// The attempts under way.
+#[derive(Default)]
+pub(super) struct Tracker(HashMap<AttemptId, Open>);
+
+impl Tracker {
+    /// Takes records in order and gives the entries among them.
+    pub(super) fn take(&mut self, records: Vec<(u64, Record)>) -> Vec<(u64, Entry)> {
+        let mut entries = Vec::new();
+        for (sequence, record) in records {
+            match record {
+                Record::Opened(admission) => {
+                    self.0.insert(admission.id, Open { sequence, admission: *admission, progress: None });
+                }
+                Record::Sent(_) => {}
+                Record::Progress(progress) => {
+                    if let Some(open) = self.0.get_mut(&progress.id) {
+                        open.progress = Some(progress);
+                    }
+                }
+                Record::Ended(entry) => {
+                    self.0.remove(&entry.admission.id);
+                    entries.push((sequence, *entry));
+                }
+                Record::Void(id) => drop(self.0.remove(&id)),
+            }
+        }
+        entries
+    }
+
+    /// The sequence before the oldest open attempt, or `through` when none is open: up to there nothing is needed again.
+    pub(super) fn settled_through(&self, through: u64) -> u64 {
+        self.0.values().map(|open| open.sequence.saturating_sub(1)).min().unwrap_or(through).min(through)
+    }
+
+    /// The attempts that never ended, in the order in which they were opened.
+    pub(super) fn orphans(self) -> Vec<Open> {
+        let mut orphans: Vec<Open> = self.0.into_values().collect();
+        orphans.sort_by_key(|open| open.sequence);
+        orphans
+    }
+}
