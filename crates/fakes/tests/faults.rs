@@ -1,5 +1,7 @@
 //! Plays every script against a raw client and compares what arrived with what the log says.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests stop at the first surprise")]
+
 use std::time::Duration;
 
 use bytes::Bytes;
