@@ -73,10 +73,15 @@ async fn send(upstream: &FakeUpstream, method: &str, path: &str, body: impl Into
 }
 
 async fn read(response: http::Response<Incoming>) -> Got {
+    read_for(response, SOON * 4).await
+}
+
+/// Reads until the body ends or says nothing for `patience`.
+async fn read_for(response: http::Response<Incoming>, patience: Duration) -> Got {
     let (parts, mut body) = response.into_parts();
     let (mut frames, mut all) = (Vec::new(), Vec::new());
     let ended = loop {
-        match tokio::time::timeout(Duration::from_millis(500), body.frame()).await {
+        match tokio::time::timeout(patience, body.frame()).await {
             Err(_) => break Ended::StillOpen,
             Ok(None) => break Ended::Properly,
             Ok(Some(Err(_))) => break Ended::Broken,
@@ -109,10 +114,8 @@ fn asking(script: Value) -> Value {
 async fn played(body: Value) -> (Got, SeenRequest) {
     let upstream = FakeUpstream::start().await;
     let got = post(&upstream, "/v1/chat/completions", &body).await;
-    if got.ended != Ended::StillOpen {
-        upstream.wait_for_end(1, SOON).await.expect("the request is over");
-    }
-    (got, upstream.requests().remove(0))
+    let seen = upstream.wait_for_end(1, SOON).await.expect("the request is over");
+    (got, seen)
 }
 
 fn stream_text(chunks: usize) -> String {
@@ -168,7 +171,10 @@ async fn a_stream_that_did_not_ask_has_no_usage_at_all() {
 
 #[tokio::test]
 async fn a_stall_keeps_the_connection_and_says_nothing_more() {
-    let (got, seen) = played(asking(json!({"fault": "stall", "at": 3}))).await;
+    let upstream = FakeUpstream::start().await;
+    let body = asking(json!({"fault": "stall", "at": 3})).to_string();
+    let got = read_for(send(&upstream, "POST", "/v1/chat/completions", body).await, SHORT * 5).await;
+    let seen = upstream.requests().remove(0);
     assert_eq!((got.ended, seen.chunks_sent), (Ended::StillOpen, 3));
     assert!(!seen.finished && !seen.over && !seen.usage_delivered);
 }
