@@ -1,0 +1,93 @@
+"""Clients of the gateway under test, and its books.
+
+The environment says where everything is; a missing variable fails the run at once, nothing is skipped:
+
+TOLLGATE_BASE_URL         data plane with /v1, its upstream being tollgate-fake-upstream
+TOLLGATE_KEY              a key with room for some hundred requests and a requests-per-minute limit
+TOLLGATE_LIMITED_KEY      a key with 3 requests per minute
+TOLLGATE_MODEL            a public chat model that is priced and served by the scripted upstream
+TOLLGATE_EMBEDDING_MODEL  the same for embeddings
+TOLLGATE_ADMIN_URL        admin plane, without a path
+TOLLGATE_ADMIN_TOKEN      its bearer token
+"""
+
+import os
+import time
+from dataclasses import dataclass
+
+import httpx2
+import openai
+import pytest
+
+BOOKED_WITHIN_S = 2.0
+TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    base_url: str
+    key: str
+    limited_key: str
+    model: str
+    embedding_model: str
+    admin_url: str
+    admin_token: str
+
+
+NAMES = {field: f"TOLLGATE_{field.upper()}" for field in Settings.__dataclass_fields__}
+
+
+def pytest_sessionstart(session):
+    missing = [name for name in NAMES.values() if not os.environ.get(name)]
+    if missing:
+        pytest.exit("these environment variables are missing: " + ", ".join(missing), returncode=2)
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    values = {field: os.environ[name] for field, name in NAMES.items()}
+    values["admin_url"] = values["admin_url"].rstrip("/")
+    return Settings(**values)
+
+
+@pytest.fixture(scope="session")
+def client(settings):
+    with openai.OpenAI(base_url=settings.base_url, api_key=settings.key, max_retries=0, timeout=TIMEOUT_S) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(settings):
+    async with openai.AsyncOpenAI(
+        base_url=settings.base_url, api_key=settings.key, max_retries=0, timeout=TIMEOUT_S
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def http(settings):
+    """The data plane without an SDK, for bodies that no SDK would send."""
+    headers = {"authorization": f"Bearer {settings.key}", "content-type": "application/json"}
+    with httpx2.Client(base_url=settings.base_url, headers=headers, timeout=TIMEOUT_S) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def books(settings):
+    """What the books say about one request; waits until they know it."""
+    headers = {"authorization": f"Bearer {settings.admin_token}"}
+    with httpx2.Client(base_url=settings.admin_url, headers=headers, timeout=TIMEOUT_S) as admin:
+
+        def read(request_id: str) -> dict:
+            end = time.monotonic() + BOOKED_WITHIN_S
+            while True:
+                answer = admin.get(f"/admin/v1/requests/{request_id}")
+                if answer.status_code == 200:
+                    entry = answer.json()
+                    assert entry["request_id"] == request_id
+                    return entry
+                assert answer.status_code == 404, answer.text
+                assert time.monotonic() < end, f"request {request_id} is not in the books after {BOOKED_WITHIN_S} s"
+                time.sleep(0.02)
+
+        yield read
