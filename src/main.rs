@@ -1,3 +1,5 @@
-//! The `tollgate` command.
+//! The `tollgate` command: parses and dispatches.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    tollgate::cli::main()
+}

@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod detach;
 pub mod error;
 mod exchange;
+pub mod keys;
 mod live;
 mod stream;
 mod upstream_error;

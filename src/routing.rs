@@ -64,7 +64,8 @@ impl Routes {
     /// # Errors
     /// When a provider's key cannot be read.
     pub fn build(config: &Config, catalog: &Catalog) -> Result<Self, SecretError> {
-        let providers = config.providers.iter().map(|provider| ready(provider, config)).collect::<Result<Vec<_>, _>>()?;
+        let providers =
+            config.providers.iter().map(|provider| ready(provider, config)).collect::<Result<Vec<_>, _>>()?;
         let timeout = Duration::from_millis(config.server.request_timeout_ms);
         let mut routes = BTreeMap::new();
         for provider in &providers {
@@ -121,9 +122,5 @@ fn ready(provider: &crate::config::Provider, config: &Config) -> Result<Arc<Prov
 }
 
 fn target(provider: &Arc<Provider>, model: &str) -> Target {
-    Target {
-        provider: Arc::clone(provider),
-        model: model.to_owned(),
-        label: format!("{}/{model}", provider.name),
-    }
+    Target { provider: Arc::clone(provider), model: model.to_owned(), label: format!("{}/{model}", provider.name) }
 }

@@ -109,12 +109,6 @@ impl Store {
         ]
         .concat()
     }
-
-    /// The reading side, for that test.
-    #[cfg(test)]
-    pub(crate) fn writer(&self) -> &SqlitePool {
-        &self.writer
-    }
 }
 
 /// A unique value that exists already, told by name.
@@ -122,5 +116,22 @@ fn exists(error: sqlx::Error, what: impl FnOnce() -> String) -> StoreError {
     match error.as_database_error() {
         Some(database) if database.is_unique_violation() => StoreError::Exists(what()),
         _ => StoreError::Engine(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Executor, SqlStr};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_statement_prepares() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("t.db")).await.unwrap();
+        for statement in Store::statements() {
+            let prepared = (&store.writer).prepare(SqlStr::from_static(statement)).await;
+            assert!(prepared.is_ok(), "{statement}: {:?}", prepared.err());
+        }
     }
 }

@@ -27,9 +27,18 @@ pub(super) async fn running(data_dir: &std::path::Path) -> Option<UnixStream> {
 
 impl Admin {
     /// Sends a request and returns status, content type and body.
-    pub(super) async fn send(self, method: Method, path: &str, body: Option<&serde_json::Value>) -> Result<(StatusCode, String), CliError> {
+    pub(super) async fn send(
+        self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<(StatusCode, String), CliError> {
         let text = body.map_or_else(String::new, ToString::to_string);
-        let request = Request::builder().method(method).uri(path).header(header::HOST, "tollgate").header(header::CONTENT_TYPE, "application/json");
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "tollgate")
+            .header(header::CONTENT_TYPE, "application/json");
         let failed = |error: &dyn std::fmt::Display| CliError::Failed(format!("the gateway did not answer: {error}"));
         let response: Response<Body> = match self {
             Self::Local(router) => {
@@ -41,7 +50,9 @@ impl Admin {
                 over(TokioIo::new(stream), request).await?
             }
             Self::Address { url, token } => {
-                let authority = url.authority().ok_or_else(|| CliError::Usage("--admin-url must be such as http://127.0.0.1:8081".to_owned()))?;
+                let authority = url
+                    .authority()
+                    .ok_or_else(|| CliError::Usage("--admin-url must be such as http://127.0.0.1:8081".to_owned()))?;
                 if url.scheme_str() == Some("https") {
                     return Err(CliError::Usage("--admin-url takes http:// only; put it behind a tunnel".to_owned()));
                 }

@@ -6,8 +6,7 @@ use serde_json::json;
 
 use super::{CliError, Output, args::Cli};
 use crate::{
-    app,
-    catalog,
+    app, catalog,
     config::{
         DEFAULT_TOML,
         load::{Loaded, environment, load as load_config},
@@ -30,7 +29,10 @@ pub(super) fn serve(cli: &Cli) -> Result<Output, CliError> {
     let filter = environment().get("TOLLGATE_LOG").cloned().unwrap_or_else(|| "info".to_owned());
     telemetry::init(&filter, true);
     let config = load(cli)?.config;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| CliError::Failed(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Failed(error.to_string()))?;
     runtime.block_on(app::run(config)).map_err(|error| CliError::Failed(error.to_string()))?;
     Ok(Output::ok(""))
 }
@@ -50,8 +52,17 @@ pub(super) fn check(cli: &Cli) -> Result<Output, CliError> {
     let text = if cli.json {
         json!({ "ok": good, "mistakes": mistakes, "notes": notes }).to_string()
     } else {
-        let verdict = if good { "ok: configuration and price tables are valid".to_owned() } else { format!("{} mistake(s)", mistakes.len()) };
-        mistakes.into_iter().chain(notes.into_iter().map(|note| format!("note: {note}"))).chain([verdict]).collect::<Vec<_>>().join("\n")
+        let verdict = if good {
+            "ok: configuration and price tables are valid".to_owned()
+        } else {
+            format!("{} mistake(s)", mistakes.len())
+        };
+        mistakes
+            .into_iter()
+            .chain(notes.into_iter().map(|note| format!("note: {note}")))
+            .chain([verdict])
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     Ok(Output { text, finding: !good })
 }
@@ -73,7 +84,11 @@ pub(super) fn config_schema() -> Result<Output, CliError> {
 
 /// Writes the commented default configuration; never over an existing file.
 pub(super) fn init(path: &Path) -> Result<Output, CliError> {
-    let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| file.write_all(DEFAULT_TOML.as_bytes()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(DEFAULT_TOML.as_bytes()));
     match written {
         Ok(()) => Ok(Output::ok(format!("wrote {}; `tollgate check` validates it", path.display()))),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {

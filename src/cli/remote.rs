@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 
 use super::{
     CliError, Output,
-    args::{Billing, Cli, Command, CustomersCommand, JournalCommand, KeyCreateArgs, KeysCommand, PricesCommand, RequestsCommand, TrainingCommand},
+    args::{
+        Billing, Cli, Command, CustomersCommand, JournalCommand, KeyCreateArgs, KeysCommand, PricesCommand,
+        RequestsCommand, TrainingCommand,
+    },
     connect::{Admin, running},
     local,
     table::{Column, render, render_object},
@@ -37,7 +40,10 @@ enum Show {
 /// Runs an admin command.
 pub(super) fn run(cli: &Cli, command: &Command) -> Result<Output, CliError> {
     let call = call(command)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| CliError::Failed(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Failed(error.to_string()))?;
     let (status, text) = runtime.block_on(async {
         let (admin, books) = admin(cli).await?;
         let answer = admin.send(call.method, &call.path, call.body.as_ref()).await;
@@ -54,8 +60,10 @@ pub(super) fn run(cli: &Cli, command: &Command) -> Result<Output, CliError> {
 
 async fn admin(cli: &Cli) -> Result<(Admin, Option<crate::app::Books>), CliError> {
     if let Some(url) = &cli.admin_url {
-        let url = url.parse().map_err(|_| CliError::Usage(format!("`{url}` is not a URL such as http://127.0.0.1:8081")))?;
-        let token = cli.admin_token.clone().ok_or_else(|| CliError::Usage("--admin-url needs --admin-token".to_owned()))?;
+        let url =
+            url.parse().map_err(|_| CliError::Usage(format!("`{url}` is not a URL such as http://127.0.0.1:8081")))?;
+        let token =
+            cli.admin_token.clone().ok_or_else(|| CliError::Usage("--admin-url needs --admin-token".to_owned()))?;
         return Ok((Admin::Address { url, token }, None));
     }
     let config = local::load(cli)?.config;
@@ -74,8 +82,14 @@ fn post(path: impl Into<String>, body: Value, show: Show) -> Call {
     Call { method: Method::POST, path: path.into(), body: Some(body), show }
 }
 
-const CUSTOMER_COLUMNS: &[Column] =
-    &[("ID", "id"), ("NAME", "name"), ("EXTERNAL ID", "external_id"), ("BILLING", "billing"), ("PRICE BOOK", "price_book"), ("CREATED", "created_at")];
+const CUSTOMER_COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("NAME", "name"),
+    ("EXTERNAL ID", "external_id"),
+    ("BILLING", "billing"),
+    ("PRICE BOOK", "price_book"),
+    ("CREATED", "created_at"),
+];
 const KEY_COLUMNS: &[Column] = &[
     ("ID", "id"),
     ("PUBLIC ID", "public_id"),
@@ -88,18 +102,22 @@ const KEY_COLUMNS: &[Column] = &[
 ];
 const TRAINING_COLUMNS: &[Column] =
     &[("MODEL", "model"), ("NAME", "name"), ("COST USD", "cost_usd"), ("IN SERVICE", "in_service"), ("FROM", "source")];
-const PRICE_COLUMNS: &[Column] = &[("VERSION", "id"), ("KIND", "kind"), ("FOR", "for"), ("VALID FROM", "valid_from"), ("PRICES", "summary")];
+const PRICE_COLUMNS: &[Column] =
+    &[("VERSION", "id"), ("KIND", "kind"), ("FOR", "for"), ("VALID FROM", "valid_from"), ("PRICES", "summary")];
 
 fn call(command: &Command) -> Result<Call, CliError> {
     Ok(match command {
         Command::Customers(CustomersCommand::List) => get("/admin/v1/customers", Show::Rows(CUSTOMER_COLUMNS.to_vec())),
-        Command::Customers(CustomersCommand::Show { id }) => get(format!("/admin/v1/customers/{}", segment(id)), Show::Object),
+        Command::Customers(CustomersCommand::Show { id }) => {
+            get(format!("/admin/v1/customers/{}", segment(id)), Show::Object)
+        }
         Command::Customers(CustomersCommand::Create { name, external_id, billing, price_book }) => {
             let billing = match billing {
                 Billing::Postpaid => "postpaid",
                 Billing::Prepaid => "prepaid",
             };
-            let body = json!({ "name": name, "external_id": external_id, "billing": billing, "price_book": price_book });
+            let body =
+                json!({ "name": name, "external_id": external_id, "billing": billing, "price_book": price_book });
             post("/admin/v1/customers", body, Show::Object)
         }
         Command::Keys(KeysCommand::List { customer }) => {
@@ -111,7 +129,9 @@ fn call(command: &Command) -> Result<Call, CliError> {
         Command::Keys(KeysCommand::Rotate { id, grace }) => {
             post(format!("/admin/v1/keys/{}/rotate", segment(id)), json!({ "grace_seconds": grace }), Show::Key)
         }
-        Command::Keys(KeysCommand::Revoke { id }) => post(format!("/admin/v1/keys/{}/revoke", segment(id)), json!({}), Show::Object),
+        Command::Keys(KeysCommand::Revoke { id }) => {
+            post(format!("/admin/v1/keys/{}/revoke", segment(id)), json!({}), Show::Object)
+        }
         Command::Prices(PricesCommand::Show) => get("/admin/v1/prices", Show::Rows(PRICE_COLUMNS.to_vec())),
         Command::Usage(args) => {
             let mut path = format!("/admin/v1/usage?by={}", segment(&args.by));
@@ -122,13 +142,21 @@ fn call(command: &Command) -> Result<Call, CliError> {
             }
             get(path, Show::Rows(usage_columns(&args.by)))
         }
-        Command::Requests(RequestsCommand::Show { id }) => get(format!("/admin/v1/requests/{}", segment(id)), Show::Object),
+        Command::Requests(RequestsCommand::Show { id }) => {
+            get(format!("/admin/v1/requests/{}", segment(id)), Show::Object)
+        }
         Command::Statement(args) => {
             let format = if args.csv { "&format=csv" } else { "" };
-            let path = format!("/admin/v1/statements?customer={}&month={}{format}", segment(&args.customer), segment(&args.month));
+            let path = format!(
+                "/admin/v1/statements?customer={}&month={}{format}",
+                segment(&args.customer),
+                segment(&args.month)
+            );
             get(path, if args.csv { Show::Text } else { Show::Object })
         }
-        Command::Training(TrainingCommand::List) => get("/admin/v1/training-runs", Show::Rows(TRAINING_COLUMNS.to_vec())),
+        Command::Training(TrainingCommand::List) => {
+            get("/admin/v1/training-runs", Show::Rows(TRAINING_COLUMNS.to_vec()))
+        }
         Command::Training(TrainingCommand::Add { model, name, cost_usd, in_service }) => {
             let body = json!({ "model": model, "name": name, "cost_usd": cost_usd, "in_service": in_service });
             post("/admin/v1/training-runs", body, Show::Object)
@@ -232,8 +260,17 @@ fn economics(value: &Value) -> String {
         .collect();
     let others = value.get("without_training").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if !others.is_empty() {
-        let columns = [("MODEL WITHOUT TRAINING", "model"), ("REVENUE USD", "revenue_usd"), ("COST USD", "cost_usd"), ("MARGIN USD", "margin_usd")];
+        let columns = [
+            ("MODEL WITHOUT TRAINING", "model"),
+            ("REVENUE USD", "revenue_usd"),
+            ("COST USD", "cost_usd"),
+            ("MARGIN USD", "margin_usd"),
+        ];
         parts.push(render(others, &columns));
     }
-    if parts.is_empty() { "No training runs and no revenue yet: add a run with `tollgate training add`.".to_owned() } else { parts.join("\n\n") }
+    if parts.is_empty() {
+        "No training runs and no revenue yet: add a run with `tollgate training add`.".to_owned()
+    } else {
+        parts.join("\n\n")
+    }
 }

@@ -11,7 +11,13 @@ pub(super) fn render(rows: &[Value], columns: &[Column]) -> String {
         rows.iter().map(|row| columns.iter().map(|(_, key)| cell(row.get(key))).collect()).collect();
     let width = |index: usize| {
         let heading = columns.get(index).map_or(0, |(heading, _)| heading.chars().count());
-        cells.iter().filter_map(|row| row.get(index)).map(|(text, _)| text.chars().count()).max().unwrap_or(0).max(heading)
+        cells
+            .iter()
+            .filter_map(|row| row.get(index))
+            .map(|(text, _)| text.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(heading)
     };
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let mut lines = vec![line(columns.iter().map(|(heading, _)| ((*heading).to_owned(), false)), &widths)];

@@ -33,7 +33,9 @@ const TAG_BYTES_MAX: usize = 64;
 /// The routes of the data plane.
 pub fn router(proxy: Arc<Proxy>) -> Router {
     let call = |endpoint: Endpoint| {
-        post(move |State(proxy): State<Arc<Proxy>>, request: Request<Body>| async move { answer(proxy, endpoint, request).await })
+        post(move |State(proxy): State<Arc<Proxy>>, request: Request<Body>| async move {
+            answer(proxy, endpoint, request).await
+        })
     };
     Router::new()
         .route("/v1/chat/completions", call(Endpoint::ChatCompletions))
@@ -165,7 +167,11 @@ fn model_object(id: &str) -> serde_json::Value {
 }
 
 async fn unknown_path(request: Request<Body>) -> Response<Body> {
-    let message = format!("Unknown request URL: {} {}. Check the base URL (it ends in /v1).", request.method(), request.uri().path());
+    let message = format!(
+        "Unknown request URL: {} {}. Check the base URL (it ends in /v1).",
+        request.method(),
+        request.uri().path()
+    );
     plain_error(StatusCode::NOT_FOUND, &message, "unknown_url")
 }
 

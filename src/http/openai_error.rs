@@ -25,7 +25,9 @@ pub fn status(error: &ProxyError) -> StatusCode {
         ProxyError::Request(RequestError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         ProxyError::Request(_) => StatusCode::BAD_REQUEST,
         ProxyError::Refused(refusal) => match refusal {
-            Refusal::MissingKey | Refusal::InvalidKey | Refusal::RevokedKey | Refusal::ExpiredKey => StatusCode::UNAUTHORIZED,
+            Refusal::MissingKey | Refusal::InvalidKey | Refusal::RevokedKey | Refusal::ExpiredKey => {
+                StatusCode::UNAUTHORIZED
+            }
             Refusal::ModelNotAllowed(_) => StatusCode::FORBIDDEN,
             _ => StatusCode::TOO_MANY_REQUESTS,
         },
@@ -33,7 +35,9 @@ pub fn status(error: &ProxyError) -> StatusCode {
         ProxyError::Unpriced(_) | ProxyError::Full | ProxyError::JournalDown | ProxyError::ShuttingDown => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        ProxyError::Unreachable | ProxyError::InvalidUpstreamBody(_) | ProxyError::UpstreamCredentials => StatusCode::BAD_GATEWAY,
+        ProxyError::Unreachable | ProxyError::InvalidUpstreamBody(_) | ProxyError::UpstreamCredentials => {
+            StatusCode::BAD_GATEWAY
+        }
         ProxyError::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         ProxyError::Upstream { status, .. } => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY),
     }
@@ -52,7 +56,9 @@ fn kind(error: &ProxyError) -> &str {
 fn param(error: &ProxyError) -> Option<&str> {
     match error {
         ProxyError::Request(error) => error.param(),
-        ProxyError::UnknownModel(_) | ProxyError::Unpriced(_) | ProxyError::Refused(Refusal::ModelNotAllowed(_)) => Some("model"),
+        ProxyError::UnknownModel(_) | ProxyError::Unpriced(_) | ProxyError::Refused(Refusal::ModelNotAllowed(_)) => {
+            Some("model")
+        }
         ProxyError::Upstream { param, .. } => param.as_deref(),
         _ => None,
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{admission::refusal::Refusal, upstream::request::RequestError};
+use crate::{admission::refusal::Refusal, journal::JournalError, upstream::request::RequestError};
 
 /// One request's failure, as the client may be told.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,9 @@ pub enum ProxyError {
     #[error("The model `{0}` does not exist on this gateway. GET /v1/models lists those that do.")]
     UnknownModel(String),
     /// The model has no price.
-    #[error("The model `{0}` has no price on this gateway, so it is not served. The operator can add a [[price]] for it and a rule in the customer's price book, then restart; `tollgate check` tells what is missing.")]
+    #[error(
+        "The model `{0}` has no price on this gateway, so it is not served. The operator can add a [[price]] for it and a rule in the customer's price book, then restart; `tollgate check` tells what is missing."
+    )]
     Unpriced(String),
     /// So many requests are under way that no room is left to record another.
     #[error("The gateway is at its limit of requests under way. Try again shortly.")]
@@ -65,9 +67,13 @@ impl ProxyError {
         match self {
             Self::Request(error) => error.code(),
             Self::Refused(refusal) => match refusal {
-                Refusal::MissingKey | Refusal::InvalidKey | Refusal::RevokedKey | Refusal::ExpiredKey => "invalid_api_key",
+                Refusal::MissingKey | Refusal::InvalidKey | Refusal::RevokedKey | Refusal::ExpiredKey => {
+                    "invalid_api_key"
+                }
                 Refusal::ModelNotAllowed(_) => "model_not_allowed",
-                Refusal::Requests { .. } | Refusal::Tokens { .. } | Refusal::TooLargeForKey { .. } => "rate_limit_exceeded",
+                Refusal::Requests { .. } | Refusal::Tokens { .. } | Refusal::TooLargeForKey { .. } => {
+                    "rate_limit_exceeded"
+                }
                 Refusal::Concurrency { .. } => "concurrency_limit_exceeded",
             },
             Self::UnknownModel(_) => "model_not_found",
@@ -92,6 +98,15 @@ impl ProxyError {
             Self::Upstream { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
             Self::InvalidUpstreamBody(_) => true,
             Self::Request(_) | Self::UnknownModel(_) | Self::Unpriced(_) | Self::UpstreamCredentials => false,
+        }
+    }
+}
+
+impl From<JournalError> for ProxyError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Full => Self::Full,
+            _ => Self::JournalDown,
         }
     }
 }

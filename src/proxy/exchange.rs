@@ -62,7 +62,12 @@ enum Tried {
 
 impl Exchange {
     /// Runs attempts until one answers or none is left.
-    pub(super) async fn run(self, admitted: Admitted, permit: Permit, gone: ClientGone) -> Result<Response<Body>, ProxyError> {
+    pub(super) async fn run(
+        self,
+        admitted: Admitted,
+        permit: Permit,
+        gone: ClientGone,
+    ) -> Result<Response<Body>, ProxyError> {
         let mut admitted = Some(admitted);
         let mut permit = Some(permit);
         let mut number: u16 = 0;
@@ -72,7 +77,7 @@ impl Exchange {
                 None => self.proxy.journal.try_permit()?,
             };
             let last = usize::from(number) + 1 >= self.route.attempts_max;
-            match self.attempt(number, last, permit, &mut admitted, &gone).await? {
+            match self.attempt(number, permit, &mut admitted, &gone).await? {
                 Tried::Answered(response) => return Ok(response),
                 Tried::Failed { error, retryable } if last || !retryable || gone.get() => return Err(error),
                 Tried::Failed { .. } => number += 1,
@@ -83,7 +88,6 @@ impl Exchange {
     async fn attempt(
         &self,
         number: u16,
-        last: bool,
         permit: Permit,
         admitted: &mut Option<Admitted>,
         gone: &ClientGone,
@@ -111,7 +115,13 @@ impl Exchange {
         };
         attempt.sent();
         let provider = &target.provider;
-        let sent = self.proxy.client.send(&uri, provider.api_key.as_deref(), provider.allow_private, request_headers(&self.headers), body);
+        let sent = self.proxy.client.send(
+            &uri,
+            provider.api_key.as_deref(),
+            provider.allow_private,
+            request_headers(&self.headers),
+            body,
+        );
         let response = match timeout(self.route.timeout, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {

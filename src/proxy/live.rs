@@ -131,7 +131,8 @@ impl Live {
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let rest = async { while let Some(Ok(_frame)) = http_body_util::BodyExt::frame(&mut upstream).await {} };
+                let rest =
+                    async { while let Some(Ok(_frame)) = http_body_util::BodyExt::frame(&mut upstream).await {} };
                 // An upstream that does not end loses its connection, nothing else.
                 let _elapsed = timeout(TAIL_MAX, rest).await;
             });

@@ -35,9 +35,16 @@ pub(super) struct MeteredBody {
 }
 
 enum State {
-    Passing { live: Box<Live>, sniffer: Sniffer },
+    Passing {
+        live: Box<Live>,
+        sniffer: Sniffer,
+    },
     /// The entry is submitted; `held` leaves when it is durable.
-    Closing { durable: Pin<Box<dyn Future<Output = ()> + Send>>, held: Option<Bytes>, break_off: bool },
+    Closing {
+        durable: Pin<Box<dyn Future<Output = ()> + Send>>,
+        held: Option<Bytes>,
+        break_off: bool,
+    },
     Ended,
 }
 

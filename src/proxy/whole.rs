@@ -20,7 +20,11 @@ const WHOLE_BYTES_MAX: usize = 8 * 1024 * 1024;
 const X_TOLLGATE_CHARGE_USD: HeaderName = HeaderName::from_static("x-tollgate-charge-usd");
 
 /// Reads, meters and records the answer; the response carries its charge.
-pub(super) async fn answer(mut live: Live, content_type: &str, gone: &ClientGone) -> Result<Response<Body>, ProxyError> {
+pub(super) async fn answer(
+    mut live: Live,
+    content_type: &str,
+    gone: &ClientGone,
+) -> Result<Response<Body>, ProxyError> {
     let mut sniffer = JsonSniffer::new();
     let mut first = Bytes::new();
     let mut more = BytesMut::new();

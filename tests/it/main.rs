@@ -1,5 +1,5 @@
 //! The integration tests: one binary, real parts, sentences for names.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops there")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that cannot go on stops there")]
 
 mod metering_fixtures;
 mod shared;

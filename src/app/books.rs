@@ -1,0 +1,77 @@
+//! The books of a data folder, opened under its lock: what the gateway serves from, and what commands work on when no
+//! gateway runs.
+
+use std::{path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+
+use super::{AppError, files::DataDir};
+use crate::{
+    accounts::Accounts,
+    catalog::{self, CatalogHandle},
+    clock::Clock,
+    config::{Config, RecoveryBasis},
+    http::admin::{self, Access, AdminState, Running},
+    posting::recover::recover,
+    store::{Store, prices::PriceVersionRow},
+};
+
+/// Open books.
+pub struct Books {
+    pub(super) data_dir: DataDir,
+    pub(super) accounts: Accounts,
+    pub(super) catalog: Arc<CatalogHandle>,
+    basis: RecoveryBasis,
+    journal_dir: PathBuf,
+}
+
+impl Books {
+    /// Takes the lock, opens the store, keeps the price versions in force, and posts what earlier runs left in the journal.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn open(config: &Config) -> Result<Self, AppError> {
+        let clock = Clock::system();
+        let data_dir = DataDir::open(&config.server.data_dir)?;
+        let pepper = data_dir.pepper(config)?;
+        let catalog = catalog::load_configured(config.prices.dir.as_deref())?;
+        let store = Store::open(&config.store_path).await?;
+        let versions: Vec<PriceVersionRow> = catalog
+            .stored_versions()
+            .into_iter()
+            .map(|version| PriceVersionRow { id: version.id, kind: version.kind.to_owned(), body: version.body })
+            .collect();
+        store.save_price_versions(&versions, clock.unix_us()).await?;
+        recover(&store, &config.journal.dir, &config.journal.replica).await?;
+        let accounts = Accounts { store, clock, pepper };
+        accounts.set_configured_trainings(&config.trainings).await?;
+        Ok(Self {
+            data_dir,
+            accounts,
+            catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+            basis: config.recovery_basis,
+            journal_dir: config.journal.dir.clone(),
+        })
+    }
+
+    /// The admin API over these books, for this process only.
+    pub fn admin_router(&self) -> Router {
+        admin::router(self.admin_state(None), Access::Trusted)
+    }
+
+    pub(super) fn admin_state(&self, running: Option<Running>) -> AdminState {
+        AdminState {
+            accounts: self.accounts.clone(),
+            catalog: Arc::clone(&self.catalog),
+            basis: self.basis,
+            journal_dir: self.journal_dir.clone(),
+            running,
+        }
+    }
+
+    /// Closes the store and gives the lock back.
+    pub async fn close(self) {
+        self.accounts.store.close().await;
+    }
+}

@@ -1,0 +1,32 @@
+//! What configuration and price tables are only wrong about together.
+
+use crate::{catalog::Catalog, clock::Clock, config::Config};
+
+/// Mistakes and notes of a configuration and the price tables that it will run with.
+#[must_use]
+pub fn check_together(config: &Config, catalog: &Catalog) -> (Vec<String>, Vec<String>) {
+    let mut mistakes = Vec::new();
+    let mut notes = Vec::new();
+    let now_us = Clock::system().unix_us();
+    for model in &config.models {
+        for target in &model.targets {
+            if catalog.cost(&target.provider, &target.model, now_us).is_some() {
+                continue;
+            }
+            let what = format!(
+                "model {}: {}/{} has no price in force; add a [[price]] for it, with price \"0\" if it is free",
+                model.name, target.provider, target.model
+            );
+            if config.prices.refuse_unpriced { mistakes.push(what) } else { notes.push(what) }
+        }
+    }
+    for secret in config.providers.iter().filter_map(|provider| Some((&provider.name, provider.api_key.as_ref()?))) {
+        if let Err(error) = secret.1.read() {
+            mistakes.push(format!("provider {}: {error}", secret.0));
+        }
+    }
+    if config.providers.is_empty() {
+        notes.push("no provider: set OPENAI_API_KEY, or write a [[provider]]".to_owned());
+    }
+    (mistakes, notes)
+}

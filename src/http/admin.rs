@@ -1,0 +1,93 @@
+//! The admin plane: health, the break-even page, and the books under `/admin/v1`. A data key is never valid here.
+
+mod auth;
+mod books;
+mod customers;
+mod health;
+mod keys;
+mod page;
+mod problem;
+
+use std::{path::PathBuf, sync::Arc};
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+
+use crate::{
+    accounts::Accounts,
+    admission::keyring::Keyring,
+    catalog::CatalogHandle,
+    config::{Limits, RecoveryBasis},
+    proxy::Proxy,
+};
+
+/// What the admin plane works on.
+#[derive(Clone)]
+pub struct AdminState {
+    /// Customers, keys, training runs, and with them store and clock.
+    pub accounts: Accounts,
+    /// Prices.
+    pub catalog: Arc<CatalogHandle>,
+    /// What pays back training.
+    pub basis: RecoveryBasis,
+    /// Folder of the journal.
+    pub journal_dir: PathBuf,
+    /// Of a running gateway; none when only its books are open.
+    pub running: Option<Running>,
+}
+
+/// The parts of a running gateway that admin commands reach into.
+#[derive(Clone)]
+pub struct Running {
+    /// Keys in memory, reloaded when they change.
+    pub keyring: Arc<Keyring>,
+    /// Defaults of their limits.
+    pub limits: Limits,
+    /// For health and metrics.
+    pub proxy: Arc<Proxy>,
+}
+
+/// Who may call.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Whoever reaches the router: the socket's file permissions are the guard, or this very process calls.
+    Trusted,
+    /// Bearers of this token, and browsers that signed in with it.
+    Token(String),
+}
+
+/// The routes of the admin plane.
+pub fn router(state: AdminState, access: Access) -> Router {
+    let api = Router::new()
+        .route("/customers", get(customers::list).post(customers::create))
+        .route("/customers/{id}", get(customers::show))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{id}", get(keys::show))
+        .route("/keys/{id}/rotate", post(keys::rotate))
+        .route("/keys/{id}/revoke", post(keys::revoke))
+        .route("/prices", get(books::prices))
+        .route("/usage", get(books::usage))
+        .route("/requests/{id}", get(books::request))
+        .route("/statements", get(books::statement))
+        .route("/training-runs", get(books::training_runs).post(books::add_training))
+        .route("/economics", get(books::economics))
+        .route("/audit", get(books::audit))
+        .route("/journal/verify", get(books::verify_journal))
+        .fallback(problem::not_found);
+    let guarded = Router::new()
+        .nest("/admin/v1", api)
+        .route("/", get(page::break_even))
+        .route("/metrics", get(health::metrics))
+        .layer(middleware::from_fn_with_state(Arc::new(access.clone()), auth::require));
+    Router::new()
+        .merge(guarded)
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/style.css", get(page::style))
+        .merge(auth::sign_in_routes(access))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .with_state(state)
+}
