@@ -28,7 +28,7 @@ pub enum AppError {
     Store(#[from] crate::store::StoreError),
     /// The journal.
     #[error(transparent)]
-    Journal(#[from] crate::journal::JournalError),
+    Journal(#[from] crate::journal::error::JournalError),
     /// Recovery of earlier journals.
     #[error("the journals of earlier runs cannot be posted: {0}")]
     Recovery(#[from] PostingError),

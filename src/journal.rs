@@ -1,329 +1,243 @@
 //! Appends records durably in group commits and replays them in order.
 //!
-//! Room is reserved at admission, as a value: a [`Permit`] holder's OPENED and ENDED are never refused for want of room.
-//! Each boot of a process owns one folder, `<dir>/<replica>/<boot id>/`, under a lock.
+//! Owns the folder `dir/<replica>/<boot>/` and its segment files. Room is reserved at admission as a [`attempt::Permit`],
+//! so that the records of a running attempt are never refused: a permit has room for one OPENED, one SENT, one PROGRESS
+//! at a time and one ENDED or VOID.
+//!
+//! Knows records as bytes with a kind; does not know prices, the store, or what an orphan costs.
+//!
+//! Architecture invariant: nothing is acknowledged before it is durable (or written, under [`Durability::Relaxed`]), and
+//! nothing that was acknowledged is forgotten because of one failed write or fsync.
 
-mod boots;
+pub mod attempt;
+pub mod boot;
+pub mod error;
 mod frame;
-mod reader;
+mod inbox;
+pub mod reader;
+mod scan;
 mod segment;
+mod spare;
+mod tail;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 mod writer;
 
 use std::{
-    future::Future,
-    io,
+    fs,
     path::{Path, PathBuf},
-    pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+};
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tollgate_core::id::BootId;
+
+use crate::{
+    clock::Clock,
+    journal::{
+        attempt::Permit,
+        boot::BootFolder,
+        error::JournalError,
+        inbox::{Command, Inbox},
+        segment::{DiskSegments, SegmentFactory},
+        spare::Spares,
+        tail::{ClosedSegment, Tail},
+        writer::{Health, Writer},
     },
-    task::{Context, Poll, ready},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tollgate_core::{
-    entry::{Admission, Entry},
-    id::BootId,
-    record::{Progress, Record},
-};
+/// Default size of a segment, bytes.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+/// Smallest segment, bytes.
+pub const SEGMENT_BYTES_MIN: u64 = 4096;
+/// Default number of attempts that may run at once.
+pub const IN_FLIGHT_MAX_DEFAULT: usize = 16_384;
+/// Records of one permit that can wait in the queue at once: OPENED, SENT, PROGRESS, and ENDED or VOID.
+const RECORDS_PER_PERMIT_MAX: usize = 4;
 
-use self::{
-    boots::BootLock,
-    segment::{Disk, RealDisk},
-    writer::{Queued, Writer},
-};
-pub use self::{
-    boots::{DeadBoot, Report, dead_boots, verify},
-    reader::{BootReader, Damage},
-};
-use crate::clock::Clock;
-
-/// Records that one permit may have in the queue at once: OPENED, SENT, PROGRESS, and ENDED or VOID.
-const RECORDS_PER_PERMIT: usize = 4;
-/// Bytes of a segment.
-pub const SEGMENT_BYTES: u64 = 64 << 20;
-
-/// When an append counts as done.
+/// What "acknowledged" means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// When it is on disk.
+    /// On the disk: survives the loss of power.
     Fsync,
-    /// When the operating system has it; synced each second.
+    /// With the operating system: survives the death of the process; the loss of power costs at most one second.
     Relaxed,
 }
 
-/// Where and how to keep the journal.
+/// Where and how the journal is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Folder of all replicas.
+    /// The folder of all replicas' journals.
     pub dir: PathBuf,
-    /// This gateway's name among them.
+    /// This replica's name; one folder below `dir`.
     pub replica: String,
-    /// Bytes of a segment.
+    /// Size of a segment in bytes; at least [`SEGMENT_BYTES_MIN`].
     pub segment_bytes: u64,
-    /// When an append counts as done.
+    /// What "acknowledged" means.
     pub durability: Durability,
-    /// Requests under way at once.
+    /// Attempts that may run at once; further permits are refused.
     pub in_flight_max: usize,
 }
 
-/// Why the journal cannot do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// As many requests are under way as there is room for.
-    #[error("no room to record another request")]
-    Full,
-    /// Writing failed twice; nothing more is accepted.
-    #[error("the journal cannot write")]
-    Poisoned,
-    /// A file cannot be made, read or locked.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A record was written by a newer build.
-    #[error("{}: {source}; use the build that wrote it, or a newer one", .path.display())]
-    Newer {
-        /// The boot's folder.
-        path: PathBuf,
-        /// What is not known.
-        source: tollgate_core::record::DecodeError,
-    },
+impl Options {
+    /// The defaults: 64 MiB segments, fsync, 16,384 attempts in flight.
+    #[must_use]
+    pub fn new(dir: PathBuf, replica: String) -> Self {
+        Self {
+            dir,
+            replica,
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            durability: Durability::Fsync,
+            in_flight_max: IN_FLIGHT_MAX_DEFAULT,
+        }
+    }
 }
 
-/// The journal of this process. Cheap to clone.
+/// The journal of one boot, open for appending. Cheap to clone.
 #[derive(Clone)]
-pub struct Journal(Arc<Shared>);
+pub struct Journal {
+    inner: Arc<Inner>,
+}
 
-struct Shared {
-    queue: Mutex<Option<mpsc::Sender<Queued>>>,
-    sender: mpsc::WeakSender<Queued>,
+/// What permits and attempts need of the journal. The writer's thread never holds it, so that the queue closes when the
+/// last clone, permit and attempt are gone.
+struct Inner {
+    commands: mpsc::Sender<Command>,
     room: Arc<Semaphore>,
     in_flight_max: usize,
+    health: Arc<Health>,
     durable: watch::Receiver<u64>,
-    poisoned: Arc<AtomicBool>,
+    stopped: watch::Receiver<()>,
+    closed: Arc<Mutex<Vec<ClosedSegment>>>,
     boot_id: BootId,
     boot_dir: PathBuf,
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
-    _lock: BootLock,
 }
 
 impl Journal {
-    /// Makes this boot's folder, locks it, and starts its writer.
+    /// Makes and locks the boot's folder, makes its first segment, and starts the writer. Blocks on the disk.
     ///
     /// # Errors
-    /// [`JournalError::Io`] when the folder cannot be made or locked.
-    pub fn open(options: &Options, boot_id: BootId, clock: Clock) -> Result<Self, JournalError> {
-        Self::open_on(Arc::new(RealDisk), options, boot_id, clock)
+    /// [`JournalError::Locked`] and [`JournalError::BootExists`] when the boot id is taken, [`JournalError::Io`] when the
+    /// disk refuses, and the variants that name an option out of range.
+    pub fn open(options: Options, boot_id: BootId) -> Result<Self, JournalError> {
+        Self::open_with(options, boot_id, Arc::new(DiskSegments))
     }
 
-    fn open_on(disk: Arc<dyn Disk>, options: &Options, boot_id: BootId, clock: Clock) -> Result<Self, JournalError> {
-        let boot_dir = options.dir.join(&options.replica).join(boot_id.to_string());
-        let lock = BootLock::create(&boot_dir)?;
-        let io_error = |source| JournalError::Io { path: boot_dir.clone(), source };
-        let first = disk.create(&boot_dir, 1, options.segment_bytes).map_err(io_error)?;
-        let (tx, rx) = mpsc::channel(options.in_flight_max.saturating_mul(RECORDS_PER_PERMIT).max(1));
+    fn open_with(options: Options, boot_id: BootId, factory: Arc<dyn SegmentFactory>) -> Result<Self, JournalError> {
+        check(&options)?;
+        let folder = BootFolder::create(&options.dir, &options.replica, boot_id)?;
+        let boot_dir = folder.path().to_owned();
+        let health = Arc::new(Health::default());
+        let first = segment::create(factory.as_ref(), &boot_dir, 1, options.segment_bytes)
+            .map_err(JournalError::io("make the first segment in", &boot_dir))?;
+        let spares = Spares::start(factory, boot_dir.clone(), options.segment_bytes, 2, Arc::clone(&health))
+            .map_err(JournalError::io("start the spare segment thread for", &boot_dir))?;
+        let closed = Arc::new(Mutex::new(Vec::new()));
+        let tail = Tail::new(boot_id, options.segment_bytes, first, spares, Arc::clone(&closed));
+
+        let queue_records_max = options.in_flight_max * RECORDS_PER_PERMIT_MAX;
+        // One place more, for the order to stop.
+        let (commands, received) = mpsc::channel(queue_records_max + 1);
         let (durable_tx, durable) = watch::channel(0);
-        let poisoned = Arc::new(AtomicBool::new(false));
-        let writer = Writer {
-            dir: boot_dir.clone(),
-            boot_id,
-            segment_bytes: options.segment_bytes,
-            durability: options.durability,
-            disk,
-            queue: rx,
-            durable: durable_tx,
-            poisoned: Arc::clone(&poisoned),
-            clock,
-        };
-        let thread = std::thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run(first));
-        Ok(Self(Arc::new(Shared {
-            sender: tx.downgrade(),
-            queue: Mutex::new(Some(tx)),
-            room: Arc::new(Semaphore::new(options.in_flight_max)),
-            in_flight_max: options.in_flight_max,
-            durable,
-            poisoned,
-            boot_id,
-            thread: Mutex::new(Some(thread.map_err(io_error)?)),
-            boot_dir,
-            _lock: lock,
-        })))
+        let (stopped_tx, stopped) = watch::channel(());
+        let writer = Writer::new(tail, Arc::clone(&health), durable_tx, options.durability, Clock::system());
+        std::thread::Builder::new()
+            .name("journal-writer".to_owned())
+            .spawn(move || {
+                // Dropped in reverse order: the writer and its spares, then the lock, then the word that all is over.
+                let _stopped = stopped_tx;
+                let _folder = folder;
+                writer.run(Inbox::new(received, Clock::system()));
+            })
+            .map_err(JournalError::io("start the writer thread for", &boot_dir))?;
+        let room = Arc::new(Semaphore::new(options.in_flight_max));
+        let in_flight_max = options.in_flight_max;
+        let inner = Inner { commands, room, in_flight_max, health, durable, stopped, closed, boot_id, boot_dir };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Reserves room for one attempt. Waits for nothing.
+    /// Reserves the room of one attempt, without waiting.
     ///
     /// # Errors
-    /// [`JournalError::Full`] or [`JournalError::Poisoned`].
+    /// [`JournalError::Full`], [`JournalError::NoSpace`], [`JournalError::Poisoned`] or [`JournalError::Closed`]: refuse
+    /// the request as unavailable.
     pub fn try_permit(&self) -> Result<Permit, JournalError> {
-        if self.is_poisoned() {
-            return Err(JournalError::Poisoned);
-        }
-        let sender = self.0.sender.upgrade().ok_or(JournalError::Poisoned)?;
-        let room = Arc::clone(&self.0.room).try_acquire_owned().map_err(|_| JournalError::Full)?;
-        Ok(Permit { sender, room })
+        self.inner.health.check()?;
+        let room = Arc::clone(&self.inner.room).try_acquire_owned();
+        let room = room.map_err(|_| JournalError::Full { in_flight_max: self.inner.in_flight_max })?;
+        Ok(Permit::new(Arc::clone(&self.inner), room))
     }
 
-    /// The highest sequence that is durable; changes as groups are committed.
+    /// The highest sequence that is durable; every sequence up to it is too.
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<u64> {
-        self.0.durable.clone()
+        self.inner.durable.clone()
     }
 
-    /// Attempts that hold room.
+    /// Permits that are out, ends that are not yet durable included.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.0.in_flight_max - self.0.room.available_permits()
+        self.inner.in_flight_max.saturating_sub(self.inner.room.available_permits())
     }
 
-    /// Whether writing has failed for good.
+    /// True after two failures in a row: nothing more will become durable in this boot.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        self.0.poisoned.load(Ordering::Acquire)
+        self.inner.health.is_poisoned()
     }
 
     /// This boot.
     #[must_use]
     pub fn boot_id(&self) -> BootId {
-        self.0.boot_id
+        self.inner.boot_id
     }
 
-    /// This boot's folder.
+    /// The folder of this boot's segments, for [`reader::BootReader`].
     #[must_use]
     pub fn boot_dir(&self) -> &Path {
-        &self.0.boot_dir
+        &self.inner.boot_dir
     }
 
-    /// Deletes closed segments all of whose records have a sequence of at most `sequence`.
+    /// Deletes closed segments whose last sequence is at most `sequence`; never the current one. Called after the store
+    /// has committed up to `sequence`. Returns how many were deleted. Blocks on the disk.
     ///
     /// # Errors
-    /// [`JournalError::Io`].
-    pub fn release_through(&self, sequence: u64) -> Result<(), JournalError> {
-        reader::release_through(&self.0.boot_dir, self.0.boot_id, sequence)
+    /// [`JournalError::Io`] when a file cannot be deleted; it is tried again at the next call.
+    pub fn release_through(&self, sequence: u64) -> Result<usize, JournalError> {
+        let mut closed = self.inner.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut released = 0;
+        while let Some(segment) = closed.first().filter(|segment| segment.last_sequence <= sequence) {
+            match fs::remove_file(&segment.path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(JournalError::io("delete", &segment.path)(error));
+                }
+                Ok(()) | Err(_) => released += 1,
+            }
+            closed.remove(0);
+        }
+        Ok(released)
     }
 
-    /// Writes what is queued, syncs, and stops the writer. New permits are refused from now on.
+    /// Writes and syncs all that was submitted, stops the writer, releases the folder. Later submissions fail with
+    /// [`JournalError::Closed`]; so end every attempt first.
     pub async fn shut_down(&self) {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // Ends when the last attempt under way has ended, too: each holds a sender.
-            let _joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        if !self.inner.health.stopping.swap(true, Ordering::AcqRel) {
+            // Refused only when the writer is gone already.
+            let _gone = self.inner.commands.try_send(Command::Stop);
         }
+        let mut stopped = self.inner.stopped.clone();
+        while stopped.changed().await.is_ok() {}
     }
 }
 
-/// Room for one attempt.
-pub struct Permit {
-    sender: mpsc::Sender<Queued>,
-    room: OwnedSemaphorePermit,
-}
-
-impl Permit {
-    /// Submits OPENED at once; resolves when it is durable. Run it to its end: dropped, OPENED may stand without an end.
-    pub fn open(self, admission: Admission) -> OpenReceipt {
-        let receipt = submit(&self.sender, Record::Opened(Box::new(admission.clone())), None);
-        OpenReceipt { receipt, open: Some((self, admission)) }
+fn check(options: &Options) -> Result<(), JournalError> {
+    if options.segment_bytes < SEGMENT_BYTES_MIN {
+        return Err(JournalError::SegmentBytes { bytes: options.segment_bytes, bytes_min: SEGMENT_BYTES_MIN });
     }
-}
-
-/// Resolves to the open attempt when its OPENED is durable.
-pub struct OpenReceipt {
-    receipt: oneshot::Receiver<Result<(), JournalError>>,
-    open: Option<(Permit, Admission)>,
-}
-
-impl Future for OpenReceipt {
-    type Output = Result<OpenAttempt, JournalError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(acknowledged(&mut self.receipt, cx))?;
-        let (permit, admission) = self.open.take().ok_or(JournalError::Poisoned)?;
-        Poll::Ready(Ok(OpenAttempt { permit, admission, progress: Arc::default() }))
+    let in_flight_max_max = Semaphore::MAX_PERMITS / (RECORDS_PER_PERMIT_MAX * 2);
+    if !(1..=in_flight_max_max).contains(&options.in_flight_max) {
+        return Err(JournalError::InFlightMax { asked: options.in_flight_max, most: in_flight_max_max });
     }
-}
-
-/// An attempt whose OPENED is durable. Dropped without an end it stays an orphan, which recovery resolves: whoever
-/// holds it must end or void it.
-pub struct OpenAttempt {
-    permit: Permit,
-    admission: Admission,
-    progress: Arc<AtomicBool>,
-}
-
-impl OpenAttempt {
-    /// As admitted.
-    #[must_use]
-    pub const fn admission(&self) -> &Admission {
-        &self.admission
-    }
-
-    /// Marks that bytes go upstream; not waited for.
-    pub fn sent(&self) {
-        queue(&self.permit.sender, Queued { record: Record::Sent(self.admission.id), ack: None, place: None });
-    }
-
-    /// Writes what was counted so far; skipped while the one before is still queued.
-    pub fn progress(&self, progress: Progress) {
-        if !self.progress.swap(true, Ordering::AcqRel) {
-            let place = Some(Arc::clone(&self.progress));
-            queue(&self.permit.sender, Queued { record: Record::Progress(progress), ack: None, place });
-        }
-    }
-
-    /// Submits ENDED at once. Dropping the receipt does not take it back.
-    pub fn end(self, entry: Entry) -> EndReceipt {
-        let receipt = submit(&self.permit.sender, Record::Ended(Box::new(entry)), None);
-        EndReceipt { receipt, _room: self.permit.room }
-    }
-
-    /// Submits VOID: no byte went upstream.
-    pub fn void(self) {
-        queue(&self.permit.sender, Queued { record: Record::Void(self.admission.id), ack: None, place: None });
-    }
-}
-
-/// Resolves when ENDED is durable; holds the attempt's room until then, or until it is dropped.
-#[must_use = "await it before the client gets its last bytes, or drop it knowingly"]
-pub struct EndReceipt {
-    receipt: oneshot::Receiver<Result<(), JournalError>>,
-    _room: OwnedSemaphorePermit,
-}
-
-impl Future for EndReceipt {
-    type Output = Result<(), JournalError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        acknowledged(&mut self.receipt, cx)
-    }
-}
-
-fn acknowledged(
-    receipt: &mut oneshot::Receiver<Result<(), JournalError>>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), JournalError>> {
-    Pin::new(receipt).poll(cx).map(|result| result.unwrap_or(Err(JournalError::Poisoned)))
-}
-
-fn submit(
-    sender: &mpsc::Sender<Queued>,
-    record: Record,
-    place: Option<Arc<AtomicBool>>,
-) -> oneshot::Receiver<Result<(), JournalError>> {
-    let (ack, receipt) = oneshot::channel();
-    queue(sender, Queued { record, ack: Some(ack), place });
-    receipt
-}
-
-/// The queue has room for all that permit holders may submit; it can only be closed, and then the receipt says so.
-fn queue(sender: &mpsc::Sender<Queued>, queued: Queued) {
-    if sender.try_send(queued).is_err() {
-        tracing::error!("a record could not be queued; recovery will resolve its attempt");
-    }
+    Ok(())
 }

@@ -24,7 +24,7 @@ use crate::{
         admin::{self, Access, Running},
         data,
     },
-    journal::{Durability, Journal, Options, SEGMENT_BYTES},
+    journal::{Durability, Journal, Options, SEGMENT_BYTES_DEFAULT},
     posting::live::Poster,
     proxy::{Proxy, Settings, keys::reload},
     routing::Routes,
@@ -93,11 +93,11 @@ impl Gateway {
         let options = Options {
             dir: config.journal.dir.clone(),
             replica: config.journal.replica.clone(),
-            segment_bytes: SEGMENT_BYTES,
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
             durability: if config.journal.fsync { Durability::Fsync } else { Durability::Relaxed },
             in_flight_max: config.journal.in_flight_max,
         };
-        let journal = Journal::open(&options, boot_id, clock.clone())?;
+        let journal = Journal::open(options, boot_id)?;
         let settings = Settings {
             body_bytes_max: config.server.body_bytes_max,
             refuse_unpriced: config.prices.refuse_unpriced,

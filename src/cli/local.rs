@@ -33,7 +33,7 @@ pub(super) fn serve(cli: &Cli) -> Result<Output, CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::Failed(error.to_string()))?;
-    runtime.block_on(app::run(config)).map_err(|error| CliError::Failed(error.to_string()))?;
+    runtime.block_on(app::run(config)).map_err(|error| CliError::Failed(super::chain(&error)))?;
     Ok(Output::ok(""))
 }
 

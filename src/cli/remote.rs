@@ -70,7 +70,7 @@ async fn admin(cli: &Cli) -> Result<(Admin, Option<crate::app::Books>), CliError
     if let Some(stream) = running(&config.server.data_dir).await {
         return Ok((Admin::Socket(stream), None));
     }
-    let books = crate::app::Books::open(&config).await.map_err(|error| CliError::Failed(error.to_string()))?;
+    let books = crate::app::Books::open(&config).await.map_err(|error| CliError::Failed(super::chain(&error)))?;
     Ok((Admin::Local(books.admin_router()), Some(books)))
 }
 

@@ -1,218 +1,232 @@
-//! Reads a boot's records in order, over segments, past damage, and counts what is missing.
+//! Replays a boot: its records in order, each once, with an exact count of those that are missing.
+//!
+//! A segment that begins with a sequence that is still awaited replaces the rest of the segment before it: so it is after
+//! a failed write, when the writer repeats in a fresh segment all that was not yet durable. Reads only; never truncates.
 
 use std::{
-    fs::{self, File},
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-use tollgate_core::{
-    id::BootId,
-    record::{DecodeError, Record},
-};
+use tollgate_core::{id::BootId, record::Record};
 
-use super::{
-    JournalError,
-    frame::{self, ALIGN, Frame, HEADER_LEN, PAYLOAD_BYTES_MAX},
+use crate::journal::{
+    error::JournalError,
+    frame::FRAME_VERSION,
+    scan::{Found, SegmentScan},
     segment,
 };
 
-/// What could not be read.
+/// What replay could not find, though it was durable once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
-    /// Sequences that should be there and are not.
+    /// Records that are missing, by their sequences.
     pub missing: u64,
-    /// Stretches of bytes that are no sound record.
-    pub regions: u64,
+    /// Gaps that these records leave.
+    pub damaged_regions: u64,
 }
 
-/// Bytes read at once; more than the largest frame.
-const WINDOW_BYTES: usize = 1 << 20;
-/// Largest frame, checksum and padding included.
-const FRAME_BYTES_MAX: usize = HEADER_LEN + PAYLOAD_BYTES_MAX + 2 * ALIGN;
-
-/// A position in a boot's journal.
-#[derive(Debug)]
+/// Reads one boot forward. Blocks on the disk.
 pub struct BootReader {
     dir: PathBuf,
     boot_id: BootId,
-    /// Last sequence that was given out.
-    last: u64,
-    /// The open segment; none before the first.
-    segment: Option<Window>,
+    current: Option<SegmentScan>,
+    offset: u64,
+    last_sequence: u64,
     damage: Damage,
+    gaps: Vec<Gap>,
 }
 
-/// A window on one segment file.
-#[derive(Debug)]
-struct Window {
-    number: u32,
-    file: File,
-    /// Where in the file the next frame is looked for.
-    offset: u64,
-    /// What was read of the file, and from where.
-    bytes: Vec<u8>,
-    from: u64,
-    /// What was read reaches the end of the file.
-    at_end: bool,
+/// Sequences that were not found and may never have been durable: nothing after them says so yet.
+struct Gap {
+    first: u64,
+    last: u64,
+    is_counted: bool,
 }
 
 impl BootReader {
-    /// Starts behind `after_sequence`; 0 for the beginning.
+    /// Begins after `after_sequence`; 0 for the beginning. Touches no file yet.
     #[must_use]
     pub fn open(boot_dir: &Path, boot_id: BootId, after_sequence: u64) -> Self {
-        let damage = Damage::default();
-        Self { dir: boot_dir.to_owned(), boot_id, last: after_sequence, segment: None, damage }
+        let dir = boot_dir.to_owned();
+        let (damage, gaps) = (Damage::default(), Vec::new());
+        Self { dir, boot_id, current: None, offset: 0, last_sequence: after_sequence, damage, gaps }
     }
 
-    /// Starts at the first record that is there: earlier segments may have been released.
+    /// Begins at the first record that is there: segments before it may have been released.
     ///
     /// # Errors
-    /// As [`Self::read_batch`].
+    /// [`JournalError::Io`].
     pub fn from_first(boot_dir: &Path, boot_id: BootId) -> Result<Self, JournalError> {
-        let first = Self::open(boot_dir, boot_id, 0).read_batch(None, 1)?;
-        Ok(Self::open(boot_dir, boot_id, first.first().map_or(0, |(sequence, _)| sequence.saturating_sub(1))))
+        let indexes = segment::indexes(boot_dir).map_err(JournalError::io("list", boot_dir))?;
+        let mut reader = Self::open(boot_dir, boot_id, 0);
+        if indexes.first().is_some_and(|first| *first > 1) {
+            reader.begin_where_it_begins()?;
+        }
+        Ok(reader)
     }
 
-    /// What could not be read so far.
-    #[must_use]
-    pub const fn damage(&self) -> Damage {
-        self.damage
-    }
-
-    /// The next records, at most `records_max` and at most through `up_to_sequence` (a living boot's durable one);
-    /// none are left when it gives none.
+    /// At most `records_max` records, in order, with their sequences; none at the end.
+    ///
+    /// `up_to_sequence` is the durable watermark for a boot that is being written: nothing above it is given, and what is
+    /// not found up to it is missing. For a dead boot it is none: then the end is the last intact record; bytes after it, and
+    /// holes in a last group that was never acknowledged, are a torn tail, not damage.
     ///
     /// # Errors
-    /// [`JournalError::Io`], or [`JournalError::Newer`] for a record of a newer build, which is never skipped.
+    /// [`JournalError::NewerFrame`] and [`JournalError::Undecodable`] at a record that this build cannot read; nothing
+    /// before it is lost, nothing is skipped. [`JournalError::Io`] when a file cannot be read.
     pub fn read_batch(
         &mut self,
         up_to_sequence: Option<u64>,
         records_max: usize,
     ) -> Result<Vec<(u64, Record)>, JournalError> {
+        if let Some(current) = &mut self.current {
+            current.refresh();
+        }
         let mut records = Vec::new();
-        let up_to = up_to_sequence.unwrap_or(u64::MAX);
-        while records.len() < records_max && self.last < up_to {
-            match self.next_in_segment(up_to)? {
-                Some(found) => records.push(found),
-                None if self.open_next_segment()? => {}
-                None => break,
+        while records.len() < records_max {
+            let Some(found) = self.next_frame(up_to_sequence)? else {
+                break;
+            };
+            match decode(&found) {
+                Ok(record) => records.push((found.header.sequence, record)),
+                Err(error) => {
+                    self.step_back(&found);
+                    return if records.is_empty() { Err(error) } else { Ok(records) };
+                }
             }
         }
         Ok(records)
     }
 
-    fn next_in_segment(&mut self, up_to: u64) -> Result<Option<(u64, Record)>, JournalError> {
-        let Some(window) = self.segment.as_mut() else { return Ok(None) };
-        let io_error = |source| JournalError::Io { path: self.dir.clone(), source };
-        let begun_at = window.offset;
-        let mut skipping = false;
-        loop {
-            if !window.load().map_err(io_error)? {
-                // Nothing sound up to the end: the unused tail. Looked at again from here if more is written.
-                window.offset = if skipping { begun_at } else { window.offset };
-                return Ok(None);
-            }
-            let fresh = match window.frame(self.boot_id) {
-                Some(_) => false,
-                // A living boot may have written since the window was read.
-                None if !skipping => true,
-                None => false,
-            };
-            if fresh {
-                window.reload().map_err(io_error)?;
-            }
-            let Some(found) = window.frame(self.boot_id) else {
-                skipping = true;
-                window.offset = window.offset.saturating_add(ALIGN as u64);
+    /// What was missing so far.
+    #[must_use]
+    pub fn damage(&self) -> Damage {
+        self.damage
+    }
+
+    /// The last sequence that was given, or given up.
+    #[must_use]
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// The next intact frame, whatever its version.
+    pub(super) fn next_frame(&mut self, up_to_sequence: Option<u64>) -> Result<Option<Found>, JournalError> {
+        let up_to = up_to_sequence.unwrap_or(u64::MAX);
+        while self.last_sequence < up_to {
+            let expected = self.last_sequence.saturating_add(1);
+            let found = self.find_in_current()?;
+            if let Some(found) = found.as_ref().filter(|found| found.header.sequence == expected) {
+                self.step_past(found);
+            } else if self.enter_next(if found.is_some() { expected } else { u64::MAX })? {
                 continue;
-            };
-            if found.sequence > up_to {
-                return Ok(None);
-            }
-            let (sequence, len) = (found.sequence, found.len);
-            let decoded = Record::decode(found.kind, found.version, found.payload);
-            window.offset = window.offset.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
-            self.damage.regions += u64::from(std::mem::take(&mut skipping));
-            // After a failed write the same records stand again in the next segment.
-            if sequence <= self.last {
-                continue;
-            }
-            self.damage.missing += sequence - self.last - 1;
-            self.last = sequence;
-            match decoded {
-                Ok(record) => return Ok(Some((sequence, record))),
-                Err(DecodeError::Payload(_)) => {
-                    self.damage.regions += 1;
-                    self.damage.missing += 1;
+            } else {
+                match found.as_ref().filter(|found| found.header.sequence <= up_to) {
+                    Some(found) => {
+                        self.gaps.push(Gap { first: expected, last: found.header.sequence - 1, is_counted: false });
+                        self.step_past(found);
+                    }
+                    None => {
+                        if let Some(up_to) = up_to_sequence {
+                            self.gaps.push(Gap { first: expected, last: up_to, is_counted: false });
+                            self.count_gaps(up_to);
+                            self.last_sequence = up_to;
+                        }
+                        return Ok(None);
+                    }
                 }
-                Err(source) => return Err(JournalError::Newer { path: self.dir.clone(), source }),
             }
+            let proven = found.as_ref().map_or(0, |found| found.header.proven_sequence());
+            self.count_gaps(up_to_sequence.unwrap_or(proven));
+            return Ok(found);
         }
+        Ok(None)
     }
 
-    fn open_next_segment(&mut self) -> Result<bool, JournalError> {
-        let io_error = |source| JournalError::Io { path: self.dir.clone(), source };
-        let after = self.segment.as_ref().map_or(0, |window| window.number);
-        let numbers = segment::list(&self.dir).map_err(io_error)?;
-        let Some(number) = numbers.into_iter().find(|number| *number > after) else { return Ok(false) };
-        let file = File::open(segment::path(&self.dir, number)).map_err(io_error)?;
-        self.segment = Some(Window { number, file, offset: 0, bytes: Vec::new(), from: 0, at_end: false });
-        Ok(true)
-    }
-}
-
-impl Window {
-    /// Sees to it that a whole frame fits into what is read from `offset` on; false at the end of the file.
-    fn load(&mut self) -> io::Result<bool> {
-        if self.rest().len() < FRAME_BYTES_MAX && !self.at_end {
-            self.reload()?;
+    /// Takes the first intact frame's sequence as the beginning, whatever it is: earlier segments were released.
+    pub(super) fn begin_where_it_begins(&mut self) -> Result<(), JournalError> {
+        if let Some((_, first)) = self.segment_after(0)? {
+            self.last_sequence = first.saturating_sub(1);
         }
-        Ok(!self.rest().is_empty())
-    }
-
-    fn reload(&mut self) -> io::Result<()> {
-        self.from = self.offset;
-        self.bytes.resize(WINDOW_BYTES, 0);
-        let mut filled = 0;
-        while let Some(rest) = self.bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, self.from.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX)))? {
-                0 => break,
-                read => filled += read,
-            }
-        }
-        self.bytes.truncate(filled);
-        self.at_end = filled < WINDOW_BYTES;
         Ok(())
     }
 
-    fn rest(&self) -> &[u8] {
-        let at = usize::try_from(self.offset.saturating_sub(self.from)).unwrap_or(usize::MAX);
-        self.bytes.get(at..).unwrap_or_default()
+    fn find_in_current(&mut self) -> Result<Option<Found>, JournalError> {
+        let Some(current) = &mut self.current else {
+            return Ok(None);
+        };
+        let found = current.find(self.offset, self.boot_id, self.last_sequence);
+        found.map_err(JournalError::io("read", &current.path))
     }
 
-    fn frame(&self, boot_id: BootId) -> Option<Frame<'_>> {
-        frame::read(self.rest(), boot_id)
+    /// Goes to the next segment that has records, if its first one is at most `begins_by`.
+    fn enter_next(&mut self, begins_by: u64) -> Result<bool, JournalError> {
+        let mut begins_by = begins_by;
+        let mut has_entered = false;
+        loop {
+            let index = self.current.as_ref().map_or(0, |current| current.index);
+            match self.segment_after(index)? {
+                Some((next, first)) if first <= begins_by => {
+                    self.current = Some(next);
+                    self.offset = 0;
+                    has_entered = true;
+                    // And over every segment whose records are all known, or repeated, already.
+                    begins_by = self.last_sequence.saturating_add(1);
+                }
+                _ => return Ok(has_entered),
+            }
+        }
+    }
+
+    /// The next segment above `index` that has an intact frame, and that frame's sequence.
+    fn segment_after(&self, index: u64) -> Result<Option<(SegmentScan, u64)>, JournalError> {
+        let indexes = segment::indexes(&self.dir).map_err(JournalError::io("list", &self.dir))?;
+        for index in indexes.into_iter().filter(|other| *other > index) {
+            let mut scan = match SegmentScan::open(&self.dir, index) {
+                // Released in between: then all of it was read before.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(JournalError::io("open", &segment::path(&self.dir, index)))?,
+            };
+            let first = scan.find(0, self.boot_id, 0).map_err(JournalError::io("read", &scan.path))?;
+            if let Some(first) = first {
+                return Ok(Some((scan, first.header.sequence)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn step_past(&mut self, found: &Found) {
+        self.last_sequence = found.header.sequence;
+        self.offset = found.next_offset;
+    }
+
+    fn step_back(&mut self, found: &Found) {
+        self.last_sequence = found.header.sequence.saturating_sub(1);
+        self.offset = found.offset;
+    }
+
+    /// Counts what is missing up to `proven`, which was durable.
+    fn count_gaps(&mut self, proven: u64) {
+        let damage = &mut self.damage;
+        self.gaps.retain_mut(|gap| {
+            let last = gap.last.min(proven);
+            if gap.first <= last {
+                damage.missing += last - gap.first + 1;
+                damage.damaged_regions += u64::from(!gap.is_counted);
+                gap.is_counted = true;
+                gap.first = last + 1;
+            }
+            gap.first <= gap.last
+        });
     }
 }
 
-/// Deletes all but the last segment whose records have a sequence of at most `sequence`.
-pub(super) fn release_through(dir: &Path, boot_id: BootId, sequence: u64) -> Result<(), JournalError> {
-    let io_error = |source| JournalError::Io { path: dir.to_owned(), source };
-    let numbers = segment::list(dir).map_err(io_error)?;
-    for pair in numbers.windows(2) {
-        let [number, next] = pair else { break };
-        // All of a segment is released when the first record of the next one follows at once on what is released.
-        let file = File::open(segment::path(dir, *next)).map_err(io_error)?;
-        let mut following = Window { number: *next, file, offset: 0, bytes: Vec::new(), from: 0, at_end: false };
-        following.reload().map_err(io_error)?;
-        match following.frame(boot_id) {
-            Some(first) if first.sequence <= sequence.saturating_add(1) => {
-                fs::remove_file(segment::path(dir, *number)).map_err(io_error)?;
-            }
-            _ => break,
-        }
+fn decode(found: &Found) -> Result<Record, JournalError> {
+    let header = &found.header;
+    if header.frame_version != FRAME_VERSION {
+        return Err(JournalError::NewerFrame { sequence: header.sequence, version: header.frame_version });
     }
-    Ok(())
+    Record::decode(header.kind, header.codec_version, &found.payload)
+        .map_err(|source| JournalError::Undecodable { sequence: header.sequence, source })
 }

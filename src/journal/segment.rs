@@ -1,74 +1,114 @@
-//! Segment files: zero-filled ahead, so that a later fdatasync has no metadata to write.
+//! Segment files: their names, how one is made, and the few operations that the writer needs of it.
 //!
-//! Knows files and folders; knows no records.
+//! The operations are a trait so that tests can make them fail; nothing else implements it.
 
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-/// One write of zeros when a segment is made.
+use rustix::fs::FallocateFlags;
+
+/// Zeros are written and synced in pieces of this many bytes, so that the writer's own fsync never waits for all of them.
 const FILL_BYTES: usize = 1 << 20;
 
-/// Where segments come from; tests inject faults here.
-pub(super) trait Disk: Send + Sync + 'static {
-    /// Makes segment `number` in `dir`, of `bytes` zeros, durable with its name.
-    fn create(&self, dir: &Path, number: u32, bytes: u64) -> io::Result<Box<dyn Segment>>;
-}
-
-/// A segment file that is written to.
-pub(super) trait Segment: Send {
-    /// Writes all of `bytes` at an offset.
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+/// A segment that is open for writing.
+pub(super) trait SegmentFile: Send {
+    /// Writes all of `bytes` at `offset`.
+    fn write_whole(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes what was written durable.
     fn sync(&self) -> io::Result<()>;
 }
 
-/// The machine's file system.
-pub(super) struct RealDisk;
-
-/// Path of a segment.
-pub(super) fn path(dir: &Path, number: u32) -> PathBuf {
-    dir.join(format!("{number:08}.seg"))
+/// Makes segment files.
+pub(super) trait SegmentFactory: Send + Sync {
+    /// Makes a file of `bytes` zeros, durable with its name.
+    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>>;
 }
 
-/// The numbers of a folder's segments, ascending.
-pub(super) fn list(dir: &Path) -> io::Result<Vec<u32>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let number: Option<u32> =
-            name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|stem| stem.parse().ok());
-        numbers.extend(number);
+/// A segment that nothing was written to yet.
+pub(super) struct NewSegment {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// For writing.
+    pub(super) file: Box<dyn SegmentFile>,
+}
+
+/// Makes segment `index` of a boot.
+pub(super) fn create(factory: &dyn SegmentFactory, dir: &Path, index: u64, bytes: u64) -> io::Result<NewSegment> {
+    let path = path(dir, index);
+    let file = factory.create(&path, bytes)?;
+    Ok(NewSegment { path, file })
+}
+
+/// The file of segment `index`.
+pub(super) fn path(dir: &Path, index: u64) -> PathBuf {
+    dir.join(format!("{index:08}.seg"))
+}
+
+/// The segments in a boot's folder, in order.
+pub(super) fn indexes(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut indexes = Vec::new();
+    for file in fs::read_dir(dir)? {
+        let name = file?.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_suffix(".seg"));
+        indexes.extend(digits.and_then(|digits| digits.parse::<u64>().ok()));
     }
-    numbers.sort_unstable();
-    Ok(numbers)
+    indexes.sort_unstable();
+    Ok(indexes)
 }
 
-impl Disk for RealDisk {
-    fn create(&self, dir: &Path, number: u32, bytes: u64) -> io::Result<Box<dyn Segment>> {
-        // Filled under another name, so that a crash leaves no half-made segment among the real ones.
-        let draft = dir.join(format!("{number:08}.new"));
-        let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
-        let zeros = vec![0; FILL_BYTES];
-        let mut offset = 0;
-        while offset < bytes {
-            let rest = usize::try_from(bytes - offset).unwrap_or(FILL_BYTES).min(FILL_BYTES);
-            file.write_all_at(zeros.get(..rest).unwrap_or_default(), offset)?;
-            offset += u64::try_from(rest).unwrap_or(0);
+/// Makes the names in a folder durable.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Segments as files of the operating system.
+pub(super) struct DiskSegments;
+
+impl SegmentFactory for DiskSegments {
+    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
+        // Filled under another name, so that a segment is whole from the moment it has its own.
+        let unfinished = path.with_extension("seg.new");
+        let made = fill(&unfinished, bytes).and_then(|file| {
+            fs::rename(&unfinished, path)?;
+            sync_dir(path.parent().unwrap_or(Path::new(".")))?;
+            Ok(file)
+        });
+        match made {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => {
+                // The room matters more than the leftovers: on a full disk they would be in the way.
+                let _absent = fs::remove_file(&unfinished);
+                Err(error)
+            }
         }
-        file.sync_all()?;
-        fs::rename(&draft, path(dir, number))?;
-        File::open(dir)?.sync_all()?;
-        Ok(Box::new(file))
     }
 }
 
-impl Segment for File {
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+fn fill(path: &Path, bytes: u64) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let zeros = vec![0; FILL_BYTES];
+    let mut offset = 0;
+    while offset < bytes {
+        let rest = usize::try_from(bytes - offset).unwrap_or(FILL_BYTES).min(FILL_BYTES);
+        FileExt::write_all_at(&file, zeros.get(..rest).unwrap_or_default(), offset)?;
+        file.sync_data()?;
+        offset += u64::try_from(rest).unwrap_or(u64::MAX);
+    }
+    file.sync_all()?;
+    Ok(file)
+}
+
+impl SegmentFile for File {
+    fn write_whole(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {

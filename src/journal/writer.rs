@@ -1,173 +1,196 @@
-//! The one thread that writes: drains the queue, one write, one fdatasync, then acknowledges all.
+//! The writer's thread: takes all that is queued, writes it as one group, syncs once, acknowledges all.
 //!
-//! After a write or sync error the segment is abandoned and everything not yet acknowledged is appended again to a new
-//! one; a second failure poisons the journal. An fsync that failed once is never trusted to have kept earlier pages.
+//! OPENED, ENDED and VOID start a group; SENT and PROGRESS ride along with the next one, or go alone after 100 ms.
 
 use std::{
-    io,
-    path::PathBuf,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc as thread_channel,
     },
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tollgate_core::{id::BootId, record::Record};
+use tokio::sync::watch;
+use tollgate_core::record::RecordKind;
 
-use super::{
-    Durability, JournalError, frame,
-    segment::{Disk, Segment},
+use crate::{
+    clock::Clock,
+    journal::{
+        Durability,
+        error::JournalError,
+        inbox::{Ack, Command, Inbox, Received, Slot, Submission},
+        tail::Tail,
+    },
 };
-use crate::clock::Clock;
 
-/// Records of one group at most.
-const GROUP_RECORDS_MAX: usize = 4096;
-/// With [`Durability::Relaxed`], the time between two syncs.
+/// How long a record that nobody waits for may stay in memory.
+const RIDE_ALONG_MAX: Duration = Duration::from_millis(100);
+/// How long written records may stay unsynced under [`Durability::Relaxed`].
 const RELAXED_SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How many bytes may stay unsynced under [`Durability::Relaxed`]; they are kept in memory as well.
+const RELAXED_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 
-/// A record on its way to disk.
-pub(super) struct Queued {
-    pub(super) record: Record,
-    /// None: not waited for.
-    pub(super) ack: Option<oneshot::Sender<Result<(), JournalError>>>,
-    /// Cleared when the record leaves the queue: the place of an attempt's one PROGRESS record.
-    pub(super) place: Option<Arc<AtomicBool>>,
+/// The journal's state, as everyone may see it.
+#[derive(Default)]
+pub(super) struct Health {
+    poisoned: AtomicBool,
+    starved: AtomicBool,
+    pub(super) stopping: AtomicBool,
 }
 
-/// Everything that the writer thread owns.
-pub(super) struct Writer {
-    pub(super) dir: PathBuf,
-    pub(super) boot_id: BootId,
-    pub(super) segment_bytes: u64,
-    pub(super) durability: Durability,
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) queue: mpsc::Receiver<Queued>,
-    pub(super) durable: watch::Sender<u64>,
-    pub(super) poisoned: Arc<AtomicBool>,
-    pub(super) clock: Clock,
-}
-
-/// The open segment.
-struct Current {
-    number: u32,
-    file: Box<dyn Segment>,
-    offset: u64,
-}
-
-type Spare = thread_channel::Receiver<io::Result<Box<dyn Segment>>>;
-
-impl Writer {
-    /// Runs until every sender is gone; then syncs and returns.
-    pub(super) fn run(mut self, first: Box<dyn Segment>) {
-        let mut current = Current { number: 1, file: first, offset: 0 };
-        let mut spare = self.make_spare(2);
-        let mut sequence: u64 = 0;
-        let mut group = Vec::with_capacity(GROUP_RECORDS_MAX);
-        let mut bytes = Vec::new();
-        let mut synced_at = self.clock.monotonic();
-        while self.queue.blocking_recv_many(&mut group, GROUP_RECORDS_MAX) > 0 {
-            bytes.clear();
-            let mut last = sequence;
-            for queued in &group {
-                last += 1;
-                frame::append(&mut bytes, self.boot_id, last, &queued.record);
-            }
-            // What nobody waits for needs no sync of its own; the next group's covers it.
-            let waited_for = group.iter().any(|queued| queued.ack.is_some());
-            let due = self.clock.monotonic().saturating_sub(synced_at) >= RELAXED_SYNC_EVERY;
-            let sync = if self.durability == Durability::Fsync { waited_for || due } else { due };
-            let written = if self.poisoned.load(Ordering::Acquire) {
-                Err(io::Error::other("the journal is poisoned"))
-            } else {
-                self.write(&mut current, &mut spare, &bytes, sync)
-            };
-            match written {
-                Ok(()) => {
-                    sequence = last;
-                    if sync {
-                        synced_at = self.clock.monotonic();
-                    }
-                    self.durable.send_replace(sequence);
-                    acknowledge(&mut group, || Ok(()));
-                }
-                Err(error) => {
-                    if !self.poisoned.swap(true, Ordering::AcqRel) {
-                        tracing::error!(%error, "the journal cannot write; new requests are refused");
-                    }
-                    acknowledge(&mut group, || Err(JournalError::Poisoned));
-                }
-            }
+impl Health {
+    /// Whether new attempts may start.
+    pub(super) fn check(&self) -> Result<(), JournalError> {
+        if self.is_poisoned() {
+            return Err(JournalError::Poisoned);
         }
-        if let Err(error) = current.file.sync() {
-            tracing::error!(%error, "the last sync of the journal failed");
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(JournalError::Closed);
         }
-    }
-
-    /// Writes a group; on an error once more, to a new segment.
-    fn write(&self, current: &mut Current, spare: &mut Spare, bytes: &[u8], sync: bool) -> io::Result<()> {
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if current.offset > 0 && current.offset.saturating_add(len) > self.segment_bytes {
-            // The old segment's tail may hold records that nobody waited for.
-            let closed = current.file.sync();
-            self.rotate(current, spare, len)?;
-            if let Err(error) = closed {
-                tracing::warn!(%error, "syncing a full journal segment failed");
-            }
+        if self.starved.load(Ordering::Acquire) {
+            return Err(JournalError::NoSpace);
         }
-        match append(current, bytes, sync) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                tracing::error!(%error, segment = current.number, "a journal segment is abandoned after an error");
-                self.rotate(current, spare, len)?;
-                append(current, bytes, true)
-            }
-        }
-    }
-
-    fn rotate(&self, current: &mut Current, spare: &mut Spare, needed: u64) -> io::Result<()> {
-        let number = current.number.checked_add(1).ok_or_else(|| io::Error::other("segment numbers are used up"))?;
-        let made = spare.recv().map_err(io::Error::other)?;
-        let file = match made {
-            Ok(file) if needed <= self.segment_bytes => file,
-            // A spare that could not be made, or a group larger than a segment: made to measure now.
-            _ => self.disk.create(&self.dir, number, self.segment_bytes.max(needed))?,
-        };
-        *current = Current { number, file, offset: 0 };
-        *spare = self.make_spare(number.saturating_add(1));
         Ok(())
     }
 
-    /// Makes the next segment ahead of its need, on a thread of its own.
-    fn make_spare(&self, number: u32) -> Spare {
-        let (tx, rx) = thread_channel::sync_channel(1);
-        let (disk, dir, bytes) = (Arc::clone(&self.disk), self.dir.clone(), self.segment_bytes);
-        let make = move || drop(tx.send(disk.create(&dir, number, bytes)));
-        // If no thread can be had the receiver sees a closed channel, and rotation reports it.
-        let _thread = std::thread::Builder::new().name("journal-spare".to_owned()).spawn(make);
-        rx
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// Sets whether a spare segment cannot be made; returns what was set before.
+    pub(super) fn set_starved(&self, starved: bool) -> bool {
+        self.starved.swap(starved, Ordering::AcqRel)
     }
 }
 
-fn append(current: &mut Current, bytes: &[u8], sync: bool) -> io::Result<()> {
-    current.file.write_at(bytes, current.offset)?;
-    if sync {
-        current.file.sync()?;
-    }
-    current.offset = current.offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-    Ok(())
+/// What is told when the group is done. Dropping it returns the attempt's room.
+struct Waiting {
+    kind: RecordKind,
+    slot: Arc<Slot>,
+    ack: Option<Ack>,
 }
 
-fn acknowledge(group: &mut Vec<Queued>, result: impl Fn() -> Result<(), JournalError>) {
-    for queued in group.drain(..) {
-        if let Some(place) = queued.place {
-            place.store(false, Ordering::Release);
-        }
-        if let Some(ack) = queued.ack {
-            // Whoever asked may have left; the record stands all the same.
-            let _gone = ack.send(result());
+/// The writer; lives in its thread.
+pub(super) struct Writer {
+    tail: Tail,
+    health: Arc<Health>,
+    durable: watch::Sender<u64>,
+    durability: Durability,
+    clock: Clock,
+    waiting: Vec<Waiting>,
+    /// Since when the oldest record is only in memory.
+    staged_since: Option<Duration>,
+    /// Since when the oldest record is written and not synced.
+    unsynced_since: Option<Duration>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.health.poison();
         }
     }
+}
+
+impl Writer {
+    /// A writer at the end of `tail`.
+    pub(super) fn new(
+        tail: Tail,
+        health: Arc<Health>,
+        durable: watch::Sender<u64>,
+        durability: Durability,
+        clock: Clock,
+    ) -> Self {
+        let waiting = Vec::new();
+        Self { tail, health, durable, durability, clock, waiting, staged_since: None, unsynced_since: None }
+    }
+
+    /// Writes until told to stop, or until nobody can submit any more.
+    pub(super) fn run(mut self, mut inbox: Inbox) {
+        let mut commands = Vec::new();
+        loop {
+            let received = inbox.receive(&mut commands, self.next_deadline());
+            let mut urgent = false;
+            for command in commands.drain(..) {
+                match command {
+                    Command::Append(submission) => urgent |= self.stage(submission),
+                    Command::Stop => inbox.close(),
+                }
+            }
+            if received == Received::Closed {
+                self.commit(true);
+                return;
+            }
+            if urgent || is_over(self.staged_since, RIDE_ALONG_MAX, &self.clock) {
+                let many = self.tail.unsynced_bytes() >= RELAXED_UNSYNCED_BYTES_MAX;
+                self.commit(self.durability == Durability::Fsync || many);
+            }
+            if is_over(self.unsynced_since, RELAXED_SYNC_EVERY, &self.clock) {
+                self.commit(true);
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        let write_at = self.staged_since.map(|since| since.saturating_add(RIDE_ALONG_MAX));
+        let sync_at = self.unsynced_since.map(|since| since.saturating_add(RELAXED_SYNC_EVERY));
+        let at = write_at.into_iter().chain(sync_at).min()?;
+        Some(at.saturating_sub(self.clock.monotonic()))
+    }
+
+    /// Appends a record in memory; true when it must not wait for company.
+    fn stage(&mut self, submission: Submission) -> bool {
+        let Submission { kind, payload, slot, ack } = submission;
+        self.waiting.push(Waiting { kind, slot, ack });
+        if self.health.is_poisoned() {
+            return true;
+        }
+        self.tail.append(kind.code(), &payload);
+        if self.staged_since.is_none() {
+            self.staged_since = Some(self.clock.monotonic());
+        }
+        !matches!(kind, RecordKind::Sent | RecordKind::Progress)
+    }
+
+    fn commit(&mut self, sync: bool) {
+        self.staged_since = None;
+        if self.health.is_poisoned() {
+            return self.acknowledge(|| Err(JournalError::Poisoned));
+        }
+        if let Err(error) = self.tail.flush(sync) {
+            tracing::error!(%error, "the journal failed twice and is poisoned; no new request is accepted");
+            self.health.poison();
+            self.unsynced_since = None;
+            return self.acknowledge(|| Err(JournalError::Poisoned));
+        }
+        let is_all_synced = self.tail.unsynced_bytes() == 0;
+        self.unsynced_since =
+            if is_all_synced { None } else { self.unsynced_since.or_else(|| Some(self.clock.monotonic())) };
+        let last = self.tail.last_sequence();
+        self.durable.send_if_modified(|durable| mem::replace(durable, last) != last);
+        self.acknowledge(|| Ok(()));
+    }
+
+    fn acknowledge(&mut self, result: impl Fn() -> Result<(), JournalError>) {
+        for Waiting { kind, slot, ack } in self.waiting.drain(..) {
+            if kind == RecordKind::Progress {
+                slot.progress_queued.store(false, Ordering::Release);
+            }
+            // Before the word goes out: who hears that an end is durable may count on its room.
+            drop(slot);
+            if let Some(ack) = ack {
+                // Nobody listens when the receipt was dropped; the record is durable all the same.
+                let _unheard = ack.send(result());
+            }
+        }
+    }
+}
+
+fn is_over(since: Option<Duration>, limit: Duration, clock: &Clock) -> bool {
+    since.is_some_and(|since| clock.monotonic().saturating_sub(since) >= limit)
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::tracker::Tracker;
 use crate::{
     clock::Clock,
-    journal::{BootReader, Journal, JournalError},
+    journal::{Journal, error::JournalError, reader::BootReader},
     store::{Store, StoreError, entries::PostBatch},
 };
 

@@ -10,7 +10,10 @@ use tollgate_core::{entry::Entry, orphan::resolve_orphan};
 use super::{live::PostingError, tracker::Tracker};
 use crate::{
     catalog::Versions,
-    journal::{BootReader, DeadBoot, dead_boots},
+    journal::{
+        boot::{DeadBoot, dead_boots},
+        reader::BootReader,
+    },
     store::{Store, entries::PostBatch},
 };
 
@@ -93,9 +96,9 @@ async fn adopt(
     let damage = reader.damage();
     recovered.missing += damage.missing;
     recovered.boots += 1;
-    if damage.missing > 0 || damage.regions > 0 {
+    if damage.missing > 0 || damage.damaged_regions > 0 {
         // Kept for whoever looks into it; posting it again changes nothing.
-        tracing::error!(boot = %boot.boot_id, damage.missing, damage.regions, "a journal is damaged; its folder is kept");
+        tracing::error!(boot = %boot.boot_id, damage.missing, damage.damaged_regions, "a journal is damaged; its folder is kept");
         return Ok(());
     }
     boot.remove()?;

@@ -15,7 +15,7 @@ use tollgate_core::{
 use crate::{
     catalog::{BookVersion, PriceVersion},
     clock::Clock,
-    journal::{EndReceipt, OpenAttempt},
+    journal::attempt::{EndReceipt, OpenAttempt},
     metering::Metered,
     upstream::sniff::Sniffed,
 };

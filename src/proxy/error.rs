@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{admission::refusal::Refusal, journal::JournalError, upstream::request::RequestError};
+use crate::{admission::refusal::Refusal, journal::error::JournalError, upstream::request::RequestError};
 
 /// One request's failure, as the client may be told.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +105,7 @@ impl ProxyError {
 impl From<JournalError> for ProxyError {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Full => Self::Full,
+            JournalError::Full { .. } => Self::Full,
             _ => Self::JournalDown,
         }
     }

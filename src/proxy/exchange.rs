@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     admission::gate::Admitted,
-    journal::Permit,
+    journal::attempt::Permit,
     metering::Metered,
     routing::{Route, Target},
     upstream::{

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     admission::gate::Admitted,
-    journal::EndReceipt,
+    journal::attempt::EndReceipt,
     metering::{End, conclude},
     routing::DrainPolicy,
     upstream::sniff::Sniffed,

@@ -155,9 +155,9 @@ pub(super) async fn audit(State(state): State<AdminState>) -> Result<Json<billin
     Ok(Json(billing::audit::audit(&state.accounts.store).await?))
 }
 
-pub(super) async fn verify_journal(State(state): State<AdminState>) -> Result<Json<journal::Report>, Problem> {
+pub(super) async fn verify_journal(State(state): State<AdminState>) -> Result<Json<journal::verify::Report>, Problem> {
     let dir = state.journal_dir.clone();
-    let report = tokio::task::spawn_blocking(move || journal::verify(&dir)).await;
+    let report = tokio::task::spawn_blocking(move || journal::verify::verify(&dir)).await;
     let report =
         report.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal_failed", error.to_string()))?;
     Ok(Json(report?))

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::{
-    accounts::AccountError, billing::statement::StatementError, journal::JournalError,
+    accounts::AccountError, billing::statement::StatementError, journal::error::JournalError,
     reports::economics::EconomicsError, store::StoreError,
 };
 

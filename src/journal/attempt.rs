@@ -1,0 +1,179 @@
+//! The records of one attempt, as values: a permit becomes an open attempt, an open attempt becomes an end.
+//!
+//! Records are queued when a method is called, not when its receipt is polled. None of them can be refused for want of
+//! room, because the permit reserved it.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use tokio::sync::{
+    OwnedSemaphorePermit,
+    mpsc::error::TrySendError,
+    oneshot::{self, Receiver},
+};
+use tollgate_core::{
+    entry::{Admission, Entry},
+    record::{Progress, Record},
+};
+
+use crate::journal::{
+    Inner,
+    error::JournalError,
+    frame::PAYLOAD_BYTES_MAX,
+    inbox::{Ack, Command, Slot, Submission},
+};
+
+/// Room for one attempt. Dropping it gives the room back.
+#[must_use]
+pub struct Permit {
+    journal: Arc<Inner>,
+    room: OwnedSemaphorePermit,
+}
+
+impl Permit {
+    pub(super) fn new(journal: Arc<Inner>, room: OwnedSemaphorePermit) -> Self {
+        Self { journal, room }
+    }
+
+    /// Queues OPENED. The receipt gives the attempt when OPENED is durable; nothing may go upstream before.
+    pub fn open(self, admission: Admission) -> OpenReceipt {
+        let record = Record::Opened(Box::new(admission.clone()));
+        let slot = Slot { _room: self.room, sent: AtomicBool::new(false), progress_queued: AtomicBool::new(false) };
+        let attempt = OpenAttempt { admission, slot: Arc::new(slot), journal: self.journal };
+        let durable = attempt.submit_and_wait(&record);
+        OpenReceipt { attempt: Some(attempt), durable }
+    }
+}
+
+/// Resolves when OPENED is durable. Dropped before, it appends VOID: nobody else had the attempt, so no byte went
+/// upstream, and a client that leaves in this moment is not billed after a crash.
+#[must_use]
+pub struct OpenReceipt {
+    attempt: Option<OpenAttempt>,
+    durable: Receiver<Result<(), JournalError>>,
+}
+
+impl Future for OpenReceipt {
+    type Output = Result<OpenAttempt, JournalError>;
+
+    fn poll(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = ready!(Pin::new(&mut self.durable).poll(ctx)).unwrap_or(Err(JournalError::Closed));
+        let attempt = self.attempt.take();
+        Poll::Ready(result.and_then(|()| attempt.ok_or(JournalError::Closed)))
+    }
+}
+
+impl Drop for OpenReceipt {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            attempt.void();
+        }
+    }
+}
+
+/// An attempt that is durably open.
+///
+/// Dropped without [`Self::end`] or [`Self::void`], it gives its room back and leaves an orphan, which recovery resolves
+/// after this boot as `interrupted`. That is on purpose: only the caller knows how the attempt ended, so it must guard it.
+#[must_use]
+pub struct OpenAttempt {
+    admission: Admission,
+    slot: Arc<Slot>,
+    journal: Arc<Inner>,
+}
+
+impl OpenAttempt {
+    /// As it was opened.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Queues SENT, once; call it before the first byte goes upstream. Not waited for.
+    pub fn sent(&self) {
+        if !self.slot.sent.swap(true, Ordering::AcqRel) {
+            self.submit(&Record::Sent(self.admission.id), None);
+        }
+    }
+
+    /// Queues PROGRESS. Not waited for; skipped while an earlier one is on its way, since the next one says more.
+    pub fn progress(&self, progress: Progress) {
+        if !self.slot.progress_queued.swap(true, Ordering::AcqRel) {
+            self.submit(&Record::Progress(progress), None);
+        }
+    }
+
+    /// Queues ENDED, at once; the receipt resolves when it is durable. The room comes back then, and when it failed.
+    pub fn end(self, entry: Entry) -> EndReceipt {
+        EndReceipt { durable: self.submit_and_wait(&Record::Ended(Box::new(entry))) }
+    }
+
+    /// Queues VOID: the caller knows that no byte went upstream.
+    pub fn void(self) {
+        self.submit(&Record::Void(self.admission.id), None);
+    }
+
+    fn submit_and_wait(&self, record: &Record) -> Receiver<Result<(), JournalError>> {
+        let (ack, durable) = oneshot::channel();
+        self.submit(record, Some(ack));
+        durable
+    }
+
+    fn submit(&self, record: &Record, ack: Option<Ack>) {
+        let mut payload = Vec::new();
+        record.encode(&mut payload);
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            let error = JournalError::TooLarge { bytes: payload.len(), bytes_max: PAYLOAD_BYTES_MAX };
+            tracing::error!(%error, attempt_id = %record.attempt_id(), "a record was not written");
+            return refuse(ack, error);
+        }
+        let submission = Submission { kind: record.kind(), payload, slot: Arc::clone(&self.slot), ack };
+        match self.journal.commands.try_send(Command::Append(submission)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(command)) => {
+                debug_assert!(false, "a permit's records always have room");
+                refuse(ack_of(command), JournalError::Full { in_flight_max: self.journal.in_flight_max });
+            }
+            Err(TrySendError::Closed(command)) => {
+                let poisoned = self.journal.health.is_poisoned();
+                refuse(ack_of(command), if poisoned { JournalError::Poisoned } else { JournalError::Closed });
+            }
+        }
+    }
+}
+
+/// Resolves when ENDED is durable. Dropping it does not take the record back.
+#[must_use]
+pub struct EndReceipt {
+    durable: Receiver<Result<(), JournalError>>,
+}
+
+impl Future for EndReceipt {
+    type Output = Result<(), JournalError>;
+
+    fn poll(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = ready!(Pin::new(&mut self.durable).poll(ctx));
+        Poll::Ready(result.unwrap_or(Err(JournalError::Closed)))
+    }
+}
+
+fn ack_of(command: Command) -> Option<Ack> {
+    match command {
+        Command::Append(submission) => submission.ack,
+        Command::Stop => None,
+    }
+}
+
+fn refuse(ack: Option<Ack>, error: JournalError) {
+    if let Some(ack) = ack {
+        // Nobody listens when the receipt was dropped.
+        let _unheard = ack.send(Err(error));
+    }
+}
