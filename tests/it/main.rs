@@ -1,6 +1,8 @@
 //! The integration tests: one binary, real parts, sentences for names.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that cannot go on stops there")]
 
+mod disconnects;
+mod faults;
 mod harness;
 mod limits;
 mod metering_fixtures;

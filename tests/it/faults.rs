@@ -1,0 +1,164 @@
+//! Upstreams that fail, break off and lie: told to the client, recorded as what they were, never a clean end.
+
+use serde_json::{Value, json};
+
+use crate::harness::Harness;
+
+async fn outcome_of(harness: &Harness, extra: Value) -> (crate::harness::Answer, Value) {
+    let answer = harness.chat(extra).await;
+    let view = harness.booked(&answer.request_id()).await;
+    (answer, view)
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_never_ends_cleanly_and_is_estimated() {
+    let harness = Harness::start().await;
+    for fault in ["cut", "clean_cut"] {
+        let (answer, view) =
+            outcome_of(&harness, json!({ "stream": true, "x_fake": { "chunks": 10, "fault": fault, "at": 4 } })).await;
+        assert!(!answer.text.contains("[DONE]"), "{fault}: {}", answer.text);
+        assert!(answer.text.contains("upstream_truncated"), "{fault}: {}", answer.text);
+        assert_eq!((&view["outcome"], &view["usage_source"]), (&json!("truncated"), &json!("estimated")), "{fault}");
+        assert!(view["lines"][0]["usage"]["output"].as_u64().unwrap() > 0);
+        assert_ne!(view["charge_usd"], "0.000000000");
+    }
+    harness.assert_clean_audit().await;
+}
+
+#[tokio::test]
+async fn an_error_inside_a_stream_reaches_the_client_and_the_books() {
+    let harness = Harness::start().await;
+    let (answer, view) =
+        outcome_of(&harness, json!({ "stream": true, "x_fake": { "fault": "error_mid_stream", "at": 2 } })).await;
+    assert!(answer.text.contains("\"error\"") && !answer.text.contains("[DONE]"), "{}", answer.text);
+    assert_eq!(view["outcome"], "error_mid_stream");
+}
+
+#[tokio::test]
+async fn an_upstream_error_keeps_its_class_and_costs_nothing() {
+    let harness = Harness::start().await;
+    for (status, expected, outcome) in [
+        (429, 429, "rate_limited"),
+        (500, 500, "upstream_error"),
+        (503, 503, "upstream_error"),
+        (400, 400, "upstream_error"),
+        (401, 502, "upstream_error"),
+    ] {
+        let (answer, view) = outcome_of(&harness, json!({ "x_fake": { "fault": "status", "status": status } })).await;
+        assert_eq!(answer.status, expected, "{status}: {}", answer.text);
+        assert_eq!(
+            (&view["outcome"], &view["usage_source"], &view["charge_usd"]),
+            (&json!(outcome), &json!("not_billed"), &json!("0.000000000"))
+        );
+        assert_ne!(
+            answer.header("x-ratelimit-limit-requests"),
+            Some("77777"),
+            "the upstream's limits describe our account"
+        );
+        assert!(answer.header("openai-organization").is_none());
+        assert!(!answer.text.contains("sk-upstream-secret"));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_of_its_dialect_is_recorded_as_what_it_is() {
+    let harness = Harness::start().await;
+    for fault in ["html", "empty"] {
+        for stream in [false, true] {
+            let (answer, view) = outcome_of(&harness, json!({ "stream": stream, "x_fake": { "fault": fault } })).await;
+            // The head of an event stream has left before its emptiness shows; then an error event says so.
+            let told_in_stream = fault == "empty" && stream;
+            assert_eq!(
+                answer.status,
+                if told_in_stream { 200 } else { 502 },
+                "{fault}, stream {stream}: {}",
+                answer.text
+            );
+            assert!(answer.text.contains("\"error\""), "{fault}, stream {stream}: {}", answer.text);
+            assert_eq!(
+                (&view["outcome"], &view["charge_usd"]),
+                (&json!("invalid_body"), &json!("0.000000000")),
+                "{fault}, stream {stream}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_never_followed() {
+    let harness = Harness::start().await;
+    let (answer, _) = outcome_of(&harness, json!({ "x_fake": { "redirect": true } })).await;
+    assert_eq!((answer.status, harness.upstream.count()), (502, 1), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn lies_about_usage_are_suspect_and_never_a_silent_zero() {
+    let harness = Harness::start().await;
+    for usage in [
+        json!({ "prompt_tokens": -5, "completion_tokens": 3 }),
+        json!({ "prompt_tokens": 1.5, "completion_tokens": 3 }),
+        json!({ "prompt_tokens": "lots", "completion_tokens": 3 }),
+        json!({ "prompt_tokens": 18_446_744_073_709_551_615_u64, "completion_tokens": 3 }),
+        json!({ "completion_tokens": 3 }),
+    ] {
+        for stream in [false, true] {
+            let (answer, view) = outcome_of(&harness, json!({ "stream": stream, "x_fake": { "usage": usage } })).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            assert_ne!(view["usage_source"], "provider_final", "{usage}");
+            assert_ne!(view["flags"], json!([]), "{usage}");
+            assert!(view["lines"][0]["usage"]["output"].as_u64().unwrap() > 0, "{usage}: {view}");
+        }
+    }
+    harness.assert_clean_audit().await;
+}
+
+#[tokio::test]
+async fn usage_told_twice_or_quoted_in_the_text_is_counted_once() {
+    let harness = Harness::start().await;
+    for script in [
+        json!({ "usage_twice": true, "chunks": 6 }),
+        json!({ "quote_usage": true, "chunks": 6 }),
+        json!({ "crlf": true, "comments": true, "chunks": 6 }),
+        json!({ "one_byte": true, "chunks": 6 }),
+    ] {
+        let (answer, view) = outcome_of(&harness, json!({ "stream": true, "x_fake": script })).await;
+        assert!(answer.text.contains("[DONE]"));
+        assert_eq!(
+            (&view["outcome"], &view["usage_source"], &view["lines"][0]["usage"]["output"]),
+            (&json!("complete"), &json!("provider_final"), &json!(6)),
+            "{script}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_never_answers_or_falls_silent_is_given_up_in_time() {
+    let harness = Harness::start_with(
+        "[[model]]\nname = \"quick\"\ntimeout_ms = 200\ntargets = [{ provider = \"demo\", model = \"demo-model\" }]\n",
+    )
+    .await;
+    let (answer, view) = outcome_of(&harness, json!({ "model": "quick", "x_fake": { "fault": "never_answer" } })).await;
+    assert_eq!((answer.status, &view["outcome"]), (504, &json!("upstream_error")));
+    let (answer, view) =
+        outcome_of(&harness, json!({ "model": "quick", "stream": true, "x_fake": { "fault": "stall", "at": 3 } }))
+            .await;
+    assert!(!answer.text.contains("[DONE]"));
+    assert_eq!((&view["outcome"], &view["usage_source"]), (&json!("truncated"), &json!("estimated")));
+}
+
+#[tokio::test]
+async fn an_answer_too_large_to_hold_streams_through_and_is_metered() {
+    let harness = Harness::start().await;
+    let (answer, view) = outcome_of(&harness, json!({ "x_fake": { "big_bytes": 9_000_000, "chunks": 3 } })).await;
+    assert_eq!((answer.status, answer.header("x-tollgate-charge-usd")), (200, None));
+    assert!(answer.text.len() > 9_000_000 && answer.json()["usage"].is_object());
+    assert_eq!((&view["outcome"], &view["usage_source"]), (&json!("complete"), &json!("provider_final")));
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_is_a_502_and_recorded() {
+    let harness = Harness::start_with("[[provider]]\nname = \"gone\"\nbase_url = \"http://127.0.0.1:9\"\nallow_private = true\n[[model]]\nname = \"lost\"\ntargets = [{ provider = \"gone\", model = \"demo-model\" }]\n[prices]\nunpriced = \"record\"\n").await;
+    let (answer, view) = outcome_of(&harness, json!({ "model": "lost" })).await;
+    assert_eq!((answer.status, answer.error_code()), (502, json!("upstream_unreachable")));
+    assert_eq!((&view["outcome"], &view["flags"]), (&json!("upstream_error"), &json!(["not_sent"])));
+}
