@@ -21,14 +21,19 @@ data_dir = "$dir/data"
 name = "demo"
 base_url = "http://127.0.0.1:$upstream/v1"
 allow_private = true
+[prices]
+dir = "$dir/pricing"
 TOML
+mkdir "$dir/pricing"
+cp pricing/books.toml "$dir/pricing/"
+sed -e 's/"demo-model"/"test-model"/; s/"demo-embedding"/"test-embedding"/' pricing/demo.toml >"$dir/pricing/test.toml"
 tollgate() { "$bin/tollgate" --config "$dir/tollgate.toml" "$@"; }
 tollgate serve >"$dir/gateway.log" 2>&1 & pids+=($!)
 wait_for "http://127.0.0.1:$admin/readyz" 20 || { cat "$dir/gateway.log" >&2; exit 1; }
 
 customer=$(tollgate customers create "SDK tests" --json | json id)
 export TOLLGATE_BASE_URL=http://127.0.0.1:$data/v1
-export TOLLGATE_MODEL=demo-model TOLLGATE_EMBEDDING_MODEL=demo-embedding
+export TOLLGATE_MODEL=test-model TOLLGATE_EMBEDDING_MODEL=test-embedding
 TOLLGATE_KEY=$(tollgate keys create --customer "$customer" --rpm 100000 --json | json key)
 TOLLGATE_LIMITED_KEY=$(tollgate keys create --customer "$customer" --rpm 3 --json | json key)
 tollgate audit >/dev/null

@@ -94,6 +94,17 @@ impl Entered {
     }
 }
 
+impl LimitsView {
+    /// What a key is told that could not even enter.
+    #[must_use]
+    pub fn of_refused(key: &KeyState, refusal: &Refusal, clock: &Clock) -> Self {
+        let refused_for_rate = matches!(refusal, Refusal::Requests { .. });
+        let requests = key.requests.as_ref().filter(|_| refused_for_rate).map(|rate| rate.view(0));
+        let tokens = key.tokens.as_ref().map(|bucket| bucket.view(clock.monotonic()));
+        Self { requests, tokens }
+    }
+}
+
 impl Drop for Entered {
     fn drop(&mut self) {
         self.key.in_flight.fetch_sub(1, Ordering::AcqRel);

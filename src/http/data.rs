@@ -16,7 +16,10 @@ use tollgate_core::id::RequestId;
 
 use super::openai_error;
 use crate::{
-    admission::{gate::Entered, refusal::Refusal},
+    admission::{
+        gate::{Entered, LimitsView},
+        refusal::Refusal,
+    },
     proxy::{Inbound, Proxy, error::ProxyError},
     upstream::request::{Endpoint, OpenAiRequest, RequestError},
 };
@@ -53,15 +56,12 @@ async fn answer(proxy: Arc<Proxy>, endpoint: Endpoint, request: Request<Body>) -
         Ok(id) => id,
         Err(error) => return openai_error::response(&error),
     };
-    let mut limits = Default::default();
-    let answered = match enter(&proxy, request.headers()) {
-        Ok(entered) => {
-            limits = entered.limits_view();
-            match read(&proxy, endpoint, entered, request_id, request).await {
-                Ok(inbound) => proxy.conduct(inbound).await,
-                Err(error) => Err(error),
-            }
-        }
+    let mut limits = LimitsView::default();
+    let answered = match enter(&proxy, request.headers(), &mut limits) {
+        Ok(entered) => match read(&proxy, endpoint, entered, request_id, request).await {
+            Ok(inbound) => proxy.conduct(inbound).await,
+            Err(error) => Err(error),
+        },
         Err(refusal) => Err(refusal.into()),
     };
     let mut response = match answered {
@@ -83,8 +83,15 @@ fn insert_request_id(headers: &mut HeaderMap, request_id: RequestId) {
     }
 }
 
-fn enter(proxy: &Proxy, headers: &HeaderMap) -> Result<Entered, Refusal> {
-    Entered::enter(proxy.keyring.authenticate(presented_key(headers))?, proxy.clock.clone())
+/// Lets a request in; `limits` become those of its key, also when it is refused.
+fn enter(proxy: &Proxy, headers: &HeaderMap, limits: &mut LimitsView) -> Result<Entered, Refusal> {
+    let key = proxy.keyring.authenticate(presented_key(headers))?;
+    let entered = Entered::enter(Arc::clone(&key), proxy.clock.clone());
+    *limits = match &entered {
+        Ok(entered) => entered.limits_view(),
+        Err(refusal) => LimitsView::of_refused(&key, refusal, &proxy.clock),
+    };
+    entered
 }
 
 /// The key, from where the SDKs of the dialect put it.

@@ -26,6 +26,10 @@ async fn the_request_after_the_limit_is_refused_until_the_time_that_was_named() 
     let refused = refused.unwrap();
     assert_eq!(refused.error_code(), "rate_limit_exceeded");
     assert_eq!((refused.header("x-should-retry"), refused.header("retry-after")), (Some("true"), Some("1")));
+    assert_eq!(
+        (refused.header("x-ratelimit-limit-requests"), refused.header("x-ratelimit-remaining-requests")),
+        (Some("60"), Some("0"))
+    );
     let wait_ms: u64 = refused.header("retry-after-ms").unwrap().parse().unwrap();
     assert!((1..=1000).contains(&wait_ms), "{wait_ms}");
     let upstream_before = harness.upstream.count();
