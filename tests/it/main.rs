@@ -1,6 +1,14 @@
 //! The integration tests: one binary, real parts, sentences for names.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that cannot go on stops there")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::expect_used,
+    clippy::too_many_arguments,
+    reason = "a test that cannot go on stops there"
+)]
 
+mod crash;
 mod disconnects;
 mod faults;
 mod harness;
