@@ -8,6 +8,10 @@
     reason = "a test that cannot go on stops there"
 )]
 
+mod admin;
+mod architecture;
+mod bad_input;
+mod commands;
 mod crash;
 mod disconnects;
 mod faults;
