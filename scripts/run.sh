@@ -13,11 +13,14 @@ stop() { trap - EXIT INT TERM; for pid in "${pids[@]}"; do kill "$pid" 2>/dev/nu
 trap stop EXIT
 trap 'exit 0' INT TERM
 
-sed -e "s|127.0.0.1:9100|$upstream|" scripts/demo.toml >"$data/tollgate.toml"
+# In service since six days ago, so that the chart has a line to draw; kept, so that a restart does not move it.
+[ -s "$data/in-service" ] || date -u -d '6 days ago' +%F >"$data/in-service"
+sed -e "s|127.0.0.1:9100|$upstream|; s|2026-01-01|$(cat "$data/in-service")|" scripts/demo.toml >"$data/tollgate.toml"
 export TOLLGATE_SERVER__LISTEN=$listen TOLLGATE_SERVER__ADMIN_LISTEN=$admin TOLLGATE_SERVER__DATA_DIR=$data
 tollgate() { "$bin/tollgate" --config "$data/tollgate.toml" "$@"; }
 "$bin/tollgate-fake-upstream" --listen "$upstream" >"$data/upstream.log" 2>&1 & pids+=($!)
-tollgate serve 2>"$data/gateway.log" & pids+=($!)
+# Not through the function: a function in the background is a shell, and killing that leaves the gateway running.
+"$bin/tollgate" --config "$data/tollgate.toml" serve 2>"$data/gateway.log" & pids+=($!)
 gateway=$!
 if ! wait_for "http://$admin/readyz" 20 || ! kill -0 "$gateway" 2>/dev/null; then
   echo "the gateway did not start; its log says:" >&2; tail -5 "$data/gateway.log" >&2; exit 1

@@ -28,7 +28,7 @@ mkdir "$dir/pricing"
 cp pricing/books.toml "$dir/pricing/"
 sed -e 's/"demo-model"/"test-model"/; s/"demo-embedding"/"test-embedding"/' pricing/demo.toml >"$dir/pricing/test.toml"
 tollgate() { "$bin/tollgate" --config "$dir/tollgate.toml" "$@"; }
-tollgate serve >"$dir/gateway.log" 2>&1 & pids+=($!)
+"$bin/tollgate" --config "$dir/tollgate.toml" serve >"$dir/gateway.log" 2>&1 & pids+=($!)
 wait_for "http://127.0.0.1:$admin/readyz" 20 || { cat "$dir/gateway.log" >&2; exit 1; }
 
 customer=$(tollgate customers create "SDK tests" --json | json id)
