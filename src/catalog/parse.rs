@@ -21,6 +21,9 @@ const RATE_KEYS: &[&str] = &["input", "cache_read", "cache_write_5m", "cache_wri
 const BOOK_KEYS: &[&str] = &["name", "rule"];
 const RULE_KEYS: &[&str] = &["model", "valid_from", "margin_over_cost", "usd_per_mtok", "usd_per_request", "tier"];
 
+/// Decimals of a margin: cost x margin must fit 128 bits for every plausible cost.
+const MARGIN_SCALE_MAX: u32 = 4;
+
 /// Reads all files into one catalog.
 pub(super) fn catalog(files: impl IntoIterator<Item = (String, String)>) -> Result<Catalog, Vec<Mistake>> {
     let mut catalog = Catalog::default();
@@ -143,7 +146,16 @@ impl Walk<'_> {
                         );
                     }
                 }
-                self.decimal(margin.get_ref(), margin.span().start, "margin_over_cost").map(BookRule::MarginOverCost)
+                let at = margin.span().start;
+                let margin = self.decimal(margin.get_ref(), at, "margin_over_cost")?;
+                if margin.scale() > MARGIN_SCALE_MAX {
+                    self.mistake(
+                        at,
+                        "margin_over_cost: at most 4 decimals, so that its product with any cost stays exact",
+                    );
+                    return None;
+                }
+                Some(BookRule::MarginOverCost(margin))
             }
             (None, Some(_)) => self.price_table(rule, at).map(BookRule::Absolute),
             _ => {
@@ -327,6 +339,7 @@ margin_over_cost = "0.25"
             ("\"2026-01-01\"\nrecorded", "\"soon\"\nrecorded", "t.toml:5: valid_from must be a time"),
             ("source = \"s\"\n", "", "t.toml:3: source is missing"),
             ("margin_over_cost = \"0.25\"", "", "t.toml:16: a rule has either margin_over_cost or usd_per_mtok"),
+            ("\"0.25\"", "\"0.1234567\"", "t.toml:18: margin_over_cost: at most 4 decimals"),
             ("200_000", "-5", "t.toml:10: above_input_tokens must be a whole number"),
             ("[[book.rule]]", "[[book.rul]]", "t.toml:15: there is no rul; did you mean rule?"),
             ("[[price]]", "[[price]", "t.toml:2: "),
