@@ -1,7 +1,6 @@
 //! The price function against a naive model in exact rationals, and the codec against damage.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     reason = "a test that cannot go on stops there"

@@ -1,7 +1,6 @@
 //! Golden cases: recovery of training cost, worker cost, and prices computed by another library.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::print_stderr,
