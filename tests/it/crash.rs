@@ -86,7 +86,9 @@ async fn client_loop(
         let n = count.fetch_add(1, Ordering::Relaxed);
         let user = format!("r{round}-c{number}-{n}");
         let chunks = 2 + n % 7;
-        let body = chat(json!({ "user": user, "stream": n % 2 == 0, "x_fake": { "chunks": chunks, "gap_ms": n % 3 } }));
+        let body = chat(
+            json!({ "user": user, "stream": n.is_multiple_of(2), "x_fake": { "chunks": chunks, "gap_ms": n % 3 } }),
+        );
         let answer =
             async { client.post(&url).bearer_auth(&key).json(&body).send().await?.error_for_status()?.text().await };
         if let Ok(text) = answer.await

@@ -3,7 +3,6 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
-    clippy::expect_used,
     clippy::too_many_arguments,
     reason = "a test that cannot go on stops there"
 )]
