@@ -23,6 +23,7 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 pub fn status(error: &ProxyError) -> StatusCode {
     match error {
         ProxyError::Request(RequestError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+        ProxyError::Request(RequestError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
         ProxyError::Request(_) => StatusCode::BAD_REQUEST,
         ProxyError::Refused(refusal) => match refusal {
             Refusal::MissingKey | Refusal::InvalidKey | Refusal::RevokedKey | Refusal::ExpiredKey => {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     admission::gate::Admitted,
     journal::attempt::EndReceipt,
-    metering::{End, conclude},
+    metering::{End, Metered, conclude},
     routing::DrainPolicy,
     upstream::sniff::Sniffed,
 };
@@ -115,8 +115,12 @@ impl Live {
 
     /// Ends the attempt with what was seen and settles the key's tokens. None when it was ended before.
     pub(super) fn end(&mut self, seen: &Sniffed, end: End) -> Option<Ended> {
-        let attempt = self.attempt.take()?;
-        let ended = attempt.end(conclude(seen, end, self.input_estimate), Some(self.status));
+        self.end_as(conclude(seen, end, self.input_estimate))
+    }
+
+    /// As [`Self::end`], with a conclusion of the caller's.
+    pub(super) fn end_as(&mut self, metered: Metered) -> Option<Ended> {
+        let ended = self.attempt.take()?.end(metered, Some(self.status));
         if let (Some(admitted), Some(ended)) = (self.admitted.take(), &ended) {
             admitted.settle(ended.tokens);
         }

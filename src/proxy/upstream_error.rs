@@ -48,6 +48,12 @@ pub(super) async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) 
     if (300..400).contains(&status) {
         return (ProxyError::InvalidUpstreamBody("a redirect, which is never followed"), outcome);
     }
+    if status == 429 {
+        // Its words name our account, its limits and its quota, none of which are the client's.
+        let message = "The upstream is limiting this gateway's rate. Try again later.".to_owned();
+        let (kind, code) = (Some("requests".to_owned()), Some("upstream_rate_limited".to_owned()));
+        return (ProxyError::Upstream { status, message, kind, code, param: None, retry_after }, outcome);
+    }
     let told = serde_json::from_slice::<ErrorBody>(&body).ok().map(|body| body.error);
     let error = match told {
         Some(error) => ProxyError::Upstream {
@@ -59,7 +65,7 @@ pub(super) async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) 
             retry_after,
         },
         None => ProxyError::Upstream {
-            status: if status == 429 { 429 } else { 502 },
+            status: 502,
             message: format!("The upstream answered with status {status}."),
             kind: None,
             code: None,

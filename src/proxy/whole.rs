@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Response},
 };
 use bytes::{Bytes, BytesMut};
+use tollgate_core::entry::Outcome;
 
 use super::{
     detach::ClientGone,
@@ -13,7 +14,10 @@ use super::{
     live::{Live, durable_in_time},
     stream::MeteredBody,
 };
-use crate::{metering::End, upstream::sniff::JsonSniffer};
+use crate::{
+    metering::{End, Metered},
+    upstream::sniff::JsonSniffer,
+};
 
 /// Largest answer that is held whole, in bytes.
 const WHOLE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -45,9 +49,9 @@ pub(super) async fn answer(
                 }
             }
             Some(Err(_cut)) => {
-                let seen = sniffer.summary();
-                let end = if gone.get() { End::ClientLeft } else { End::Cut };
-                if let Some(ended) = live.end(&seen, end) {
+                // The client gets none of it, so it owes nothing for it.
+                let outcome = if gone.get() { Outcome::ClientDisconnect } else { Outcome::Truncated };
+                if let Some(ended) = live.end_as(Metered::nothing(outcome, Some("not_delivered"))) {
                     durable_in_time(ended.receipt, &live.proxy).await;
                 }
                 return Err(ProxyError::InvalidUpstreamBody("cut off"));

@@ -162,3 +162,23 @@ async fn an_upstream_that_is_not_there_is_a_502_and_recorded() {
     assert_eq!((answer.status, answer.error_code()), (502, json!("upstream_unreachable")));
     assert_eq!((&view["outcome"], &view["flags"]), (&json!("upstream_error"), &json!(["not_sent"])));
 }
+
+#[tokio::test]
+async fn a_plain_answer_that_is_cut_off_is_a_502_and_owes_nothing() {
+    let harness = Harness::start().await;
+    let (answer, view) = outcome_of(&harness, json!({ "x_fake": { "fault": "cut", "chunks": 10 } })).await;
+    assert_eq!(answer.status, 502, "{}", answer.text);
+    assert_eq!(
+        (&view["outcome"], &view["usage_source"], &view["charge_usd"]),
+        (&json!("truncated"), &json!("not_billed"), &json!("0.000000000"))
+    );
+}
+
+#[tokio::test]
+async fn what_an_upstream_says_of_our_rate_limit_is_not_passed_on() {
+    let harness = Harness::start().await;
+    let (answer, _) =
+        outcome_of(&harness, json!({ "x_fake": { "fault": "status", "status": 429, "code": "insufficient_quota" } }))
+            .await;
+    assert_eq!((answer.status, answer.error_code()), (429, json!("upstream_rate_limited")), "{}", answer.text);
+}
