@@ -10,6 +10,7 @@
 mod admin;
 mod architecture;
 mod bad_input;
+mod books;
 mod commands;
 mod crash;
 mod disconnects;

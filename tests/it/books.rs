@@ -1,0 +1,187 @@
+//! Posting is idempotent, recovery too, and a month begins and ends at midnight UTC.
+
+use std::path::Path;
+
+use tollgate::{
+    billing::{
+        audit::audit,
+        statement::{Month, statement},
+    },
+    catalog::load_shipped,
+    journal::{Journal, Options},
+    posting::recover::{Recovered, recover},
+    store::{Store, customers::CustomerRow, entries::PostBatch, prices::PriceVersionRow},
+};
+use tollgate_core::{
+    entry::{Admission, Entry, Line, Outcome, UsageSource},
+    id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
+    price::price_line,
+    record::Progress,
+    usage::Usage,
+};
+
+const NOVEMBER_US: i64 = 1_793_491_200_000_000;
+
+fn customer() -> CustomerId {
+    CustomerId::new(1, &[9; 10])
+}
+
+async fn store(dir: &Path) -> Store {
+    let store = Store::open(&dir.join("t.db")).await.unwrap();
+    let row = CustomerRow {
+        id: customer(),
+        name: "=Acme".into(),
+        external_id: None,
+        billing: "postpaid".into(),
+        price_book: "default".into(),
+        created_at_us: 0,
+    };
+    // Opened twice by some tests: then the customer is there already.
+    let _there = store.insert_customer(&row).await;
+    let versions: Vec<PriceVersionRow> = load_shipped()
+        .unwrap()
+        .stored_versions()
+        .into_iter()
+        .map(|version| PriceVersionRow { id: version.id, kind: version.kind.to_owned(), body: version.body })
+        .collect();
+    store.save_price_versions(&versions, 0).await.unwrap();
+    store
+}
+
+fn admission(number: u64, admitted_at_us: i64) -> Admission {
+    let catalog = load_shipped().unwrap();
+    Admission {
+        id: AttemptId { request_id: RequestId::new(number, &[1; 10]), attempt: 0 },
+        customer_id: customer(),
+        key_id: KeyId::new(1, &[3; 10]),
+        dialect: "openai".into(),
+        endpoint: "/v1/chat/completions".into(),
+        model: "demo-model".into(),
+        target: "demo/demo-model".into(),
+        stream: true,
+        admitted_at_us,
+        cost_price_version: catalog.cost("demo", "demo-model", admitted_at_us).map(|version| version.id.clone()),
+        charge_price_version: catalog
+            .charge_rule("default", "demo-model", admitted_at_us)
+            .map(|version| version.id.clone()),
+        input_estimate: 100,
+        end_user: None,
+        tags: None,
+    }
+}
+
+fn entry(number: u64, admitted_at_us: i64) -> Entry {
+    let catalog = load_shipped().unwrap();
+    let admission = admission(number, admitted_at_us);
+    let usage = Usage { input_uncached: 10 + number, output: 3 * number, ..Usage::default() };
+    let cost_table = catalog.cost("demo", "demo-model", admitted_at_us).map(|version| &version.table);
+    let rule = catalog.charge_rule("default", "demo-model", admitted_at_us).map(|version| &version.rule);
+    let (cost, charge) = price_line(&usage, cost_table, rule);
+    Entry {
+        admission,
+        outcome: Outcome::Complete,
+        usage_source: UsageSource::ProviderFinal,
+        flags: Vec::new(),
+        lines: vec![Line { billed_model: "demo-model".into(), usage, cost, charge }],
+        ended_at_us: admitted_at_us,
+        elapsed_us: 1,
+        first_byte_us: None,
+        status: Some(200),
+        raw_usage: None,
+        reported_total: None,
+        reported_cost_usd: None,
+    }
+}
+
+fn batch(numbers: std::ops::Range<u64>) -> PostBatch {
+    let at_us = |number: u64| NOVEMBER_US + i64::try_from(number).unwrap() * 1_000_000_000;
+    let through_sequence = numbers.end;
+    let entries = numbers.map(|number| (number, entry(number, at_us(number)))).collect();
+    PostBatch { replica: "main".into(), boot_id: BootId::new(1, &[4; 10]), through_sequence, entries }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_entries_posted_again_and_by_two_posters_at_once_count_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (store(dir.path()).await, store(dir.path()).await);
+    let posters: Vec<_> = [one.clone(), two, one.clone()]
+        .into_iter()
+        .map(|store| {
+            tokio::spawn(async move {
+                let mut inserted = 0;
+                for start in (0..200).step_by(20) {
+                    inserted += store.post(&batch(start..start + 30)).await.unwrap().inserted;
+                }
+                inserted
+            })
+        })
+        .collect();
+    let mut inserted = 0;
+    for poster in posters {
+        inserted += poster.await.unwrap();
+    }
+    assert_eq!((inserted, one.entry_count().await.unwrap()), (210, 210));
+    let report = audit(&one).await.unwrap();
+    assert!(report.differences.is_empty(), "{report:?}");
+    assert_eq!(one.cursor("main", BootId::new(1, &[4; 10])).await.unwrap(), 210);
+}
+
+#[tokio::test]
+async fn orphans_are_resolved_once_by_the_published_rule_and_priced() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal_dir = dir.path().join("journal");
+    let journal = Journal::open(Options::new(journal_dir.clone(), "main".into()), BootId::new(1, &[4; 10])).unwrap();
+    let open = |number: u64| journal.try_permit().unwrap().open(admission(number, NOVEMBER_US));
+    let nothing_known = open(1).await.unwrap();
+    let delivered = open(2).await.unwrap();
+    delivered.progress(Progress { id: delivered.admission().id, reported: None, delivered_bytes: 41 });
+    let reported = open(3).await.unwrap();
+    let counted = Usage { input_uncached: 7, output: 5, ..Usage::default() };
+    reported.progress(Progress { id: reported.admission().id, reported: Some(counted), delivered_bytes: 41 });
+    open(4).await.unwrap().void();
+    let ended = open(5).await.unwrap();
+    ended.end(entry(5, NOVEMBER_US)).await.unwrap();
+    // As a kill leaves them: neither ended nor voided.
+    journal.shut_down().await;
+    drop((nothing_known, delivered, reported, journal));
+
+    let store = store(dir.path()).await;
+    let recovered = recover(&store, &journal_dir, "main").await.unwrap();
+    assert_eq!(recovered, Recovered { boots: 1, entries: 1, orphans: 3, missing: 0 });
+    assert_eq!(
+        recover(&store, &journal_dir, "main").await.unwrap(),
+        Recovered::default(),
+        "there is nothing left to adopt"
+    );
+    for (number, input, output) in [(1, 100, 0), (2, 100, 11), (3, 7, 5)] {
+        let entries = store.entries_of_request(RequestId::new(number, &[1; 10])).await.unwrap();
+        let line = &entries[0].lines[0];
+        assert_eq!((line.usage.input_uncached, line.usage.output), (input, output), "request {number}");
+        assert_eq!((entries[0].outcome, entries[0].usage_source), (Outcome::Interrupted, UsageSource::Estimated));
+        assert!(line.cost.is_some() && line.charge.is_some());
+    }
+    assert!(
+        store.entries_of_request(RequestId::new(4, &[1; 10])).await.unwrap().is_empty(),
+        "what was voided never was"
+    );
+    assert!(audit(&store).await.unwrap().differences.is_empty());
+}
+
+#[tokio::test]
+async fn a_month_is_half_open_at_midnight_utc() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path()).await;
+    let (from_us, to_us) = Month::parse("2026-11").unwrap().bounds_us();
+    assert_eq!(from_us, NOVEMBER_US);
+    let entries =
+        vec![(1, entry(1, from_us - 1)), (2, entry(2, from_us)), (3, entry(3, to_us - 1)), (4, entry(4, to_us))];
+    let batch = PostBatch { entries, ..batch(0..0) };
+    store.post(&batch).await.unwrap();
+    let november = statement(&store, customer(), Month::parse("2026-11").unwrap()).await.unwrap();
+    assert_eq!((november.lines[0].requests, november.lines[0].usage.output), (2, 15));
+    assert!(november.to_csv().unwrap().contains(",'=Acme,"), "a name is no formula");
+    for text in ["2026-13", "2026-1", "november", "2026-11-01", ""] {
+        assert!(Month::parse(text).is_err(), "{text}");
+    }
+    assert!(audit(&store).await.unwrap().differences.is_empty());
+}
