@@ -12,7 +12,7 @@ pub use self::{
     serve::{Gateway, run},
 };
 
-use crate::{catalog, posting::live::PostingError};
+use crate::{config::Mistake, posting::live::PostingError};
 
 /// Why the gateway or its books cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +51,8 @@ pub enum AppError {
     System(#[from] std::io::Error),
 }
 
-impl From<Vec<catalog::Mistake>> for AppError {
-    fn from(mistakes: Vec<catalog::Mistake>) -> Self {
+impl From<Vec<Mistake>> for AppError {
+    fn from(mistakes: Vec<Mistake>) -> Self {
         Self::Prices(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     }
 }

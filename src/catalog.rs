@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tollgate_core::price::{BookRule, PriceTable};
 
-pub use self::toml_walk::Mistake;
+use crate::config::Mistake;
 
 /// The tables shipped with the binary.
 const SHIPPED: &[(&str, &str)] = &[

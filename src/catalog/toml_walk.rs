@@ -7,20 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-/// A mistake in a price table, with its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// `pricing/openai.toml:12`
-    pub place: String,
-    /// What is wrong and what to write.
-    pub what: String,
-}
-
-impl std::fmt::Display for Mistake {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.place, self.what)
-    }
-}
+use crate::config::Mistake;
 
 /// One file under examination.
 pub(super) struct Walk<'a> {
