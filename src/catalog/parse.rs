@@ -10,6 +10,7 @@ use tollgate_core::{
 use toml::de::{DeTable, DeValue};
 
 use super::{BookVersion, Catalog, PriceVersion, toml_walk::Walk};
+use crate::config::Mistake;
 
 const PRICE_KEYS: &[&str] =
     &["provider", "model", "aliases", "valid_from", "recorded_at", "source", "usd_per_mtok", "usd_per_request", "tier"];
