@@ -1,0 +1,2 @@
+//! `tollgate-worker`: only parses and dispatches.
+fn main() {}
