@@ -2,13 +2,7 @@
 //!
 //! SQLite is the embedded engine: one writer connection, a few readers, write-ahead log, synced at each commit.
 
-pub mod customers;
-pub mod entries;
-pub mod keys;
-pub mod prices;
-pub mod rollups;
-mod row;
-pub mod training;
+pub mod sqlite;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +10,9 @@ use sqlx::{
     SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+
+// Until each aggregate's rows have a file of their own beside both engines.
+pub use self::sqlite::{customers, entries, keys, prices, rollups, training};
 
 /// Connections that only read.
 const READERS: u32 = 4;

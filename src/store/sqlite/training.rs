@@ -3,7 +3,8 @@
 use sqlx::{Row, sqlite::SqliteRow};
 use tollgate_core::{id::TrainingRunId, money::NanoUsd};
 
-use super::{Store, StoreError, exists, row};
+use super::row;
+use crate::store::{Store, StoreError, exists};
 
 /// A training run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ select id, model, name, cost_nanousd, in_service, source, recorded_at_us
 from training_runs
 order by model, in_service, name";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, DELETE_CONFIGURED, LIST];
+pub(in crate::store) const STATEMENTS: &[&str] = &[INSERT, DELETE_CONFIGURED, LIST];
 
 impl Store {
     /// Adds a run.

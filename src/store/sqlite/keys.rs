@@ -6,7 +6,8 @@ use tollgate_core::{
     key::SecretHash,
 };
 
-use super::{Store, StoreError, row};
+use super::row;
+use crate::store::{Store, StoreError};
 
 /// A key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ set revoked_at_us = ?
 where id = ?
   and (revoked_at_us is null or revoked_at_us > ?)";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, REVOKE];
+pub(in crate::store) const STATEMENTS: &[&str] = &[INSERT, LIST, REVOKE];
 
 impl Store {
     /// Adds a key.

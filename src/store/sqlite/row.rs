@@ -3,7 +3,7 @@
 use sqlx::{Row, sqlite::SqliteRow};
 use tollgate_core::money::NanoUsd;
 
-use super::StoreError;
+use crate::store::StoreError;
 
 /// Sixteen bytes of an id.
 pub(super) fn id(row: &SqliteRow, column: &str) -> Result<[u8; 16], StoreError> {

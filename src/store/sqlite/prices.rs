@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::Row;
 
-use super::{Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// A price version as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ select id, kind, body
 from price_versions
 order by id";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST];
+pub(in crate::store) const STATEMENTS: &[&str] = &[INSERT, LIST];
 
 impl Store {
     /// Keeps versions; those that are kept already stay as they are.

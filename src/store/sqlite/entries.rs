@@ -10,10 +10,10 @@ use tollgate_core::{
 };
 
 use super::{
-    Store, StoreError,
     rollups::{RollupKey, Sums, add_cells, cell_of},
     row,
 };
+use crate::store::{Store, StoreError};
 
 /// Entries of one boot's journal, in its order.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ const COUNT: &str = "
 select count(*) as entries
 from entries";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, SET_CURSOR, CURSOR, OF_REQUEST, PAGE, COUNT];
+pub(in crate::store) const STATEMENTS: &[&str] = &[INSERT, SET_CURSOR, CURSOR, OF_REQUEST, PAGE, COUNT];
 
 impl Store {
     /// Posts a batch in one transaction. Posting it again changes nothing.

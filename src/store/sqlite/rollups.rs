@@ -10,7 +10,8 @@ use tollgate_core::{
     usage::Usage,
 };
 
-use super::{Store, StoreError, row};
+use super::row;
+use crate::store::{Store, StoreError};
 
 /// Microseconds of an hour and of a day.
 pub const HOUR_US: i64 = 3_600_000_000;
@@ -139,7 +140,7 @@ where (?1 is null or hour_us >= ?1)
   and (?2 is null or hour_us < ?2)
   and (?3 is null or customer_id = ?3)";
 
-pub(super) const STATEMENTS: &[&str] = &[UPSERT, CELLS];
+pub(in crate::store) const STATEMENTS: &[&str] = &[UPSERT, CELLS];
 
 /// The cell of an entry.
 #[must_use]

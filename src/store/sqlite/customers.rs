@@ -3,7 +3,8 @@
 use sqlx::{Row, sqlite::SqliteRow};
 use tollgate_core::id::CustomerId;
 
-use super::{Store, StoreError, exists, row};
+use super::row;
+use crate::store::{Store, StoreError, exists};
 
 /// A customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ select id, name, external_id, billing, price_book, created_at_us
 from customers
 where id = ?";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, GET];
+pub(in crate::store) const STATEMENTS: &[&str] = &[INSERT, LIST, GET];
 
 impl Store {
     /// Adds a customer.
