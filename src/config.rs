@@ -7,12 +7,13 @@ pub mod options;
 pub mod schema;
 pub mod secret;
 mod source;
+pub mod store_url;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use tollgate_core::money::NanoUsd;
 
-use self::secret::Secret;
+use self::{secret::Secret, store_url::StoreUrl};
 
 /// The commented default configuration.
 pub const DEFAULT_TOML: &str = include_str!("../config.default.toml");
@@ -22,8 +23,8 @@ pub const DEFAULT_TOML: &str = include_str!("../config.default.toml");
 pub struct Config {
     /// `[server]`
     pub server: Server,
-    /// Path of the SQLite database, from `[store] url`.
-    pub store_path: PathBuf,
+    /// `[store]`
+    pub store: Store,
     /// `[journal]`
     pub journal: Journal,
     /// `[admin] token`; none: the file in the data folder.
@@ -61,6 +62,15 @@ pub struct Server {
     pub request_timeout_ms: u64,
     /// Time to finish on SIGTERM.
     pub shutdown_grace_ms: u64,
+}
+
+/// `[store]`
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Which database.
+    pub url: StoreUrl,
+    /// True when a start brings the schema up to date; false when `tollgate migrate` does.
+    pub migrate_at_start: bool,
 }
 
 /// `[journal]`

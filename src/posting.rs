@@ -4,4 +4,6 @@
 
 pub mod live;
 pub mod recover;
+mod ship;
+pub mod state;
 mod tracker;

@@ -1,81 +1,102 @@
-//! All SQL, one file per aggregate. Knows rows and core types; nobody else writes a statement.
+//! All SQL, one file per aggregate and engine. Knows rows and core types; nobody else writes a statement.
 //!
-//! SQLite is the embedded engine: one writer connection, a few readers, write-ahead log, synced at each commit.
+//! Two engines keep the same promises: SQLite is the embedded default, Postgres is what a fleet shares. A file of this
+//! folder owns an aggregate's rows and its part of [`Store`]; `sqlite/` and `postgres/` own its statements.
 
-pub mod sqlite;
-
-use std::path::{Path, PathBuf};
-
-use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
-
-// Until each aggregate's rows have a file of their own beside both engines.
-pub use self::sqlite::{customers, entries, keys, prices, rollups, training};
-
-/// Connections that only read.
-const READERS: u32 = 4;
-
-/// Why the store cannot do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database's folder cannot be made.
-    #[error("{}: {source}", .path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The engine refused.
-    #[error("the database failed: {0}")]
-    Engine(#[from] sqlx::Error),
-    /// The schema cannot be brought up to date.
-    #[error("the database cannot be migrated: {0}; it may have been written by a newer build")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-    /// A row with the same unique value exists.
-    #[error("{0} exists already")]
-    Exists(String),
-    /// No row of that name.
-    #[error("there is no {0}")]
-    NotFound(String),
-    /// A stored row is not what this build wrote.
-    #[error("a stored {0} is damaged")]
-    Damaged(&'static str),
-    /// A sum does not fit its column.
-    #[error("a number is too large to store")]
-    TooLarge,
+/// Calls the same method of whichever engine is open.
+macro_rules! on_engine {
+    ($store:ident, $method:ident($($argument:expr),*)) => {
+        match &$store.engine {
+            $crate::store::Engine::Sqlite(db) => db.$method($($argument),*).await,
+            $crate::store::Engine::Postgres(db) => db.$method($($argument),*).await,
+        }
+    };
 }
+
+pub mod boots;
+pub mod changes;
+pub mod customers;
+pub mod dead_letters;
+pub mod entries;
+mod error;
+pub mod keys;
+pub mod pins;
+mod postgres;
+pub mod prices;
+pub mod rollups;
+mod sqlite;
+pub mod training;
+
+use std::path::Path;
+
+pub use self::error::StoreError;
+use self::{error::exists, postgres::PostgresStore, sqlite::SqliteStore};
+use crate::config::{
+    self,
+    store_url::{Database, StoreUrl},
+};
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    writer: SqlitePool,
-    readers: SqlitePool,
+    engine: Engine,
+}
+
+#[derive(Clone, Debug)]
+enum Engine {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
 }
 
 impl Store {
-    /// Opens the database, making and migrating it as needed.
+    /// Opens an SQLite database, making and migrating it as needed.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
-            std::fs::create_dir_all(folder).map_err(failed)?;
+        let db = SqliteStore::open(path).await?;
+        db.migrate().await?;
+        Ok(Self { engine: Engine::Sqlite(db) })
+    }
+
+    /// Opens the database of a configuration, and migrates it unless that is left to `tollgate migrate`.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::NotMigrated`] when the schema is not what this build needs.
+    pub async fn open_configured(config: &config::Store) -> Result<Self, StoreError> {
+        let store = Self::connect(&config.url).await?;
+        if config.migrate_at_start {
+            store.migrate().await?;
+        } else {
+            store.prepare_statements().await.map_err(|error| StoreError::NotMigrated(error.to_string()))?;
         }
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(std::time::Duration::from_secs(10));
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        sqlx::migrate!("migrations/sqlite").run(&writer).await?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers })
+        Ok(store)
+    }
+
+    /// Opens a database as it is. Nothing but [`Self::migrate`] is promised to work before it was migrated.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn connect(url: &StoreUrl) -> Result<Self, StoreError> {
+        let engine = match url.resolve()? {
+            Database::Sqlite(path) => Engine::Sqlite(SqliteStore::open(&path).await?),
+            Database::Postgres(url) => Engine::Postgres(PostgresStore::connect(&url).await?),
+        };
+        Ok(Self { engine })
+    }
+
+    /// Brings the schema up to date. Of several processes that ask at once, one does it and the others wait.
+    ///
+    /// # Errors
+    /// [`StoreError::Migrate`], also when a newer build has migrated it further.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        on_engine!(self, migrate())
+    }
+
+    /// Whether several processes may use the database at once.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
     }
 
     /// Whether the database answers.
@@ -83,52 +104,24 @@ impl Store {
     /// # Errors
     /// [`StoreError::Engine`].
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.readers).await?;
-        Ok(())
+        on_engine!(self, ping())
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        on_engine!(self, close());
     }
 
-    /// Every statement, so that a test can prepare them all.
-    #[must_use]
-    pub fn statements() -> Vec<&'static str> {
-        [
-            customers::STATEMENTS,
-            entries::STATEMENTS,
-            keys::STATEMENTS,
-            prices::STATEMENTS,
-            rollups::STATEMENTS,
-            training::STATEMENTS,
-        ]
-        .concat()
+    /// Prepares every statement that this build can send: what the schema lacks shows up here, and not at night.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`] names the first that the database refuses.
+    pub async fn prepare_statements(&self) -> Result<usize, StoreError> {
+        on_engine!(self, prepare_statements())
     }
 }
 
-/// A unique value that exists already, told by name.
-fn exists(error: sqlx::Error, what: impl FnOnce() -> String) -> StoreError {
-    match error.as_database_error() {
-        Some(database) if database.is_unique_violation() => StoreError::Exists(what()),
-        _ => StoreError::Engine(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sqlx::{Executor, SqlStr};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn every_statement_prepares() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("t.db")).await.unwrap();
-        for statement in Store::statements() {
-            let prepared = (&store.writer).prepare(SqlStr::from_static(statement)).await;
-            assert!(prepared.is_ok(), "{statement}: {:?}", prepared.err());
-        }
-    }
+/// A count as a column.
+fn column(count: u64) -> Result<i64, StoreError> {
+    i64::try_from(count).map_err(|_| StoreError::TooLarge)
 }

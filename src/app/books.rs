@@ -36,7 +36,7 @@ impl Books {
         let data_dir = DataDir::open(&config.server.data_dir)?;
         let pepper = data_dir.pepper(config)?;
         let catalog = catalog::load_configured(config.prices.dir.as_deref())?;
-        let store = Store::open(&config.store_path).await?;
+        let store = Store::open_configured(&config.store).await?;
         let versions: Vec<PriceVersionRow> = catalog
             .stored_versions()
             .into_iter()

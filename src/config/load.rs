@@ -8,10 +8,11 @@ use std::{
 use tollgate_core::money::NanoUsd;
 
 use super::{
-    Config, DEFAULT_TOML, Drain, Journal, Limits, Mistake, Model, Prices, Provider, RecoveryBasis, Server, Target,
-    Training,
+    Config, DEFAULT_TOML, Drain, Journal, Limits, Mistake, Model, Prices, Provider, RecoveryBasis, Server, Store,
+    Target, Training,
     secret::Secret,
     source::{Literal, Sourced, Values, read_env, read_toml},
+    store_url::{Database, StoreUrl},
 };
 
 /// The file that is read when none is named.
@@ -115,7 +116,7 @@ impl Builder<'_> {
                 shutdown_grace_ms: self.count("server.shutdown_grace_ms"),
                 data_dir: data_dir.clone(),
             },
-            store_path: self.store_path(&data_dir),
+            store: Store { url: self.store_url(&data_dir), migrate_at_start: self.text("store.migrate") == "start" },
             journal: Journal {
                 dir: if journal_dir.is_empty() { data_dir.join("journal") } else { journal_dir.into() },
                 fsync: self.text("journal.durability") == "fsync",
@@ -212,16 +213,12 @@ impl Builder<'_> {
         }
     }
 
-    fn store_path(&mut self, data_dir: &Path) -> PathBuf {
-        let url = self.text("store.url");
-        match url.strip_prefix("sqlite://") {
-            Some(path) if !path.is_empty() => path.into(),
-            _ if url.is_empty() => data_dir.join("tollgate.db"),
-            _ => {
-                self.mistake("store.url", "write sqlite://PATH, such as sqlite://data/tollgate.db");
-                PathBuf::new()
-            }
-        }
+    fn store_url(&mut self, data_dir: &Path) -> StoreUrl {
+        let text = self.text("store.url");
+        StoreUrl::parse(&text, self.secret("store.url"), data_dir).unwrap_or_else(|error| {
+            self.mistake("store.url", error.to_string());
+            StoreUrl::Plain(Database::Sqlite(PathBuf::new()))
+        })
     }
 
     fn replica(&mut self) -> String {

@@ -50,7 +50,12 @@ pub const OPTIONS: &[OptionRow] = &[
         "Longest wait for an upstream's answer, and longest silence inside one",
     ),
     row("server.shutdown_grace_ms", Kind::Count, "Time that running requests get to finish on SIGTERM"),
-    row("store.url", Kind::Text, "sqlite://PATH; empty: tollgate.db in server.data_dir"),
+    row(
+        "store.url",
+        Kind::Text,
+        "sqlite://PATH, postgres://USER@HOST/DATABASE, env:NAME or file:PATH; empty: tollgate.db in server.data_dir",
+    ),
+    row("store.migrate", Kind::OneOf(&["start", "manual"]), "Who brings the schema up to date"),
     row("journal.dir", Kind::Text, "Folder of the journal; empty: journal/ in server.data_dir"),
     row(
         "journal.durability",

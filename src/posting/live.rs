@@ -1,15 +1,18 @@
 //! Posts the journal of this boot while it grows.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::tracker::Tracker;
+use super::{ship::Shipper, state::PostingState, tracker::Tracker};
 use crate::{
     clock::Clock,
     journal::{Journal, error::JournalError, reader::BootReader},
-    store::{Store, StoreError, entries::PostBatch},
+    store::{
+        Store, StoreError,
+        entries::{PostBatch, Stage},
+    },
 };
 
 /// Records of one transaction at most.
@@ -38,6 +41,8 @@ pub enum PostingError {
 /// Posts one boot's journal.
 pub struct Poster {
     store: Store,
+    shipper: Shipper,
+    state: Arc<PostingState>,
     journal: Journal,
     replica: String,
     clock: Clock,
@@ -55,7 +60,10 @@ impl Poster {
     pub fn new(store: Store, journal: Journal, replica: String, clock: Clock) -> Self {
         let reader = BootReader::open(journal.boot_dir(), journal.boot_id(), 0);
         let released_at = clock.monotonic();
+        let state = Arc::new(PostingState::default());
         Self {
+            shipper: Shipper::new(store.clone(), clock.clone(), Arc::clone(&state)),
+            state,
             store,
             journal,
             replica,
@@ -68,6 +76,12 @@ impl Poster {
         }
     }
 
+    /// What posting comes to, for health and metrics.
+    #[must_use]
+    pub fn state(&self) -> Arc<PostingState> {
+        Arc::clone(&self.state)
+    }
+
     /// Posts until told to stop; then posts what is durable by then, and returns.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut durable = self.journal.durable();
@@ -76,8 +90,12 @@ impl Poster {
             let stopping = stop.is_cancelled();
             match self.post_available().await {
                 Ok(()) if stopping => break,
-                Ok(()) => wait = RETRY_FIRST,
+                Ok(()) => {
+                    self.state.succeeded();
+                    wait = RETRY_FIRST;
+                }
                 Err(error) => {
+                    self.state.failed(self.clock.monotonic());
                     tracing::error!(%error, "posting failed; it is tried again and nothing is lost");
                     sleep(wait).await;
                     if stopping && wait == RETRY_MOST {
@@ -88,7 +106,7 @@ impl Poster {
                     continue;
                 }
             }
-            self.release();
+            self.release().await;
             tokio::select! {
                 () = stop.cancelled() => {}
                 news = timeout(IDLE, durable.changed()) => {
@@ -106,7 +124,7 @@ impl Poster {
                 self.pending = self.read()?;
             }
             let Some(batch) = &self.pending else { return Ok(()) };
-            let posted = self.store.post(batch).await?;
+            let posted = self.shipper.ship(batch.clone()).await?;
             tracing::debug!(posted.inserted, posted.already_there, "posted");
             self.posted_through = batch.through_sequence;
             self.pending = None;
@@ -117,21 +135,37 @@ impl Poster {
         let durable = *self.journal.durable().borrow();
         let records = self.reader.read_batch(Some(durable), BATCH_RECORDS_MAX)?;
         let Some(through_sequence) = records.last().map(|(sequence, _)| *sequence) else { return Ok(None) };
+        let kinds = records.iter().map(|(sequence, record)| (*sequence, record.kind())).collect();
         let entries = self.tracker.take(records);
         Ok(Some(PostBatch {
             replica: self.replica.clone(),
             boot_id: self.journal.boot_id(),
             through_sequence,
             entries,
+            records: kinds,
+            missing: self.reader.damage().missing,
+            stage: Stage::Reading,
         }))
     }
 
-    fn release(&mut self) {
+    /// Deletes what the store has. What it has is read back from it, not remembered: a store that lost its last commits
+    /// (a standby that took over, a restored copy) gets them again from the journal.
+    async fn release(&mut self) {
         let now = self.clock.monotonic();
         if now.saturating_sub(self.released_at) < RELEASE_EVERY {
             return;
         }
         self.released_at = now;
+        let boot_id = self.journal.boot_id();
+        let stored = match self.store.cursor(&self.replica, boot_id).await {
+            Ok(stored) => stored,
+            Err(error) => return tracing::warn!(%error, "the cursor cannot be read back; no segment is deleted"),
+        };
+        if stored < self.posted_through {
+            tracing::error!(stored, posted = self.posted_through, "the store has lost commits; they are posted again");
+            self.reader = BootReader::open(self.journal.boot_dir(), boot_id, stored);
+            self.posted_through = stored;
+        }
         let through = self.tracker.settled_through(self.posted_through);
         if let Err(error) = self.journal.release_through(through) {
             tracing::warn!(%error, "posted journal segments could not be deleted");

@@ -3,18 +3,22 @@
 //! Dying half-way and running again changes nothing: entries are unique by attempt, the rule for orphans is
 //! deterministic, and a folder is removed only when everything in it is committed.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use tollgate_core::{entry::Entry, orphan::resolve_orphan};
 
-use super::{live::PostingError, tracker::Tracker};
+use super::{live::PostingError, ship::Shipper, state::PostingState, tracker::Tracker};
 use crate::{
     catalog::Versions,
+    clock::Clock,
     journal::{
         boot::{DeadBoot, dead_boots},
         reader::BootReader,
     },
-    store::{Store, entries::PostBatch},
+    store::{
+        Store,
+        entries::{PostBatch, Stage},
+    },
 };
 
 /// Records of one transaction at most.
@@ -66,23 +70,30 @@ async fn adopt(
     versions: &Versions,
     recovered: &mut Recovered,
 ) -> Result<(), PostingError> {
+    let shipper = Shipper::new(store.clone(), Clock::system(), Arc::new(PostingState::default()));
+    let posted_before = store.cursor(replica, boot.boot_id).await?;
     let mut reader = BootReader::from_first(&boot.dir, boot.boot_id)?;
+    // Segments are deleted only when the store has them: if it does not now, it went back behind a backup.
+    let forgotten = reader.last_sequence().saturating_sub(posted_before);
     let mut tracker = Tracker::default();
     let mut through = 0;
-    let batch = |through_sequence, entries| PostBatch {
-        replica: replica.to_owned(),
-        boot_id: boot.boot_id,
-        through_sequence,
-        entries,
+    let batch = |through_sequence, missing| PostBatch {
+        missing,
+        ..PostBatch::new(replica.to_owned(), boot.boot_id, through_sequence, Vec::new())
     };
     loop {
         let records = reader.read_batch(None, BATCH_RECORDS_MAX)?;
         let Some(last) = records.last().map(|(sequence, _)| *sequence) else { break };
         through = last;
+        let kinds = records.iter().map(|(sequence, record)| (*sequence, record.kind())).collect();
         let entries = tracker.take(records);
-        recovered.entries += store.post(&batch(through, entries)).await?.inserted;
+        let missing = forgotten + reader.damage().missing;
+        recovered.entries +=
+            shipper.ship(PostBatch { entries, records: kinds, ..batch(through, missing) }).await?.inserted;
     }
-    let orphans: Vec<(u64, Entry)> = tracker
+    let damage = reader.damage();
+    let missing = forgotten + damage.missing;
+    let mut orphans: Vec<(u64, Entry)> = tracker
         .orphans()
         .into_iter()
         .map(|open| {
@@ -91,10 +102,15 @@ async fn adopt(
             (open.sequence, resolve_orphan(open.admission, open.progress.as_ref(), cost, rule))
         })
         .collect();
-    recovered.orphans += store.post(&batch(through, orphans)).await?.inserted;
-    store.close_boot(replica, boot.boot_id, through).await?;
-    let damage = reader.damage();
-    recovered.missing += damage.missing;
+    while orphans.len() > BATCH_RECORDS_MAX {
+        let entries = orphans.drain(..BATCH_RECORDS_MAX).collect();
+        let resolving = PostBatch { entries, stage: Stage::Resolving, ..batch(through, missing) };
+        recovered.orphans += shipper.ship(resolving).await?.inserted;
+    }
+    // The last orphans and the word that nothing more will come, in one transaction.
+    let closing = PostBatch { entries: orphans, stage: Stage::Closing, ..batch(through, missing) };
+    recovered.orphans += shipper.ship(closing).await?.inserted;
+    recovered.missing += missing;
     recovered.boots += 1;
     if damage.missing > 0 || damage.damaged_regions > 0 {
         // Kept for whoever looks into it; posting it again changes nothing.

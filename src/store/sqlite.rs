@@ -1,9 +1,100 @@
-//! The embedded engine's statements, one file per aggregate.
+//! The embedded engine: one writer connection, a few readers, write-ahead log, synced at each commit.
 
-pub mod customers;
-pub mod entries;
-pub mod keys;
-pub mod prices;
-pub mod rollups;
+mod boots;
+mod changes;
+mod customers;
+mod dead_letters;
+mod entries;
+mod keys;
+mod pins;
+mod prices;
+mod rollups;
 mod row;
-pub mod training;
+mod training;
+
+use std::path::Path;
+
+use sqlx::{
+    AssertSqlSafe, Executor, SqlSafeStr, Sqlite, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::StoreError;
+
+/// Connections that only read.
+const READERS: u32 = 4;
+/// Wait for another process's transaction.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// An SQLite database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        // First the writer, which makes the file.
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
+        Ok(Self { writer, readers })
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        Ok(sqlx::migrate!("migrations/sqlite").run(&self.writer).await?)
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    pub(super) async fn prepare_statements(&self) -> Result<usize, StoreError> {
+        let statements = statements();
+        for statement in &statements {
+            let prepared = (&self.writer).prepare(AssertSqlSafe(statement.as_str()).into_sql_str()).await;
+            prepared
+                .map_err(|error| StoreError::Statement { statement: statement.clone(), reason: error.to_string() })?;
+        }
+        Ok(statements.len())
+    }
+
+    /// A transaction that writes: it takes its place at once, so that it never fails half-way for having read first.
+    async fn begin(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
+        Ok(self.writer.begin_with("begin immediate").await?)
+    }
+}
+
+/// Every statement, so that a test can prepare them all.
+fn statements() -> Vec<String> {
+    let constants = [
+        boots::STATEMENTS,
+        changes::STATEMENTS,
+        customers::STATEMENTS,
+        dead_letters::STATEMENTS,
+        entries::STATEMENTS,
+        keys::STATEMENTS,
+        pins::STATEMENTS,
+        prices::STATEMENTS,
+        rollups::STATEMENTS,
+        training::STATEMENTS,
+    ];
+    constants.concat().into_iter().map(str::to_owned).chain(rollups::made_statements()).collect()
+}

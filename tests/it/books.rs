@@ -97,7 +97,7 @@ fn batch(numbers: std::ops::Range<u64>) -> PostBatch {
     let at_us = |number: u64| NOVEMBER_US + i64::try_from(number).unwrap() * 1_000_000_000;
     let through_sequence = numbers.end;
     let entries = numbers.map(|number| (number, entry(number, at_us(number)))).collect();
-    PostBatch { replica: "main".into(), boot_id: BootId::new(1, &[4; 10]), through_sequence, entries }
+    PostBatch::new("main".into(), BootId::new(1, &[4; 10]), through_sequence, entries)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

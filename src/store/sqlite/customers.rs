@@ -1,27 +1,10 @@
-//! Who pays.
+//! Customers in SQLite.
 
 use sqlx::{Row, sqlite::SqliteRow};
 use tollgate_core::id::CustomerId;
 
-use super::row;
-use crate::store::{Store, StoreError, exists};
-
-/// A customer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CustomerRow {
-    /// Its id.
-    pub id: CustomerId,
-    /// Name.
-    pub name: String,
-    /// The operator's own id of it; unique.
-    pub external_id: Option<String>,
-    /// `postpaid` or `prepaid`.
-    pub billing: String,
-    /// Name of its price book.
-    pub price_book: String,
-    /// Microseconds since 1970 UTC.
-    pub created_at_us: i64,
-}
+use super::{SqliteStore, row};
+use crate::store::{StoreError, customers::CustomerRow, exists};
 
 const INSERT: &str = "
 insert into customers (id, name, external_id, billing, price_book, created_at_us)
@@ -35,14 +18,11 @@ select id, name, external_id, billing, price_book, created_at_us
 from customers
 where id = ?";
 
-pub(in crate::store) const STATEMENTS: &[&str] = &[INSERT, LIST, GET];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, GET];
 
-impl Store {
-    /// Adds a customer.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when another has its external id.
-    pub async fn insert_customer(&self, customer: &CustomerRow) -> Result<(), StoreError> {
+impl SqliteStore {
+    pub(in crate::store) async fn insert_customer(&self, customer: &CustomerRow) -> Result<(), StoreError> {
+        let taken = || format!("a customer with the external id {}", customer.external_id.clone().unwrap_or_default());
         sqlx::query(INSERT)
             .bind(customer.id.bytes().as_slice())
             .bind(&customer.name)
@@ -52,29 +32,17 @@ impl Store {
             .bind(customer.created_at_us)
             .execute(&self.writer)
             .await
-            .map_err(|error| {
-                exists(error, || {
-                    format!("a customer with the external id {}", customer.external_id.clone().unwrap_or_default())
-                })
-            })?;
+            .map_err(|error| exists(error, taken))?;
         Ok(())
     }
 
-    /// All customers, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn customers(&self) -> Result<Vec<CustomerRow>, StoreError> {
+    pub(in crate::store) async fn customers(&self) -> Result<Vec<CustomerRow>, StoreError> {
         sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
     }
 
-    /// One customer.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn customer(&self, id: CustomerId) -> Result<CustomerRow, StoreError> {
+    pub(in crate::store) async fn customer(&self, id: CustomerId) -> Result<Option<CustomerRow>, StoreError> {
         let row = sqlx::query(GET).bind(id.bytes().as_slice()).fetch_optional(&self.readers).await?;
-        read(&row.ok_or_else(|| StoreError::NotFound(format!("customer {id}")))?)
+        row.as_ref().map(read).transpose()
     }
 }
 

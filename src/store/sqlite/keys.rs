@@ -1,46 +1,10 @@
-//! API keys: hashes, limits, expiry and revocation.
+//! API keys in SQLite.
 
 use sqlx::{Row, sqlite::SqliteRow};
-use tollgate_core::{
-    id::{CustomerId, KeyId},
-    key::SecretHash,
-};
+use tollgate_core::id::{CustomerId, KeyId};
 
-use super::row;
-use crate::store::{Store, StoreError};
-
-/// A key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyRow {
-    /// Its id.
-    pub id: KeyId,
-    /// Who pays.
-    pub customer_id: CustomerId,
-    /// The customer's price book (read with the key, not stored with it).
-    pub price_book: String,
-    /// Twelve characters.
-    pub public_id: String,
-    /// Name.
-    pub name: Option<String>,
-    /// Keyed hash of the secret.
-    pub secret_hash: SecretHash,
-    /// None: the default of the configuration.
-    pub requests_per_minute: Option<u32>,
-    /// None: the default of the configuration.
-    pub tokens_per_minute: Option<u64>,
-    /// None: the default of the configuration.
-    pub concurrent_requests: Option<u32>,
-    /// Public models that it may use; none: all.
-    pub models: Option<Vec<String>>,
-    /// Microseconds since 1970 UTC.
-    pub expires_at_us: Option<i64>,
-    /// Microseconds since 1970 UTC.
-    pub revoked_at_us: Option<i64>,
-    /// Microseconds since 1970 UTC.
-    pub created_at_us: i64,
-    /// The key that this one replaced.
-    pub rotated_from: Option<KeyId>,
-}
+use super::{SqliteStore, row};
+use crate::store::{StoreError, column, exists, keys::KeyRow};
 
 const INSERT: &str = "
 insert into keys (
@@ -55,6 +19,13 @@ select
 from keys k
 join customers c on c.id = k.customer_id
 order by k.id";
+const GET: &str = "
+select
+  k.id, k.customer_id, c.price_book, k.public_id, k.name, k.secret_hash, k.requests_per_minute, k.tokens_per_minute,
+  k.concurrent_requests, k.models, k.expires_at_us, k.revoked_at_us, k.created_at_us, k.rotated_from
+from keys k
+join customers c on c.id = k.customer_id
+where k.id = ?";
 /// An earlier revocation stands.
 const REVOKE: &str = "
 update keys
@@ -62,14 +33,10 @@ set revoked_at_us = ?
 where id = ?
   and (revoked_at_us is null or revoked_at_us > ?)";
 
-pub(in crate::store) const STATEMENTS: &[&str] = &[INSERT, LIST, REVOKE];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, GET, REVOKE];
 
-impl Store {
-    /// Adds a key.
-    ///
-    /// # Errors
-    /// [`StoreError::Engine`], also when its customer does not exist.
-    pub async fn insert_key(&self, key: &KeyRow) -> Result<(), StoreError> {
+impl SqliteStore {
+    pub(in crate::store) async fn insert_key(&self, key: &KeyRow) -> Result<(), StoreError> {
         sqlx::query(INSERT)
             .bind(key.id.bytes().as_slice())
             .bind(key.customer_id.bytes().as_slice())
@@ -77,7 +44,7 @@ impl Store {
             .bind(&key.name)
             .bind(key.secret_hash.as_slice())
             .bind(key.requests_per_minute.map(i64::from))
-            .bind(key.tokens_per_minute.map(row::column).transpose()?)
+            .bind(key.tokens_per_minute.map(column).transpose()?)
             .bind(key.concurrent_requests.map(i64::from))
             .bind(key.models.as_ref().map(|models| models.join(",")))
             .bind(key.expires_at_us)
@@ -85,33 +52,21 @@ impl Store {
             .bind(key.created_at_us)
             .bind(key.rotated_from.map(|id| id.bytes().to_vec()))
             .execute(&self.writer)
-            .await?;
+            .await
+            .map_err(|error| exists(error, || format!("a key with the public id {}", key.public_id)))?;
         Ok(())
     }
 
-    /// All keys, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
+    pub(in crate::store) async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
         sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
     }
 
-    /// One key.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn key(&self, id: KeyId) -> Result<KeyRow, StoreError> {
-        let keys = self.keys().await?;
-        keys.into_iter().find(|key| key.id == id).ok_or_else(|| StoreError::NotFound(format!("key {id}")))
+    pub(in crate::store) async fn key(&self, id: KeyId) -> Result<Option<KeyRow>, StoreError> {
+        let row = sqlx::query(GET).bind(id.bytes().as_slice()).fetch_optional(&self.readers).await?;
+        row.as_ref().map(read).transpose()
     }
 
-    /// Revokes a key from a time on; an earlier revocation stands.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn revoke_key(&self, id: KeyId, at_us: i64) -> Result<(), StoreError> {
-        self.key(id).await?;
+    pub(in crate::store) async fn revoke_key(&self, id: KeyId, at_us: i64) -> Result<(), StoreError> {
         sqlx::query(REVOKE).bind(at_us).bind(id.bytes().as_slice()).bind(at_us).execute(&self.writer).await?;
         Ok(())
     }

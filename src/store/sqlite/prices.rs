@@ -1,21 +1,9 @@
-//! Price versions: immutable, content-addressed, kept for as long as entries name them.
-
-use std::collections::HashMap;
+//! Price versions in SQLite.
 
 use sqlx::Row;
 
-use crate::store::{Store, StoreError};
-
-/// A price version as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PriceVersionRow {
-    /// Its id.
-    pub id: String,
-    /// `cost` or `book`.
-    pub kind: String,
-    /// JSON of the version.
-    pub body: String,
-}
+use super::SqliteStore;
+use crate::store::{StoreError, prices::PriceVersionRow};
 
 const INSERT: &str = "
 insert into price_versions (id, kind, body, recorded_at_us)
@@ -26,15 +14,15 @@ select id, kind, body
 from price_versions
 order by id";
 
-pub(in crate::store) const STATEMENTS: &[&str] = &[INSERT, LIST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST];
 
-impl Store {
-    /// Keeps versions; those that are kept already stay as they are.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn save_price_versions(&self, versions: &[PriceVersionRow], now_us: i64) -> Result<(), StoreError> {
-        let mut tx = self.writer.begin().await?;
+impl SqliteStore {
+    pub(in crate::store) async fn save_price_versions(
+        &self,
+        versions: &[PriceVersionRow],
+        now_us: i64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
         for version in versions {
             sqlx::query(INSERT)
                 .bind(&version.id)
@@ -48,16 +36,11 @@ impl Store {
         Ok(())
     }
 
-    /// All versions ever kept, by id.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn price_versions(&self) -> Result<HashMap<String, PriceVersionRow>, StoreError> {
-        let mut versions = HashMap::new();
-        for row in sqlx::query(LIST).fetch_all(&self.readers).await? {
-            let id: String = row.try_get("id")?;
-            versions.insert(id.clone(), PriceVersionRow { id, kind: row.try_get("kind")?, body: row.try_get("body")? });
-        }
-        Ok(versions)
+    pub(in crate::store) async fn price_versions(&self) -> Result<Vec<PriceVersionRow>, StoreError> {
+        let rows = sqlx::query(LIST).fetch_all(&self.readers).await?;
+        let read = |row: &sqlx::sqlite::SqliteRow| {
+            Ok(PriceVersionRow { id: row.try_get("id")?, kind: row.try_get("kind")?, body: row.try_get("body")? })
+        };
+        rows.iter().map(read).collect()
     }
 }

@@ -1,100 +1,17 @@
-//! Hourly sums per customer, key, model and target: what reports read instead of entries.
+//! Hourly sums in SQLite.
 
 use std::collections::BTreeMap;
 
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction, sqlite::SqliteRow};
-use tollgate_core::{
-    entry::{Entry, UsageSource},
-    id::{CustomerId, KeyId},
-    money::NanoUsd,
-    usage::Usage,
+use tollgate_core::id::{CustomerId, KeyId};
+
+use super::{SqliteStore, row};
+use crate::store::{
+    StoreError,
+    rollups::{By, RollupKey, Span, Sums, UsageDialect, UsageGroup, usage_statement, usage_statements},
 };
 
-use super::row;
-use crate::store::{Store, StoreError};
-
-/// Microseconds of an hour and of a day.
-pub const HOUR_US: i64 = 3_600_000_000;
-/// Microseconds of a day.
-pub const DAY_US: i64 = 24 * HOUR_US;
-
-/// A cell's coordinates.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RollupKey {
-    /// The hour of admission, microseconds since 1970 UTC.
-    pub hour_us: i64,
-    /// Who pays.
-    pub customer_id: CustomerId,
-    /// The key.
-    pub key_id: KeyId,
-    /// Public model.
-    pub model: String,
-    /// `provider/model`
-    pub target: String,
-}
-
-/// Sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    /// First attempts: one a request.
-    pub requests: u64,
-    /// All attempts.
-    pub attempts: u64,
-    /// Tokens.
-    pub usage: Usage,
-    /// What we pay; unpriced lines add nothing and are counted.
-    pub cost: NanoUsd,
-    /// What is owed; unpriced lines add nothing and are counted.
-    pub charge: NanoUsd,
-    /// Attempts with an unpriced line.
-    pub unpriced: u64,
-    /// Attempts whose usage is not the provider's last word.
-    pub estimated: u64,
-}
-
-/// What usage is grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum By {
-    /// Key.
-    Key,
-    /// Customer.
-    Customer,
-    /// Public model.
-    Model,
-    /// `provider/model`
-    Target,
-    /// UTC day.
-    Day,
-}
-
-/// One group of usage; coordinates that were not grouped by are none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UsageGroup {
-    /// Key.
-    pub key_id: Option<KeyId>,
-    /// Customer.
-    pub customer_id: Option<CustomerId>,
-    /// Public model.
-    pub model: Option<String>,
-    /// `provider/model`
-    pub target: Option<String>,
-    /// Beginning of the UTC day, microseconds since 1970.
-    pub day_us: Option<i64>,
-    /// Sums of the group.
-    pub sums: Sums,
-}
-
-/// Which hours, and whose.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Span {
-    /// From this hour on, microseconds since 1970 UTC.
-    pub from_us: Option<i64>,
-    /// Before this hour.
-    pub to_us: Option<i64>,
-    /// Only this customer.
-    pub customer_id: Option<CustomerId>,
-}
-
+/// A sum that does not fit becomes a float in SQLite, without a word; so the types are looked at.
 const UPSERT: &str = "
 insert into rollups_hourly (
   hour_us, customer_id, key_id, model, target, requests, attempts, input_uncached, cache_read, cache_write_5m,
@@ -114,83 +31,28 @@ on conflict (hour_us, customer_id, key_id, model, target) do update set
   cost_nanousd = cost_nanousd + excluded.cost_nanousd,
   charge_nanousd = charge_nanousd + excluded.charge_nanousd,
   unpriced = unpriced + excluded.unpriced,
-  estimated = estimated + excluded.estimated";
+  estimated = estimated + excluded.estimated
+returning max(
+  typeof(requests), typeof(attempts), typeof(input_uncached), typeof(cache_read), typeof(cache_write_5m),
+  typeof(cache_write_1h), typeof(cache_write_unspecified), typeof(output), typeof(reasoning), typeof(cost_nanousd),
+  typeof(charge_nanousd), typeof(unpriced), typeof(estimated)
+) as stored_as";
 const CELLS: &str = "
 select
   hour_us, customer_id, key_id, model, target, requests, attempts, input_uncached, cache_read, cache_write_5m,
   cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated
 from rollups_hourly
 order by hour_us, customer_id, key_id, model, target";
-const SUMS: &str = "
-  sum(requests) as requests,
-  sum(attempts) as attempts,
-  sum(input_uncached) as input_uncached,
-  sum(cache_read) as cache_read,
-  sum(cache_write_5m) as cache_write_5m,
-  sum(cache_write_1h) as cache_write_1h,
-  sum(cache_write_unspecified) as cache_write_unspecified,
-  sum(output) as output,
-  sum(reasoning) as reasoning,
-  sum(cost_nanousd) as cost_nanousd,
-  sum(charge_nanousd) as charge_nanousd,
-  sum(unpriced) as unpriced,
-  sum(estimated) as estimated
-from rollups_hourly
-where (?1 is null or hour_us >= ?1)
-  and (?2 is null or hour_us < ?2)
-  and (?3 is null or customer_id = ?3)";
+const USAGE: UsageDialect = UsageDialect { sum: ("sum(", ")"), parameters: ["?1", "?2", "?3"] };
 
-pub(in crate::store) const STATEMENTS: &[&str] = &[UPSERT, CELLS];
+pub(super) const STATEMENTS: &[&str] = &[UPSERT, CELLS];
 
-/// The cell of an entry.
-#[must_use]
-pub fn cell_of(entry: &Entry) -> RollupKey {
-    let admission = &entry.admission;
-    RollupKey {
-        hour_us: admission.admitted_at_us.div_euclid(HOUR_US) * HOUR_US,
-        customer_id: admission.customer_id,
-        key_id: admission.key_id,
-        model: admission.model.clone(),
-        target: admission.target.clone(),
-    }
+/// The statements that are made as they are needed.
+pub(super) fn made_statements() -> Vec<String> {
+    usage_statements(&USAGE)
 }
 
-impl Sums {
-    /// Adds an entry.
-    ///
-    /// # Errors
-    /// [`StoreError::TooLarge`] when a sum does not fit.
-    pub fn add(&mut self, entry: &Entry) -> Result<(), StoreError> {
-        self.requests += u64::from(entry.admission.id.attempt == 0);
-        self.attempts += 1;
-        for line in &entry.lines {
-            add_usage(&mut self.usage, &line.usage)?;
-            self.cost = self.cost.checked_add(line.cost.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
-            self.charge = self.charge.checked_add(line.charge.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
-        }
-        self.unpriced += u64::from(entry.is_unpriced());
-        let exact = matches!(entry.usage_source, UsageSource::ProviderFinal | UsageSource::NotBilled);
-        self.estimated += u64::from(!exact);
-        Ok(())
-    }
-}
-
-fn add_usage(sum: &mut Usage, usage: &Usage) -> Result<(), StoreError> {
-    for (total, part) in [
-        (&mut sum.input_uncached, usage.input_uncached),
-        (&mut sum.cache_read, usage.cache_read),
-        (&mut sum.cache_write_5m, usage.cache_write_5m),
-        (&mut sum.cache_write_1h, usage.cache_write_1h),
-        (&mut sum.cache_write_unspecified, usage.cache_write_unspecified),
-        (&mut sum.output, usage.output),
-        (&mut sum.reasoning, usage.reasoning),
-    ] {
-        *total = total.checked_add(part).ok_or(StoreError::TooLarge)?;
-    }
-    Ok(())
-}
-
-/// Adds folded cells to the stored ones. Cells come sorted, so that concurrent writers cannot deadlock.
+/// Adds folded cells to the stored ones.
 pub(super) async fn add_cells(
     tx: &mut Transaction<'_, Sqlite>,
     cells: &BTreeMap<RollupKey, Sums>,
@@ -202,32 +64,19 @@ pub(super) async fn add_cells(
             .bind(key.key_id.bytes().as_slice())
             .bind(&key.model)
             .bind(&key.target);
-        let usage = &sums.usage;
-        for count in [
-            sums.requests,
-            sums.attempts,
-            usage.input_uncached,
-            usage.cache_read,
-            usage.cache_write_5m,
-            usage.cache_write_1h,
-            usage.cache_write_unspecified,
-            usage.output,
-            usage.reasoning,
-        ] {
-            query = query.bind(row::column(count)?);
+        for column in sums.columns()? {
+            query = query.bind(column);
         }
-        query = query.bind(sums.cost.get()).bind(sums.charge.get());
-        query.bind(row::column(sums.unpriced)?).bind(row::column(sums.estimated)?).execute(&mut **tx).await?;
+        let stored_as: String = query.fetch_one(&mut **tx).await?.try_get("stored_as")?;
+        if stored_as != "integer" {
+            return Err(StoreError::TooLarge);
+        }
     }
     Ok(())
 }
 
-impl Store {
-    /// Every cell, for the audit.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn rollup_cells(&self) -> Result<BTreeMap<RollupKey, Sums>, StoreError> {
+impl SqliteStore {
+    pub(in crate::store) async fn rollup_cells(&self) -> Result<BTreeMap<RollupKey, Sums>, StoreError> {
         let rows = sqlx::query(CELLS).fetch_all(&self.readers).await?;
         rows.iter()
             .map(|from| {
@@ -243,13 +92,8 @@ impl Store {
             .collect()
     }
 
-    /// Sums by group.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn usage_by(&self, by: &[By], span: Span) -> Result<Vec<UsageGroup>, StoreError> {
-        let statement = statement(by);
-        let rows = sqlx::query(AssertSqlSafe(statement))
+    pub(in crate::store) async fn usage_by(&self, by: &[By], span: Span) -> Result<Vec<UsageGroup>, StoreError> {
+        let rows = sqlx::query(AssertSqlSafe(usage_statement(by, &USAGE)))
             .bind(span.from_us)
             .bind(span.to_us)
             .bind(span.customer_id.map(|id| id.bytes().to_vec()))
@@ -277,43 +121,6 @@ impl Store {
     }
 }
 
-/// Made of constants only.
-fn statement(by: &[By]) -> String {
-    let columns: Vec<&str> = by
-        .iter()
-        .map(|by| match by {
-            By::Key => "key_id",
-            By::Customer => "customer_id",
-            By::Model => "model",
-            By::Target => "target",
-            By::Day => "day_us",
-        })
-        .collect();
-    let day = "hour_us / 86400000000 * 86400000000 as day_us,";
-    let selected: Vec<&str> = columns.iter().copied().filter(|column| *column != "day_us").collect();
-    let selected = selected.iter().map(|column| format!("{column},")).collect::<Vec<_>>().join(" ");
-    let groups =
-        if columns.is_empty() { String::new() } else { format!("\ngroup by {0}\norder by {0}", columns.join(", ")) };
-    format!("select {selected} {day}{SUMS}{groups}")
-}
-
 fn sums(from: &SqliteRow) -> Result<Sums, StoreError> {
-    Ok(Sums {
-        requests: row::count(from, "requests")?,
-        attempts: row::count(from, "attempts")?,
-        usage: Usage {
-            input_uncached: row::count(from, "input_uncached")?,
-            cache_read: row::count(from, "cache_read")?,
-            cache_write_5m: row::count(from, "cache_write_5m")?,
-            cache_write_1h: row::count(from, "cache_write_1h")?,
-            cache_write_unspecified: row::count(from, "cache_write_unspecified")?,
-            output: row::count(from, "output")?,
-            reasoning: row::count(from, "reasoning")?,
-            ..Usage::default()
-        },
-        cost: row::amount(from, "cost_nanousd")?,
-        charge: row::amount(from, "charge_nanousd")?,
-        unpriced: row::count(from, "unpriced")?,
-        estimated: row::count(from, "estimated")?,
-    })
+    Sums::read(|column| Ok(from.try_get(column)?))
 }

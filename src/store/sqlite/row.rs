@@ -26,8 +26,3 @@ pub(super) fn count(row: &SqliteRow, column: &str) -> Result<u64, StoreError> {
 pub(super) fn amount(row: &SqliteRow, column: &str) -> Result<NanoUsd, StoreError> {
     Ok(NanoUsd::new(row.try_get(column)?))
 }
-
-/// A count as a column.
-pub(super) fn column(count: u64) -> Result<i64, StoreError> {
-    i64::try_from(count).map_err(|_| StoreError::TooLarge)
-}

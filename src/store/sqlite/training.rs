@@ -1,71 +1,45 @@
-//! Training runs: fixed costs to be earned back.
+//! Training runs in SQLite.
 
 use sqlx::{Row, sqlite::SqliteRow};
-use tollgate_core::{id::TrainingRunId, money::NanoUsd};
+use tollgate_core::id::TrainingRunId;
 
-use super::row;
-use crate::store::{Store, StoreError, exists};
-
-/// A training run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrainingRow {
-    /// Its id.
-    pub id: TrainingRunId,
-    /// Public model.
-    pub model: String,
-    /// Name of the run; one per model.
-    pub name: String,
-    /// What it cost.
-    pub cost: NanoUsd,
-    /// First day on which revenue counts.
-    pub in_service: jiff::civil::Date,
-    /// `config` or `added`.
-    pub source: String,
-    /// Microseconds since 1970 UTC.
-    pub recorded_at_us: i64,
-}
+use super::{SqliteStore, row};
+use crate::store::{StoreError, exists, training::TrainingRow};
 
 const INSERT: &str = "
 insert into training_runs (id, model, name, cost_nanousd, in_service, source, recorded_at_us)
 values (?, ?, ?, ?, ?, ?, ?)";
 const DELETE_CONFIGURED: &str = "
 delete from training_runs
-where source = 'config'";
+where id = ?
+  and source = 'config'";
 const LIST: &str = "
 select id, model, name, cost_nanousd, in_service, source, recorded_at_us
 from training_runs
 order by model, in_service, name";
 
-pub(in crate::store) const STATEMENTS: &[&str] = &[INSERT, DELETE_CONFIGURED, LIST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, DELETE_CONFIGURED, LIST];
 
-impl Store {
-    /// Adds a run.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when the model has a run of that name.
-    pub async fn insert_training(&self, run: &TrainingRow) -> Result<(), StoreError> {
+impl SqliteStore {
+    pub(in crate::store) async fn insert_training(&self, run: &TrainingRow) -> Result<(), StoreError> {
         insert(run, &self.writer).await
     }
 
-    /// Makes the runs of the configuration be exactly these.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when a run of that name was added by command.
-    pub async fn replace_configured_trainings(&self, runs: &[TrainingRow]) -> Result<(), StoreError> {
-        let mut tx = self.writer.begin().await?;
-        sqlx::query(DELETE_CONFIGURED).execute(&mut *tx).await?;
-        for run in runs {
+    pub(in crate::store) async fn replace_configured_trainings(&self, runs: &[TrainingRow]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let stored: Vec<TrainingRow> =
+            sqlx::query(LIST).fetch_all(&mut *tx).await?.iter().map(read).collect::<Result<_, _>>()?;
+        for old in stored.iter().filter(|old| !runs.iter().any(|run| run.says_the_same(old))) {
+            sqlx::query(DELETE_CONFIGURED).bind(old.id.bytes().as_slice()).execute(&mut *tx).await?;
+        }
+        for run in runs.iter().filter(|run| !stored.iter().any(|old| old.says_the_same(run))) {
             insert(run, &mut *tx).await?;
         }
         tx.commit().await?;
         Ok(())
     }
 
-    /// All runs, by model and day.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn trainings(&self) -> Result<Vec<TrainingRow>, StoreError> {
+    pub(in crate::store) async fn trainings(&self) -> Result<Vec<TrainingRow>, StoreError> {
         sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
     }
 }

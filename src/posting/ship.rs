@@ -1,0 +1,83 @@
+//! Gets a batch into the store, whatever is in it: an entry that the store refuses for what it is becomes a dead letter,
+//! and the rest goes on.
+
+use std::sync::Arc;
+
+use super::state::PostingState;
+use crate::{
+    clock::Clock,
+    store::{
+        Store, StoreError,
+        entries::{PostBatch, Posted, Stage},
+    },
+};
+
+/// Ships batches to one store.
+pub(super) struct Shipper {
+    store: Store,
+    clock: Clock,
+    state: Arc<PostingState>,
+}
+
+impl Shipper {
+    pub(super) fn new(store: Store, clock: Clock, state: Arc<PostingState>) -> Self {
+        Self { store, clock, state }
+    }
+
+    /// Posts a batch. Doing it again, after a failure or in another process, changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store is away or not what it should be; what of the batch was posted by then stays.
+    pub(super) async fn ship(&self, batch: PostBatch) -> Result<Posted, StoreError> {
+        let mut posted = Posted::default();
+        let mut waiting = vec![batch];
+        while let Some(batch) = waiting.pop() {
+            match self.store.post(&batch).await {
+                Ok(done) => {
+                    posted.inserted += done.inserted;
+                    posted.already_there += done.already_there;
+                    self.state.posted(&batch, done.inserted);
+                }
+                Err(error) if error.blames_the_rows() && !batch.entries.is_empty() => match halves(batch) {
+                    Halves::Two(first, second) => waiting.extend([*second, *first]),
+                    Halves::One(poison) => self.bury(&poison, &error).await?,
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(posted)
+    }
+
+    async fn bury(&self, poison: &PostBatch, error: &StoreError) -> Result<(), StoreError> {
+        self.store.bury(poison, &error.to_string(), self.clock.unix_us()).await?;
+        let attempt = poison.entries.first().map(|(_, entry)| entry.admission.id.to_string());
+        tracing::error!(attempt, %error, "the store refuses an entry; it is kept as a dead letter and is in no sum");
+        self.state.buried(poison);
+        Ok(())
+    }
+}
+
+enum Halves {
+    One(Box<PostBatch>),
+    Two(Box<PostBatch>, Box<PostBatch>),
+}
+
+/// Cuts a batch in two, each with the records that its entries stand among.
+fn halves(mut batch: PostBatch) -> Halves {
+    let middle = batch.entries.len() / 2;
+    let Some((boundary, _)) = middle.checked_sub(1).and_then(|last| batch.entries.get(last)) else {
+        return Halves::One(Box::new(batch));
+    };
+    let boundary = *boundary;
+    let mut first = batch.clone();
+    batch.entries.drain(..middle);
+    first.entries.truncate(middle);
+    if batch.stage == Stage::Reading {
+        first.through_sequence = boundary;
+        first.records.retain(|(sequence, _)| *sequence <= boundary);
+        batch.records.retain(|(sequence, _)| *sequence > boundary);
+    } else {
+        first.stage = Stage::Resolving;
+    }
+    Halves::Two(Box::new(first), Box::new(batch))
+}

@@ -1,0 +1,135 @@
+//! What each boot's journal came to: how far it is posted, and whether every attempt that it opened has one end.
+
+use tollgate_core::id::BootId;
+
+use super::{
+    Store, StoreError,
+    entries::{PostBatch, Stage},
+};
+
+/// One boot of one replica. Counts are of records, each counted once however often it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootRow {
+    /// Whose journal.
+    pub replica: String,
+    /// Which boot's.
+    pub boot_id: BootId,
+    /// The journal is posted through this sequence.
+    pub sequence: u64,
+    /// Read to its end, orphans resolved: nothing more will come.
+    pub closed: bool,
+    /// The tallies count records behind this sequence: 0, but for boots that are older than the tallies.
+    pub counted_from: u64,
+    /// OPENED records.
+    pub opened: u64,
+    /// ENDED records.
+    pub ended: u64,
+    /// VOID records.
+    pub voided: u64,
+    /// Attempts without an end that were resolved by the published rule.
+    pub resolved: u64,
+    /// Entries that this boot put into the books.
+    pub entries: u64,
+    /// Entries that the store refused and that wait as dead letters.
+    pub buried: u64,
+    /// Of the entries, those that were moved to an archive file.
+    pub archived: u64,
+    /// Records that were durable and are missing from the journal.
+    pub missing: u64,
+}
+
+impl BootRow {
+    /// Events that the books cannot account for; 0 when all is well. The same sum as [`Store::usage_gap`].
+    #[must_use]
+    pub fn gap(&self) -> u64 {
+        let ends = self.ended.saturating_add(self.voided).saturating_add(self.resolved);
+        let without_end =
+            if self.closed && self.counted_from == 0 && self.missing == 0 { self.opened.abs_diff(ends) } else { 0 };
+        let booked = self.entries.saturating_add(self.buried);
+        let unbooked = self.ended.saturating_add(self.resolved).abs_diff(booked);
+        self.missing.saturating_add(without_end).saturating_add(unbooked)
+    }
+}
+
+impl Store {
+    /// Through which sequence a boot's journal has been posted; 0 when none of it has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn cursor(&self, replica: &str, boot_id: BootId) -> Result<u64, StoreError> {
+        on_engine!(self, cursor(replica, boot_id))
+    }
+
+    /// Marks a boot's journal as posted to its end.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn close_boot(&self, replica: &str, boot_id: BootId, through_sequence: u64) -> Result<(), StoreError> {
+        let batch = PostBatch::new(replica.to_owned(), boot_id, through_sequence, Vec::new());
+        self.post(&PostBatch { stage: Stage::Closing, ..batch }).await?;
+        Ok(())
+    }
+
+    /// Every boot that was ever posted, by replica and age.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn boots(&self) -> Result<Vec<BootRow>, StoreError> {
+        on_engine!(self, boots())
+    }
+
+    /// Events that the books cannot account for: records missing from journals, attempts of closed boots without one end,
+    /// ends without an entry. Reads one row a boot.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn usage_gap(&self) -> Result<u64, StoreError> {
+        on_engine!(self, usage_gap())
+    }
+
+    /// Entries that stand in the books, by the boot that put them there. Reads every entry.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn entries_by_boot(&self) -> Result<Vec<(String, BootId, u64)>, StoreError> {
+        on_engine!(self, entries_by_boot())
+    }
+}
+
+/// What a batch adds to its boot's row, beside the entries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) opened: u64,
+    pub(super) ended: u64,
+    pub(super) voided: u64,
+    pub(super) resolved: u64,
+    pub(super) entries: u64,
+    pub(super) buried: u64,
+}
+
+impl Tally {
+    /// Counts the records of a batch that lie behind what was counted before.
+    pub(super) fn of(batch: &PostBatch, counted_through: u64) -> Self {
+        let mut tally = Self::default();
+        let fresh = batch.records.iter().filter(|(sequence, _)| *sequence > counted_through);
+        for (_, kind) in fresh {
+            match kind {
+                tollgate_core::record::RecordKind::Opened => tally.opened += 1,
+                tollgate_core::record::RecordKind::Ended => tally.ended += 1,
+                tollgate_core::record::RecordKind::Void => tally.voided += 1,
+                tollgate_core::record::RecordKind::Sent | tollgate_core::record::RecordKind::Progress => {}
+            }
+        }
+        tally
+    }
+
+    /// Adds what became of the entries.
+    pub(super) fn settled(mut self, batch: &PostBatch, inserted: u64, buried: u64) -> Self {
+        self.entries = inserted;
+        self.buried = buried;
+        if batch.stage != Stage::Reading {
+            self.resolved = inserted.saturating_add(buried);
+        }
+        self
+    }
+}

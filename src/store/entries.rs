@@ -1,0 +1,104 @@
+//! Entries and the posting transaction: entries, rollups of those really inserted, and the cursor, all or nothing.
+
+use tollgate_core::{
+    entry::Entry,
+    id::{AttemptId, BootId, RequestId},
+    record::RecordKind,
+};
+
+use super::{Store, StoreError};
+
+/// Records of one boot's journal, in its order, and the entries among them.
+#[derive(Clone, Debug)]
+pub struct PostBatch {
+    /// Whose journal.
+    pub replica: String,
+    /// Which boot's.
+    pub boot_id: BootId,
+    /// The journal is read through this sequence.
+    pub through_sequence: u64,
+    /// Entries and their sequences.
+    pub entries: Vec<(u64, Entry)>,
+    /// Every record that was read, so that it can be told later whether each attempt has one end.
+    pub records: Vec<(u64, RecordKind)>,
+    /// Records of the boot that were durable and are missing, as far as is known by now.
+    pub missing: u64,
+    /// Where in the boot's journal this is.
+    pub stage: Stage,
+}
+
+/// Where in a boot's journal a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Entries come from ENDED records.
+    Reading,
+    /// Entries are orphans, resolved; more may follow.
+    Resolving,
+    /// Entries are the last orphans; with them the boot is closed.
+    Closing,
+}
+
+impl PostBatch {
+    /// A batch of ENDED records.
+    #[must_use]
+    pub fn new(replica: String, boot_id: BootId, through_sequence: u64, entries: Vec<(u64, Entry)>) -> Self {
+        let records = entries.iter().map(|(sequence, _)| (*sequence, RecordKind::Ended)).collect();
+        Self { replica, boot_id, through_sequence, entries, records, missing: 0, stage: Stage::Reading }
+    }
+}
+
+/// What a batch came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Posted {
+    /// Entries that are new.
+    pub inserted: u64,
+    /// Entries that had been posted before.
+    pub already_there: u64,
+}
+
+/// An entry and the columns that were stored beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// Sum of costs as stored.
+    pub cost_nanousd: i64,
+    /// Sum of charges as stored.
+    pub charge_nanousd: i64,
+    /// Whether it is unpriced, as stored.
+    pub unpriced: bool,
+}
+
+impl Store {
+    /// Posts a batch in one transaction. Posting it again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing of it was posted, or, when the database went away at the commit, all of it.
+    pub async fn post(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
+        on_engine!(self, post(batch))
+    }
+
+    /// The attempts of a request, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn entries_of_request(&self, request_id: RequestId) -> Result<Vec<Entry>, StoreError> {
+        on_engine!(self, entries_of_request(request_id))
+    }
+
+    /// Entries behind one, in id order, at most so many: pages for the audit.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn entries_after(&self, after: Option<AttemptId>, rows_max: u32) -> Result<Vec<StoredEntry>, StoreError> {
+        on_engine!(self, entries_after(after, rows_max))
+    }
+
+    /// How many entries there are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn entry_count(&self) -> Result<u64, StoreError> {
+        on_engine!(self, entry_count())
+    }
+}

@@ -1,0 +1,137 @@
+//! The engine that a fleet shares: entries partitioned by day, batches as arrays, one transaction a batch.
+//!
+//! Every wait is bounded: for a connection, for a lock, for a statement, for a dead peer on either side. A caller is told
+//! that the database is away; it never hangs on it.
+
+mod boots;
+mod changes;
+mod customers;
+mod dead_letters;
+mod entries;
+mod keys;
+mod partitions;
+mod pins;
+mod prices;
+mod rollups;
+mod row;
+mod training;
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, PgPool, Postgres, SqlSafeStr,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::time::{error::Elapsed, timeout};
+
+use self::partitions::KnownDays;
+use super::StoreError;
+use crate::config::store_url::{BadUrl, StoreUrlError};
+
+/// Connections that post: of them one is used at a time, but a slow one must not hold up an admin command's write.
+const WRITERS: u32 = 2;
+/// Connections of reports and of the watch over changes.
+const READERS: u32 = 6;
+/// Wait for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Wait for closing connections at the end; a hanging one is dropped.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// A write takes at most so long, its commit included; then its connection is given up.
+const WRITE_MAX: Duration = Duration::from_secs(30);
+/// What every session asks of the server. A commit that is acknowledged is on the server's disk, whatever its default:
+/// the journal forgets what was posted. The rest bounds what a slow query, a lock or a peer that is gone can hold up.
+const SESSION: &[(&str, &str)] = &[
+    ("synchronous_commit", "on"),
+    ("statement_timeout", "60s"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
+
+/// A Postgres database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct PostgresStore {
+    writer: PgPool,
+    readers: PgPool,
+    known_days: Arc<KnownDays>,
+}
+
+impl PostgresStore {
+    /// `url` has credentials in it: it is read here and goes nowhere else.
+    pub(super) async fn connect(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url).map_err(|_| StoreUrlError::Bad(BadUrl::Form))?;
+        let options = options.application_name("tollgate").options(SESSION.iter().copied());
+        let pool = |connections| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .connect_with(options.clone())
+        };
+        Ok(Self { writer: pool(WRITERS).await?, readers: pool(READERS).await?, known_days: Arc::default() })
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        // A connection of its own: the lock that lets one process migrate at a time goes with it, also after an error.
+        let mut connection = self.writer.acquire().await?.detach();
+        (&mut connection).execute("set statement_timeout = 0").await?;
+        (&mut connection).execute("set lock_timeout = 0").await?;
+        let migrated = sqlx::migrate!("migrations/postgres").run_direct(None, &mut connection, false).await;
+        // Gone is as good as closed.
+        let _closed = connection.close().await;
+        Ok(migrated?)
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    pub(super) async fn close(&self) {
+        // What does not close in time is dropped with the process.
+        let _in_time = timeout(CLOSE_MAX, self.readers.close()).await;
+        let _in_time = timeout(CLOSE_MAX, self.writer.close()).await;
+    }
+
+    pub(super) async fn prepare_statements(&self) -> Result<usize, StoreError> {
+        let statements = statements();
+        let mut connection = self.readers.acquire().await?;
+        for statement in &statements {
+            let prepared = (&mut *connection).prepare(AssertSqlSafe(statement.as_str()).into_sql_str()).await;
+            prepared
+                .map_err(|error| StoreError::Statement { statement: statement.clone(), reason: error.to_string() })?;
+        }
+        Ok(statements.len())
+    }
+}
+
+/// The end of a write that was bounded by [`WRITE_MAX`]. A connection whose answer did not come is dropped, not returned.
+fn settle<T>(
+    connection: PoolConnection<Postgres>,
+    done: Result<Result<T, StoreError>, Elapsed>,
+) -> Result<T, StoreError> {
+    done.unwrap_or_else(|_| {
+        drop(connection.detach());
+        Err(StoreError::TimedOut { seconds: WRITE_MAX.as_secs() })
+    })
+}
+
+/// Every statement, so that a test can prepare them all.
+fn statements() -> Vec<String> {
+    let constants = [
+        boots::STATEMENTS,
+        changes::STATEMENTS,
+        customers::STATEMENTS,
+        dead_letters::STATEMENTS,
+        entries::STATEMENTS,
+        keys::STATEMENTS,
+        partitions::STATEMENTS,
+        pins::STATEMENTS,
+        prices::STATEMENTS,
+        rollups::STATEMENTS,
+        training::STATEMENTS,
+    ];
+    constants.concat().into_iter().map(str::to_owned).chain(rollups::made_statements()).collect()
+}

@@ -1,0 +1,142 @@
+//! Boots and their tallies in Postgres.
+
+use sqlx::{PgConnection, Row, postgres::PgRow};
+use tollgate_core::id::BootId;
+
+use super::{PostgresStore, row};
+use crate::store::{
+    StoreError,
+    boots::{BootRow, Tally},
+    column,
+    entries::{PostBatch, Stage},
+};
+
+const CURSOR: &str = "
+select sequence
+from cursors
+where replica = $1
+  and boot_id = $2";
+/// Locks the boot's row until the end of the transaction: of two posters of one boot the second waits, and then sees
+/// what the first has posted.
+const LOCK: &str = "
+insert into cursors as boot (replica, boot_id, sequence, closed)
+values ($1, $2, 0, false)
+on conflict (replica, boot_id) do update set sequence = boot.sequence
+returning sequence";
+const ADVANCE: &str = "
+update cursors
+set
+  sequence = greatest(sequence, $3),
+  closed = closed or $4,
+  opened = opened + $5,
+  ended = ended + $6,
+  voided = voided + $7,
+  resolved = resolved + $8,
+  entries = entries + $9,
+  buried = buried + $10,
+  missing = greatest(missing, $11)
+where replica = $1
+  and boot_id = $2";
+const REVIVED: &str = "
+update cursors
+set entries = entries + $1, buried = buried - 1
+where replica = $2
+  and boot_id = $3";
+const LIST: &str = "
+select
+  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, entries, buried, archived, missing
+from cursors
+order by replica, boot_id";
+const GAP: &str = "
+select coalesce(sum(
+  missing
+  + case when closed and counted_from = 0 and missing = 0 then abs(opened - ended - voided - resolved) else 0 end
+  + abs(ended + resolved - entries - buried)
+), 0)::bigint as gap
+from cursors";
+const ENTRIES: &str = "
+select replica, boot_id, count(*) as entries
+from entries
+group by replica, boot_id
+order by replica, boot_id";
+
+pub(super) const STATEMENTS: &[&str] = &[CURSOR, LOCK, ADVANCE, REVIVED, LIST, GAP, ENTRIES];
+
+/// How far a boot was posted before this transaction.
+pub(super) async fn counted_through(connection: &mut PgConnection, batch: &PostBatch) -> Result<u64, StoreError> {
+    let query = sqlx::query(LOCK).bind(&batch.replica).bind(row::uuid(batch.boot_id.bytes()));
+    row::count(&query.fetch_one(connection).await?, "sequence")
+}
+
+/// Moves the cursor, never back, and adds to the tallies.
+pub(super) async fn advance(connection: &mut PgConnection, batch: &PostBatch, tally: &Tally) -> Result<(), StoreError> {
+    let mut query = sqlx::query(ADVANCE)
+        .bind(&batch.replica)
+        .bind(row::uuid(batch.boot_id.bytes()))
+        .bind(column(batch.through_sequence)?)
+        .bind(batch.stage == Stage::Closing);
+    for count in [tally.opened, tally.ended, tally.voided, tally.resolved, tally.entries, tally.buried, batch.missing] {
+        query = query.bind(column(count)?);
+    }
+    query.execute(connection).await?;
+    Ok(())
+}
+
+/// A dead letter of a boot became an entry, or was one already.
+pub(super) async fn revived(
+    connection: &mut PgConnection,
+    replica: &str,
+    boot_id: BootId,
+    inserted: bool,
+) -> Result<(), StoreError> {
+    sqlx::query(REVIVED)
+        .bind(i64::from(inserted))
+        .bind(replica)
+        .bind(row::uuid(boot_id.bytes()))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+impl PostgresStore {
+    pub(in crate::store) async fn cursor(&self, replica: &str, boot_id: BootId) -> Result<u64, StoreError> {
+        let found =
+            sqlx::query(CURSOR).bind(replica).bind(row::uuid(boot_id.bytes())).fetch_optional(&self.readers).await?;
+        found.map_or(Ok(0), |from| row::count(&from, "sequence"))
+    }
+
+    pub(in crate::store) async fn boots(&self) -> Result<Vec<BootRow>, StoreError> {
+        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+    }
+
+    pub(in crate::store) async fn usage_gap(&self) -> Result<u64, StoreError> {
+        row::count(&sqlx::query(GAP).fetch_one(&self.readers).await?, "gap")
+    }
+
+    pub(in crate::store) async fn entries_by_boot(&self) -> Result<Vec<(String, BootId, u64)>, StoreError> {
+        let rows = sqlx::query(ENTRIES).fetch_all(&self.readers).await?;
+        let read = |from: &PgRow| {
+            let boot_id = BootId::from_bytes(row::id(from, "boot_id")?);
+            Ok((from.try_get("replica")?, boot_id, row::count(from, "entries")?))
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+fn read(from: &PgRow) -> Result<BootRow, StoreError> {
+    Ok(BootRow {
+        replica: from.try_get("replica")?,
+        boot_id: BootId::from_bytes(row::id(from, "boot_id")?),
+        sequence: row::count(from, "sequence")?,
+        closed: from.try_get("closed")?,
+        counted_from: row::count(from, "counted_from")?,
+        opened: row::count(from, "opened")?,
+        ended: row::count(from, "ended")?,
+        voided: row::count(from, "voided")?,
+        resolved: row::count(from, "resolved")?,
+        entries: row::count(from, "entries")?,
+        buried: row::count(from, "buried")?,
+        archived: row::count(from, "archived")?,
+        missing: row::count(from, "missing")?,
+    })
+}

@@ -1,0 +1,42 @@
+//! Price versions in Postgres.
+
+use sqlx::{Row, postgres::PgRow};
+
+use super::PostgresStore;
+use crate::store::{StoreError, prices::PriceVersionRow};
+
+/// Sorted, so that replicas that start together do not wait for each other in a circle.
+const INSERT: &str = "
+insert into price_versions (id, kind, body, recorded_at_us)
+select id, kind, body, $4
+from unnest($1::text[], $2::text[], $3::text[]) as version (id, kind, body)
+order by id
+on conflict (id) do nothing";
+const LIST: &str = "
+select id, kind, body
+from price_versions
+order by id";
+
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST];
+
+impl PostgresStore {
+    pub(in crate::store) async fn save_price_versions(
+        &self,
+        versions: &[PriceVersionRow],
+        now_us: i64,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<&str> = versions.iter().map(|version| version.id.as_str()).collect();
+        let kinds: Vec<&str> = versions.iter().map(|version| version.kind.as_str()).collect();
+        let bodies: Vec<&str> = versions.iter().map(|version| version.body.as_str()).collect();
+        sqlx::query(INSERT).bind(ids).bind(kinds).bind(bodies).bind(now_us).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn price_versions(&self) -> Result<Vec<PriceVersionRow>, StoreError> {
+        let rows = sqlx::query(LIST).fetch_all(&self.readers).await?;
+        let read = |row: &PgRow| {
+            Ok(PriceVersionRow { id: row.try_get("id")?, kind: row.try_get("kind")?, body: row.try_get("body")? })
+        };
+        rows.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,139 @@
+//! Boots and their tallies in SQLite.
+
+use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+use tollgate_core::id::BootId;
+
+use super::{SqliteStore, row};
+use crate::store::{
+    StoreError,
+    boots::{BootRow, Tally},
+    column,
+    entries::{PostBatch, Stage},
+};
+
+const CURSOR: &str = "
+select sequence
+from cursors
+where replica = ?
+  and boot_id = ?";
+const ADVANCE: &str = "
+insert into cursors (
+  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, entries, buried, archived, missing
+)
+values (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, 0, ?)
+on conflict (replica, boot_id) do update set
+  sequence = max(sequence, excluded.sequence),
+  closed = max(closed, excluded.closed),
+  opened = opened + excluded.opened,
+  ended = ended + excluded.ended,
+  voided = voided + excluded.voided,
+  resolved = resolved + excluded.resolved,
+  entries = entries + excluded.entries,
+  buried = buried + excluded.buried,
+  missing = max(missing, excluded.missing)";
+const REVIVED: &str = "
+update cursors
+set entries = entries + ?, buried = buried - 1
+where replica = ?
+  and boot_id = ?";
+const LIST: &str = "
+select
+  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, entries, buried, archived, missing
+from cursors
+order by replica, boot_id";
+const GAP: &str = "
+select coalesce(sum(
+  missing
+  + case when closed and counted_from = 0 and missing = 0 then abs(opened - ended - voided - resolved) else 0 end
+  + abs(ended + resolved - entries - buried)
+), 0) as gap
+from cursors";
+const ENTRIES: &str = "
+select replica, boot_id, count(*) as entries
+from entries
+group by replica, boot_id
+order by replica, boot_id";
+
+pub(super) const STATEMENTS: &[&str] = &[CURSOR, ADVANCE, REVIVED, LIST, GAP, ENTRIES];
+
+/// How far a boot was posted before this transaction.
+pub(super) async fn counted_through(tx: &mut Transaction<'_, Sqlite>, batch: &PostBatch) -> Result<u64, StoreError> {
+    let found = sqlx::query(CURSOR)
+        .bind(&batch.replica)
+        .bind(batch.boot_id.bytes().as_slice())
+        .fetch_optional(&mut **tx)
+        .await?;
+    found.map_or(Ok(0), |from| row::count(&from, "sequence"))
+}
+
+/// Moves the cursor, never back, and adds to the tallies.
+pub(super) async fn advance(
+    tx: &mut Transaction<'_, Sqlite>,
+    batch: &PostBatch,
+    tally: &Tally,
+) -> Result<(), StoreError> {
+    let mut query = sqlx::query(ADVANCE)
+        .bind(&batch.replica)
+        .bind(batch.boot_id.bytes().as_slice())
+        .bind(column(batch.through_sequence)?)
+        .bind(batch.stage == Stage::Closing);
+    for count in [tally.opened, tally.ended, tally.voided, tally.resolved, tally.entries, tally.buried, batch.missing] {
+        query = query.bind(column(count)?);
+    }
+    query.execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// A dead letter of a boot became an entry, or was one already.
+pub(super) async fn revived(
+    tx: &mut Transaction<'_, Sqlite>,
+    replica: &str,
+    boot_id: BootId,
+    inserted: bool,
+) -> Result<(), StoreError> {
+    sqlx::query(REVIVED).bind(inserted).bind(replica).bind(boot_id.bytes().as_slice()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+impl SqliteStore {
+    pub(in crate::store) async fn cursor(&self, replica: &str, boot_id: BootId) -> Result<u64, StoreError> {
+        let found =
+            sqlx::query(CURSOR).bind(replica).bind(boot_id.bytes().as_slice()).fetch_optional(&self.readers).await?;
+        found.map_or(Ok(0), |from| row::count(&from, "sequence"))
+    }
+
+    pub(in crate::store) async fn boots(&self) -> Result<Vec<BootRow>, StoreError> {
+        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+    }
+
+    pub(in crate::store) async fn usage_gap(&self) -> Result<u64, StoreError> {
+        row::count(&sqlx::query(GAP).fetch_one(&self.readers).await?, "gap")
+    }
+
+    pub(in crate::store) async fn entries_by_boot(&self) -> Result<Vec<(String, BootId, u64)>, StoreError> {
+        let rows = sqlx::query(ENTRIES).fetch_all(&self.readers).await?;
+        let read = |from: &SqliteRow| {
+            let boot_id = BootId::from_bytes(row::id(from, "boot_id")?);
+            Ok((from.try_get("replica")?, boot_id, row::count(from, "entries")?))
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+fn read(from: &SqliteRow) -> Result<BootRow, StoreError> {
+    Ok(BootRow {
+        replica: from.try_get("replica")?,
+        boot_id: BootId::from_bytes(row::id(from, "boot_id")?),
+        sequence: row::count(from, "sequence")?,
+        closed: from.try_get("closed")?,
+        counted_from: row::count(from, "counted_from")?,
+        opened: row::count(from, "opened")?,
+        ended: row::count(from, "ended")?,
+        voided: row::count(from, "voided")?,
+        resolved: row::count(from, "resolved")?,
+        entries: row::count(from, "entries")?,
+        buried: row::count(from, "buried")?,
+        archived: row::count(from, "archived")?,
+        missing: row::count(from, "missing")?,
+    })
+}
