@@ -1,12 +1,13 @@
-# make run: one gateway on this machine, ready for a pasted curl.  make test: everything a change must pass.
+# make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: on a private Postgres).
+# make test: everything a change must pass.
 .PHONY: help run test test-all lint bench torture clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 run:             ## Build, start a gateway with a scripted upstream, print base URL, key, curl line and page
-	@scripts/setup.sh build
-	@scripts/run.sh
+	@STORE=$(STORE) scripts/setup.sh build
+	@STORE=$(STORE) scripts/run.sh
 
 test:            ## Unit, property and integration tests, and the official SDK
 	@scripts/setup.sh test
@@ -25,6 +26,7 @@ lint:            ## Format, clippy, docs, dependencies
 bench:           ## Measurements; figures go into docs and commit bodies
 	cargo bench --bench http_client
 	cargo bench --bench sniff
+	cargo bench --bench posting
 
 clean:           ## Remove what was built and the demo's data
 	cargo clean

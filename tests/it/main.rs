@@ -21,4 +21,6 @@ mod limits;
 mod metering_fixtures;
 mod requests;
 mod shared;
+mod store_conformance;
+mod store_model;
 mod store_schema;

@@ -1,0 +1,379 @@
+//! Both engines and a dumb model are asked the same things in the same order, and must answer the same.
+
+use std::collections::BTreeMap;
+
+use proptest::{prelude::*, sample::subsequence, test_runner::Config};
+use sqlx::PgPool;
+use tollgate::store::{
+    Store, StoreError,
+    customers::CustomerRow,
+    entries::{PostBatch, Stage},
+    keys::KeyRow,
+    prices::PriceVersionRow,
+    rollups::{By, DAY_US, HOUR_US, Span},
+    training::TrainingRow,
+};
+use tollgate_core::{
+    entry::{Admission, Entry, Line, Outcome, UsageSource},
+    id::{AttemptId, BootId, CustomerId, KeyId, RequestId, TrainingRunId},
+    money::NanoUsd,
+    record::RecordKind,
+    usage::Usage,
+};
+
+use crate::{
+    cluster::postgres_store,
+    store_model::{Model, Refused},
+};
+
+/// Midnight UTC of a day in November 2026, and the same as milliseconds.
+const DAY: i64 = 1_793_491_200_000_000;
+
+#[derive(Clone, Debug)]
+enum Ask {
+    InsertCustomer(CustomerRow),
+    Customer(CustomerId),
+    InsertKey(KeyRow),
+    Key(KeyId),
+    RevokeKey(KeyId, i64),
+    SavePrices(Vec<PriceVersionRow>),
+    InsertTraining(TrainingRow),
+    ReplaceTrainings(Vec<TrainingRow>),
+    Post(PostBatch),
+    CloseBoot(u64, u64),
+    Bury(PostBatch),
+    Revive(AttemptId),
+    Request(RequestId),
+    Page(Option<AttemptId>, u32),
+    Usage(Vec<By>, Span),
+    Pin(String, String),
+    Everything,
+}
+
+fn customer_id(n: u64) -> CustomerId {
+    CustomerId::new(n, &[9; 10])
+}
+
+fn key_id(n: u64) -> KeyId {
+    KeyId::new(n, &[8; 10])
+}
+
+fn boot(n: u64) -> (String, BootId) {
+    (format!("replica-{}", n % 2), BootId::new(n, &[7; 10]))
+}
+
+/// Some in 1970, where no partition will ever be; some on both sides of a midnight.
+fn request_id(n: u64) -> RequestId {
+    let midnight_ms = u64::try_from(DAY / 1000).unwrap();
+    let unix_ms = if n.is_multiple_of(5) { n } else { midnight_ms + n * 20_000_000 - 100_000_000 };
+    RequestId::new(unix_ms, &[1; 10])
+}
+
+fn customers() -> impl Strategy<Value = CustomerRow> {
+    (0..5_u64, "[a-zé%_' ]{1,8}", proptest::option::of("[ab]"), 0..3_i64).prop_map(|(n, name, external_id, at)| {
+        CustomerRow {
+            id: customer_id(n),
+            name,
+            external_id,
+            billing: "postpaid".into(),
+            price_book: format!("book-{at}"),
+            created_at_us: at,
+        }
+    })
+}
+
+fn keys() -> impl Strategy<Value = KeyRow> {
+    let limits = (
+        proptest::option::of(any::<u32>()),
+        proptest::option::of(0..=u64::try_from(i64::MAX).unwrap()),
+        proptest::option::of(any::<u32>()),
+    );
+    let rest = (proptest::option::of(prop::collection::vec("[a-c]", 1..3)), proptest::option::of(any::<i64>()));
+    (0..6_u64, 0..5_u64, 0..6_u64, limits, rest).prop_map(|(n, customer, public, limits, (models, expires_at_us))| {
+        KeyRow {
+            id: key_id(n),
+            customer_id: customer_id(customer),
+            price_book: String::new(),
+            public_id: format!("public-{public}"),
+            name: Some(format!("key {n}")).filter(|_| n > 2),
+            secret_hash: [u8::try_from(n).unwrap(); 32],
+            requests_per_minute: limits.0,
+            tokens_per_minute: limits.1,
+            concurrent_requests: limits.2,
+            models,
+            expires_at_us,
+            revoked_at_us: None,
+            created_at_us: 1,
+            rotated_from: Some(key_id(0)).filter(|_| n > 3),
+        }
+    })
+}
+
+fn prices() -> impl Strategy<Value = Vec<PriceVersionRow>> {
+    let version = (0..8_u32, "[a-z{}\"]{1,6}");
+    let row = |(n, body): (u32, String)| PriceVersionRow { id: format!("p/{n}"), kind: "cost".into(), body };
+    // One version an id within a batch, as a catalog has it.
+    prop::collection::vec(version.prop_map(row), 0..5).prop_map(|versions| {
+        let by_id: BTreeMap<String, PriceVersionRow> =
+            versions.into_iter().map(|version| (version.id.clone(), version)).collect();
+        by_id.into_values().collect()
+    })
+}
+
+fn training(source: &'static str) -> impl Strategy<Value = TrainingRow> {
+    (any::<u64>(), 0..3_u32, 0..2_u32, 0..3_i64, 1..3_i8).prop_map(move |(id, model, name, cost, month)| TrainingRow {
+        id: TrainingRunId::new(
+            id >> 16,
+            &id.to_be_bytes().iter().copied().chain([0, 0]).collect::<Vec<_>>().try_into().unwrap(),
+        ),
+        model: format!("m{model}"),
+        name: format!("n{name}"),
+        cost: NanoUsd::new(cost),
+        in_service: jiff::civil::date(2026, month, 1),
+        source: source.into(),
+        recorded_at_us: 1,
+    })
+}
+
+fn amounts() -> impl Strategy<Value = i64> {
+    prop_oneof![20 => 0..1_000_i64, 1 => Just(i64::MAX / 2), 1 => Just(i64::MAX)]
+}
+
+fn entries() -> impl Strategy<Value = Entry> {
+    let ids = (0..14_u64, 0..2_u16, 0..3_u64, 0..3_u64, 0..2_u32);
+    let numbers = (amounts(), amounts(), prop_oneof![30 => 0..500_u64, 1 => Just(u64::MAX)], 0..40_i64, any::<bool>());
+    (ids, numbers).prop_map(|((request, attempt, customer, key, model), (cost, charge, output, hours, priced))| {
+        let usage = Usage { input_uncached: request, cache_read: 2, output, reasoning: 1, ..Usage::default() };
+        let (cost, charge) = (NanoUsd::new(cost), NanoUsd::new(charge));
+        let line = Line { billed_model: "b".into(), usage, cost: priced.then_some(cost), charge: Some(charge) };
+        Entry {
+            admission: Admission {
+                id: AttemptId { request_id: request_id(request), attempt },
+                customer_id: customer_id(customer),
+                key_id: key_id(key),
+                dialect: "openai".into(),
+                endpoint: "/v1/chat/completions".into(),
+                model: format!("m{model}"),
+                target: format!("p/m{model}"),
+                stream: priced,
+                admitted_at_us: DAY + hours * HOUR_US / 2,
+                cost_price_version: None,
+                charge_price_version: None,
+                input_estimate: request,
+                end_user: None,
+                tags: None,
+            },
+            outcome: if priced { Outcome::Complete } else { Outcome::Truncated },
+            usage_source: if priced { UsageSource::ProviderFinal } else { UsageSource::Estimated },
+            flags: Vec::new(),
+            lines: if output == 0 { Vec::new() } else { vec![line] },
+            ended_at_us: DAY,
+            elapsed_us: output,
+            first_byte_us: None,
+            status: Some(200),
+            raw_usage: None,
+            reported_total: None,
+            reported_cost_usd: None,
+        }
+    })
+}
+
+fn batches(entries_max: usize) -> impl Strategy<Value = PostBatch> {
+    let kinds = prop::sample::select(vec![
+        RecordKind::Opened,
+        RecordKind::Sent,
+        RecordKind::Progress,
+        RecordKind::Ended,
+        RecordKind::Void,
+    ]);
+    let stage = prop::sample::select(vec![Stage::Reading, Stage::Reading, Stage::Resolving, Stage::Closing]);
+    let numbered = prop::collection::vec((0..60_u64, entries()), 0..=entries_max);
+    let records = prop::collection::vec((0..60_u64, kinds), 0..8);
+    (0..4_u64, 0..60_u64, numbered, records, 0..3_u64, stage).prop_map(
+        |(n, through, entries, records, missing, stage)| {
+            let (replica, boot_id) = boot(n);
+            PostBatch { records, missing, stage, ..PostBatch::new(replica, boot_id, through, entries) }
+        },
+    )
+}
+
+fn spans() -> impl Strategy<Value = Span> {
+    let hour = || proptest::option::of((0..20_i64).prop_map(|hours| DAY + hours * HOUR_US));
+    (hour(), hour(), proptest::option::of((0..3_u64).prop_map(customer_id)))
+        .prop_map(|(from_us, to_us, customer_id)| Span { from_us, to_us, customer_id })
+}
+
+fn asks() -> impl Strategy<Value = Ask> {
+    let attempt = || (0..14_u64, 0..2_u16).prop_map(|(n, attempt)| AttemptId { request_id: request_id(n), attempt });
+    let by = subsequence(vec![By::Key, By::Customer, By::Model, By::Target, By::Day], 0..=5).prop_shuffle();
+    prop_oneof![
+        2 => customers().prop_map(Ask::InsertCustomer),
+        1 => (0..6_u64).prop_map(|n| Ask::Customer(customer_id(n))),
+        3 => keys().prop_map(Ask::InsertKey),
+        1 => (0..7_u64).prop_map(|n| Ask::Key(key_id(n))),
+        2 => (0..7_u64, 0..5_i64).prop_map(|(n, at)| Ask::RevokeKey(key_id(n), at)),
+        1 => prices().prop_map(Ask::SavePrices),
+        1 => training("added").prop_map(Ask::InsertTraining),
+        1 => prop::collection::vec(training("config"), 0..4).prop_map(Ask::ReplaceTrainings),
+        8 => batches(9).prop_map(Ask::Post),
+        1 => (0..4_u64, 0..60_u64).prop_map(|(n, through)| Ask::CloseBoot(n, through)),
+        2 => batches(2).prop_map(Ask::Bury),
+        2 => attempt().prop_map(Ask::Revive),
+        1 => (0..14_u64).prop_map(|n| Ask::Request(request_id(n))),
+        2 => (proptest::option::of(attempt()), 0..9_u32).prop_map(|(after, most)| Ask::Page(after, most)),
+        3 => (by, spans()).prop_map(|(by, span)| Ask::Usage(by, span)),
+        1 => ("[ab]", "[cd]").prop_map(|(name, value)| Ask::Pin(name, value)),
+        2 => Just(Ask::Everything),
+    ]
+}
+
+fn told<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
+    let answer = answer.map_err(|error| match error {
+        StoreError::Exists(_) => Refused::Exists,
+        StoreError::NotFound(_) => Refused::NotFound,
+        StoreError::TooLarge => Refused::TooLarge,
+        StoreError::Engine(_) => Refused::Engine,
+        other => panic!("{other}"),
+    });
+    format!("{answer:?}")
+}
+
+fn modelled<T: std::fmt::Debug>(answer: Result<T, Refused>) -> String {
+    format!("{answer:?}")
+}
+
+async fn ask_store(store: &Store, ask: &Ask) -> String {
+    match ask {
+        Ask::InsertCustomer(row) => told(store.insert_customer(row).await),
+        Ask::Customer(id) => told(store.customer(*id).await),
+        Ask::InsertKey(row) => told(store.insert_key(row).await),
+        Ask::Key(id) => told(store.key(*id).await),
+        Ask::RevokeKey(id, at_us) => told(store.revoke_key(*id, *at_us).await),
+        Ask::SavePrices(versions) => told(store.save_price_versions(versions, 1).await),
+        Ask::InsertTraining(run) => told(store.insert_training(run).await),
+        Ask::ReplaceTrainings(runs) => told(store.replace_configured_trainings(runs).await),
+        Ask::Post(batch) => told(store.post(batch).await),
+        Ask::CloseBoot(n, through) => {
+            let (replica, boot_id) = boot(*n);
+            told(store.close_boot(&replica, boot_id, *through).await)
+        }
+        Ask::Bury(batch) => told(store.bury(batch, "because", 3).await),
+        Ask::Revive(id) => told(store.revive(*id).await),
+        Ask::Request(id) => told(store.entries_of_request(*id).await),
+        Ask::Page(after, most) => told(store.entries_after(*after, *most).await),
+        Ask::Usage(by, span) => told(store.usage_by(by, *span).await),
+        Ask::Pin(name, value) => told(store.pin(name, value).await),
+        Ask::Everything => {
+            let prices: Result<BTreeMap<_, _>, _> = store.price_versions().await.map(|all| all.into_iter().collect());
+            let mut text = [
+                told(store.customers().await),
+                told(store.keys().await),
+                told(prices),
+                told(store.trainings().await),
+                told(store.rollup_cells().await),
+                told(store.entry_count().await),
+                told(store.dead_letters().await),
+                told(store.boots().await),
+                told(store.usage_gap().await),
+                told(store.entries_by_boot().await),
+            ];
+            for (n, text) in (0..4).zip(&mut text) {
+                let (replica, boot_id) = boot(n);
+                text.push_str(&told(store.cursor(&replica, boot_id).await));
+            }
+            text.join("\n")
+        }
+    }
+}
+
+fn ask_model(model: &mut Model, ask: &Ask) -> String {
+    let fine = |text: String| format!("Ok({text})");
+    match ask {
+        Ask::InsertCustomer(row) => modelled(model.insert_customer(row)),
+        Ask::Customer(id) => modelled(model.customer(*id)),
+        Ask::InsertKey(row) => modelled(model.insert_key(row)),
+        Ask::Key(id) => modelled(model.key(*id)),
+        Ask::RevokeKey(id, at_us) => modelled(model.revoke_key(*id, *at_us)),
+        Ask::SavePrices(versions) => {
+            model.save_price_versions(versions);
+            fine("()".into())
+        }
+        Ask::InsertTraining(run) => modelled(model.insert_training(run)),
+        Ask::ReplaceTrainings(runs) => modelled(model.replace_configured_trainings(runs)),
+        Ask::Post(batch) => modelled(model.post(batch)),
+        Ask::CloseBoot(n, through) => {
+            let (replica, boot_id) = boot(*n);
+            let batch = PostBatch::new(replica, boot_id, *through, Vec::new());
+            modelled(model.post(&PostBatch { stage: Stage::Closing, ..batch }).map(|_| ()))
+        }
+        Ask::Bury(batch) => {
+            model.bury(batch, "because", 3);
+            fine("()".into())
+        }
+        Ask::Revive(id) => modelled(model.revive(*id)),
+        Ask::Request(id) => fine(format!("{:?}", model.entries_of_request(*id))),
+        Ask::Page(after, most) => fine(format!("{:?}", model.entries_after(*after, *most))),
+        Ask::Usage(by, span) => modelled(model.usage_by(by, *span)),
+        Ask::Pin(name, value) => fine(format!("{:?}", model.pin(name, value))),
+        Ask::Everything => {
+            let mut text = [
+                fine(format!("{:?}", model.customers())),
+                fine(format!("{:?}", model.keys())),
+                fine(format!("{:?}", model.price_versions())),
+                fine(format!("{:?}", model.trainings())),
+                modelled(model.cells()),
+                fine(model.entry_count().to_string()),
+                fine(format!("{:?}", model.dead_letters())),
+                fine(format!("{:?}", model.boots())),
+                fine(model.usage_gap().to_string()),
+                fine(format!("{:?}", model.entries_by_boot())),
+            ];
+            for (n, text) in (0..4).zip(&mut text) {
+                let (replica, boot_id) = boot(n);
+                text.push_str(&fine(model.cursor(&replica, boot_id).to_string()));
+            }
+            text.join("\n")
+        }
+    }
+}
+
+/// Empties the tables; partitions stay, as they do in life.
+async fn empty(pool: &PgPool) {
+    let tables =
+        "truncate customers, keys, price_versions, entries, rollups_hourly, cursors, training_runs, dead_letters, pins";
+    sqlx::query(tables).execute(pool).await.unwrap();
+}
+
+#[test]
+fn both_engines_answer_as_the_model_does() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (postgres, url) = runtime.block_on(postgres_store());
+    let pool = runtime.block_on(PgPool::connect(&url)).unwrap();
+    let mut config = Config::with_cases(48);
+    config.failure_persistence = None;
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let sequences = prop::collection::vec(asks(), 1..40);
+    let tested = runner.run(&sequences, |asked| {
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let sqlite = Store::open(&dir.path().join("t.db")).await.unwrap();
+            empty(&pool).await;
+            let mut model = Model::default();
+            for ask in asked.iter().chain([&Ask::Everything]) {
+                let expected = ask_model(&mut model, ask);
+                for (engine, store) in [("sqlite", &sqlite), ("postgres", &postgres)] {
+                    let found = ask_store(store, ask).await;
+                    prop_assert_eq!(&expected, &found, "{} on {:?}", engine, ask);
+                }
+            }
+            sqlite.close().await;
+            Ok(())
+        })
+    });
+    tested.unwrap_or_else(|error| panic!("{error}"));
+    // The days of the requests became partitions; what has no sane day is in the default one.
+    let partitions = "select count(*) from pg_class where relname ~ '^entries_2026[0-9]{4}$'";
+    let made: i64 = runtime.block_on(sqlx::query_scalar(partitions).fetch_one(&pool)).unwrap();
+    assert!(made >= 2, "{made} partitions");
+    assert_eq!(DAY % DAY_US, 0);
+}

@@ -1,0 +1,347 @@
+//! The store as a dumb model: maps, and sums made anew for every question. What the engines must agree with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tollgate::store::{
+    boots::BootRow,
+    customers::CustomerRow,
+    dead_letters::DeadLetter,
+    entries::{PostBatch, Posted, Stage, StoredEntry},
+    keys::KeyRow,
+    prices::PriceVersionRow,
+    rollups::{By, DAY_US, RollupKey, Span, Sums, UsageGroup, cell_of},
+    training::TrainingRow,
+};
+use tollgate_core::{
+    entry::Entry,
+    id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
+    record::RecordKind,
+};
+
+/// Which error, without its words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Exists,
+    NotFound,
+    TooLarge,
+    Engine,
+}
+
+type Answer<T> = Result<T, Refused>;
+
+#[derive(Default)]
+pub(crate) struct Model {
+    customers: BTreeMap<CustomerId, CustomerRow>,
+    keys: BTreeMap<KeyId, KeyRow>,
+    prices: BTreeMap<String, PriceVersionRow>,
+    trainings: Vec<TrainingRow>,
+    entries: BTreeMap<AttemptId, (String, BootId, Entry)>,
+    boots: BTreeMap<(String, BootId), BootRow>,
+    letters: BTreeMap<AttemptId, DeadLetter>,
+    pins: BTreeMap<String, String>,
+}
+
+impl Model {
+    pub(crate) fn insert_customer(&mut self, row: &CustomerRow) -> Answer<()> {
+        let same = |other: &CustomerRow| {
+            other.id == row.id || (row.external_id.is_some() && other.external_id == row.external_id)
+        };
+        if self.customers.values().any(same) {
+            return Err(Refused::Exists);
+        }
+        self.customers.insert(row.id, row.clone());
+        Ok(())
+    }
+
+    pub(crate) fn customers(&self) -> Vec<CustomerRow> {
+        self.customers.values().cloned().collect()
+    }
+
+    pub(crate) fn customer(&self, id: CustomerId) -> Answer<CustomerRow> {
+        self.customers.get(&id).cloned().ok_or(Refused::NotFound)
+    }
+
+    pub(crate) fn insert_key(&mut self, row: &KeyRow) -> Answer<()> {
+        if self.keys.values().any(|other| other.id == row.id || other.public_id == row.public_id) {
+            return Err(Refused::Exists);
+        }
+        let customer = self.customers.get(&row.customer_id).ok_or(Refused::Engine)?;
+        self.keys.insert(row.id, KeyRow { price_book: customer.price_book.clone(), ..row.clone() });
+        Ok(())
+    }
+
+    pub(crate) fn keys(&self) -> Vec<KeyRow> {
+        self.keys.values().cloned().collect()
+    }
+
+    pub(crate) fn key(&self, id: KeyId) -> Answer<KeyRow> {
+        self.keys.get(&id).cloned().ok_or(Refused::NotFound)
+    }
+
+    pub(crate) fn revoke_key(&mut self, id: KeyId, at_us: i64) -> Answer<()> {
+        let key = self.keys.get_mut(&id).ok_or(Refused::NotFound)?;
+        key.revoked_at_us = Some(key.revoked_at_us.map_or(at_us, |earlier| earlier.min(at_us)));
+        Ok(())
+    }
+
+    pub(crate) fn save_price_versions(&mut self, versions: &[PriceVersionRow]) {
+        for version in versions {
+            self.prices.entry(version.id.clone()).or_insert_with(|| version.clone());
+        }
+    }
+
+    pub(crate) fn price_versions(&self) -> BTreeMap<String, PriceVersionRow> {
+        self.prices.clone()
+    }
+
+    pub(crate) fn insert_training(&mut self, run: &TrainingRow) -> Answer<()> {
+        let same = |other: &TrainingRow| other.id == run.id || (other.model == run.model && other.name == run.name);
+        if self.trainings.iter().any(same) {
+            return Err(Refused::Exists);
+        }
+        self.trainings.push(run.clone());
+        Ok(())
+    }
+
+    pub(crate) fn replace_configured_trainings(&mut self, runs: &[TrainingRow]) -> Answer<()> {
+        let said =
+            |run: &TrainingRow| (run.model.clone(), run.name.clone(), run.cost, run.in_service, run.source.clone());
+        let before = self.trainings.clone();
+        self.trainings.retain(|old| old.source != "config" || runs.iter().any(|run| said(run) == said(old)));
+        for run in runs {
+            if before.iter().any(|old| said(old) == said(run)) {
+                continue;
+            }
+            if let Err(error) = self.insert_training(run) {
+                self.trainings = before;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn trainings(&self) -> Vec<TrainingRow> {
+        let mut runs = self.trainings.clone();
+        let key = |run: &TrainingRow| (run.model.clone(), run.in_service.to_string(), run.name.clone());
+        runs.sort_by_key(key);
+        runs
+    }
+
+    fn boot(&mut self, batch: &PostBatch) -> &mut BootRow {
+        let key = (batch.replica.clone(), batch.boot_id);
+        self.boots.entry(key).or_insert_with(|| BootRow {
+            replica: batch.replica.clone(),
+            boot_id: batch.boot_id,
+            sequence: 0,
+            closed: false,
+            counted_from: 0,
+            opened: 0,
+            ended: 0,
+            voided: 0,
+            resolved: 0,
+            entries: 0,
+            buried: 0,
+            archived: 0,
+            missing: 0,
+        })
+    }
+
+    fn advance(&mut self, batch: &PostBatch, inserted: u64, buried: u64) {
+        let boot = self.boot(batch);
+        for (_, kind) in batch.records.iter().filter(|(sequence, _)| *sequence > boot.sequence) {
+            match kind {
+                RecordKind::Opened => boot.opened += 1,
+                RecordKind::Ended => boot.ended += 1,
+                RecordKind::Void => boot.voided += 1,
+                _ => {}
+            }
+        }
+        boot.sequence = boot.sequence.max(batch.through_sequence);
+        boot.closed |= batch.stage == Stage::Closing;
+        boot.missing = boot.missing.max(batch.missing);
+        boot.entries += inserted;
+        boot.buried += buried;
+        if batch.stage != Stage::Reading {
+            boot.resolved += inserted + buried;
+        }
+    }
+
+    pub(crate) fn post(&mut self, batch: &PostBatch) -> Answer<Posted> {
+        let before = self.entries.clone();
+        let mut posted = Posted::default();
+        for (_, entry) in &batch.entries {
+            let id = entry.admission.id;
+            if self.entries.contains_key(&id) {
+                posted.already_there += 1;
+            } else {
+                posted.inserted += 1;
+                self.entries.insert(id, (batch.replica.clone(), batch.boot_id, entry.clone()));
+            }
+        }
+        if let Err(error) = self.cells() {
+            self.entries = before;
+            return Err(error);
+        }
+        self.advance(batch, posted.inserted, 0);
+        Ok(posted)
+    }
+
+    pub(crate) fn bury(&mut self, batch: &PostBatch, reason: &str, now_us: i64) {
+        let mut buried = 0;
+        for (sequence, entry) in &batch.entries {
+            let id = entry.admission.id;
+            if !self.entries.contains_key(&id) && !self.letters.contains_key(&id) {
+                buried += 1;
+                let letter = DeadLetter {
+                    entry: entry.clone(),
+                    replica: batch.replica.clone(),
+                    boot_id: batch.boot_id,
+                    sequence: *sequence,
+                    reason: reason.to_owned(),
+                    buried_at_us: now_us,
+                };
+                self.letters.insert(id, letter);
+            }
+        }
+        self.advance(batch, 0, buried);
+    }
+
+    pub(crate) fn revive(&mut self, id: AttemptId) -> Answer<()> {
+        let letter = self.letters.get(&id).cloned().ok_or(Refused::NotFound)?;
+        let is_new = !self.entries.contains_key(&id);
+        if is_new {
+            self.entries.insert(id, (letter.replica.clone(), letter.boot_id, letter.entry.clone()));
+            if let Err(error) = self.cells() {
+                self.entries.remove(&id);
+                return Err(error);
+            }
+        }
+        self.letters.remove(&id);
+        if let Some(boot) = self.boots.get_mut(&(letter.replica, letter.boot_id)) {
+            boot.buried -= 1;
+            boot.entries += u64::from(is_new);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.letters.values().cloned().collect()
+    }
+
+    pub(crate) fn cursor(&self, replica: &str, boot_id: BootId) -> u64 {
+        self.boots.get(&(replica.to_owned(), boot_id)).map_or(0, |boot| boot.sequence)
+    }
+
+    pub(crate) fn boots(&self) -> Vec<BootRow> {
+        self.boots.values().cloned().collect()
+    }
+
+    pub(crate) fn usage_gap(&self) -> u64 {
+        self.boots.values().map(BootRow::gap).sum()
+    }
+
+    pub(crate) fn entries_by_boot(&self) -> Vec<(String, BootId, u64)> {
+        let mut counts: BTreeMap<(String, BootId), u64> = BTreeMap::new();
+        for (replica, boot_id, _) in self.entries.values() {
+            *counts.entry((replica.clone(), *boot_id)).or_default() += 1;
+        }
+        counts.into_iter().map(|((replica, boot_id), count)| (replica, boot_id, count)).collect()
+    }
+
+    pub(crate) fn entries_of_request(&self, request_id: RequestId) -> Vec<Entry> {
+        let of = |id: &&AttemptId| id.request_id == request_id;
+        self.entries.keys().filter(of).map(|id| self.entries[id].2.clone()).collect()
+    }
+
+    pub(crate) fn entries_after(&self, after: Option<AttemptId>, rows_max: u32) -> Vec<StoredEntry> {
+        let behind = self.entries.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
+        behind.take(rows_max as usize).map(|(_, (_, _, entry))| stored(entry)).collect()
+    }
+
+    pub(crate) fn entry_count(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// Every cell; refused when a sum does not fit a column.
+    pub(crate) fn cells(&self) -> Answer<BTreeMap<RollupKey, Sums>> {
+        let mut cells: BTreeMap<RollupKey, Sums> = BTreeMap::new();
+        for (_, _, entry) in self.entries.values() {
+            cells.entry(cell_of(entry)).or_default().add(entry).map_err(|_| Refused::TooLarge)?;
+        }
+        if cells.values().all(fits) { Ok(cells) } else { Err(Refused::TooLarge) }
+    }
+
+    pub(crate) fn usage_by(&self, by: &[By], span: Span) -> Answer<Vec<UsageGroup>> {
+        let mut groups: Vec<UsageGroup> = Vec::new();
+        let mut order: BTreeSet<(Vec<String>, usize)> = BTreeSet::new();
+        for (_, _, entry) in self.entries.values() {
+            let cell = cell_of(entry);
+            if span.from_us.is_some_and(|from| cell.hour_us < from)
+                || span.to_us.is_some_and(|to| cell.hour_us >= to)
+                || span.customer_id.is_some_and(|customer| cell.customer_id != customer)
+            {
+                continue;
+            }
+            let has = |wanted| by.contains(&wanted);
+            let group = UsageGroup {
+                key_id: has(By::Key).then_some(cell.key_id),
+                customer_id: has(By::Customer).then_some(cell.customer_id),
+                model: has(By::Model).then(|| cell.model.clone()),
+                target: has(By::Target).then(|| cell.target.clone()),
+                day_us: has(By::Day).then(|| cell.hour_us.div_euclid(DAY_US) * DAY_US),
+                sums: Sums::default(),
+            };
+            let same = |other: &UsageGroup| UsageGroup { sums: Sums::default(), ..other.clone() } == group;
+            let at = groups.iter().position(same).unwrap_or_else(|| {
+                let key = by.iter().map(|by| match by {
+                    By::Key => cell.key_id.to_string(),
+                    By::Customer => cell.customer_id.to_string(),
+                    By::Model => cell.model.clone(),
+                    By::Target => cell.target.clone(),
+                    By::Day => format!("{:020}", group.day_us.unwrap()),
+                });
+                order.insert((key.collect(), groups.len()));
+                groups.push(group.clone());
+                groups.len() - 1
+            });
+            groups[at].sums.add(entry).map_err(|_| Refused::TooLarge)?;
+        }
+        if !groups.iter().all(|group| fits(&group.sums)) {
+            return Err(Refused::TooLarge);
+        }
+        Ok(order.into_iter().map(|(_, at)| groups[at].clone()).collect())
+    }
+
+    pub(crate) fn pin(&mut self, name: &str, value: &str) -> String {
+        self.pins.entry(name.to_owned()).or_insert_with(|| value.to_owned()).clone()
+    }
+}
+
+fn fits(sums: &Sums) -> bool {
+    let usage = &sums.usage;
+    let counts = [
+        sums.requests,
+        sums.attempts,
+        usage.input_uncached,
+        usage.cache_read,
+        usage.cache_write_5m,
+        usage.cache_write_1h,
+        usage.cache_write_unspecified,
+        usage.output,
+        usage.reasoning,
+        sums.unpriced,
+        sums.estimated,
+    ];
+    counts.iter().all(|count| i64::try_from(*count).is_ok())
+}
+
+fn stored(entry: &Entry) -> StoredEntry {
+    let mut sums = Sums::default();
+    sums.add(entry).unwrap();
+    StoredEntry {
+        entry: entry.clone(),
+        cost_nanousd: sums.cost.get(),
+        charge_nanousd: sums.charge.get(),
+        unpriced: entry.is_unpriced(),
+    }
+}
