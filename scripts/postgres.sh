@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A private Postgres in a folder of its own, for tests and for `make run STORE=postgres`; not for production.
 # Usage: scripts/postgres.sh start|stop|kill|run DIR
-#   start   makes the cluster when there is none, starts it, prints its URL; PORT chooses the port, FSYNC=on makes it durable
+#   start   makes the cluster when there is none, starts it, prints its URL; PG_PORT chooses the port, FSYNC=on makes it durable
 #   stop    ends it at once, as a fast shutdown
 #   kill    ends it as a crash does: no checkpoint, connections cut
 #   run     start, wait for the end of standard input, kill, delete DIR: ends with whoever started it
@@ -35,7 +35,7 @@ start() {
     rm -rf "$dir/cluster"; mkdir -p "$dir/cluster"; chmod 700 "$dir/cluster"
     chown "$server_user" "$dir/cluster"
     as_server "$bin/initdb" -D "$dir/cluster" -U tollgate -A trust -E UTF8 --locale=C --no-sync >/dev/null
-    local port=${PORT:-$(free_port)}
+    local port=${PG_PORT:-$(free_port)}
     # A socket's path has a longest length.
     local socket=$dir/cluster; [ ${#socket} -lt 90 ] || socket=
     cat >>"$dir/cluster/postgresql.conf" <<CONF
