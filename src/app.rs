@@ -5,6 +5,7 @@ mod check;
 pub mod files;
 pub mod listener;
 mod serve;
+mod watch;
 
 pub use self::{
     books::Books,

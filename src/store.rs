@@ -13,10 +13,13 @@ macro_rules! on_engine {
     };
 }
 
+pub mod archives;
 pub mod boots;
 pub mod changes;
+mod copy_text;
 pub mod customers;
 pub mod dead_letters;
+pub mod dump;
 pub mod entries;
 mod error;
 pub mod keys;
@@ -25,6 +28,7 @@ mod postgres;
 pub mod prices;
 pub mod rollups;
 mod sqlite;
+mod tables;
 pub mod training;
 
 use std::path::Path;

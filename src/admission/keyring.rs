@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Arc, atomic::AtomicU32},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
 };
 
 use arc_swap::ArcSwap;
@@ -66,17 +66,32 @@ pub struct Keyring {
     pepper: [u8; 32],
     clock: Clock,
     keys: ArcSwap<HashMap<String, Arc<KeyState>>>,
+    /// Version of the keys in place; held while they are replaced.
+    version: Mutex<i64>,
 }
 
 impl Keyring {
     /// An empty ring.
     #[must_use]
     pub fn new(pepper: [u8; 32], clock: Clock) -> Self {
-        Self { pepper, clock, keys: ArcSwap::default() }
+        Self { pepper, clock, keys: ArcSwap::default(), version: Mutex::new(0) }
     }
 
-    /// Replaces the keys. A key whose limits did not change keeps the state of its limiters.
-    pub fn replace(&self, records: Vec<KeyRecord>) {
+    /// Version of the keys in place: everything that was changed up to it is in them.
+    #[must_use]
+    pub fn version(&self) -> i64 {
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the keys by those read at `version` or later, unless newer ones are in place: of two readers that overlap
+    /// the slower one must not bring back a key that was revoked in between. `is_rewound` says that the store's versions
+    /// begin anew. A key whose limits did not change keeps the state of its limiters.
+    pub fn replace(&self, version: i64, is_rewound: bool, records: Vec<KeyRecord>) {
+        let mut held = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        if version < *held && !is_rewound {
+            return;
+        }
+        *held = version;
         let old = self.keys.load();
         let keys = records.into_iter().map(|record| {
             let kept = old.get(&record.public_id).filter(|old| old.record.limits == record.limits);
@@ -124,5 +139,32 @@ impl Keyring {
             return Err(Refusal::ExpiredKey);
         }
         Ok(Arc::clone(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_reader_does_not_bring_back_what_a_faster_one_saw_revoked() {
+        let ring = Keyring::new([0; 32], Clock::fake(0));
+        let key = |revoked_at_us| KeyRecord {
+            key_id: KeyId::new(1, &[0; 10]),
+            customer_id: CustomerId::new(1, &[0; 10]),
+            public_id: "AAAAAAAAAAAA".to_owned(),
+            secret_hash: [0; 32],
+            price_book: "default".to_owned(),
+            models: None,
+            expires_at_us: None,
+            revoked_at_us,
+            limits: KeyLimits::default(),
+        };
+        let revoked = || ring.keys.load().values().all(|state| state.record.revoked_at_us.is_some());
+        ring.replace(2, false, vec![key(Some(0))]);
+        ring.replace(1, false, vec![key(None)]);
+        assert!(revoked() && ring.version() == 2);
+        ring.replace(1, true, vec![key(None)]);
+        assert!(!revoked() && ring.version() == 1, "a store that went back is believed");
     }
 }

@@ -15,6 +15,7 @@ use super::{
     AppError, Books,
     files::admin_socket,
     listener::{Stopper, serve},
+    watch::Watch,
 };
 use crate::{
     admission::keyring::Keyring,
@@ -50,6 +51,8 @@ pub struct Gateway {
     listeners: Vec<JoinHandle<()>>,
     poster: JoinHandle<()>,
     stop_posting: CancellationToken,
+    /// Tasks that only look on: they end when told to, and nothing waits for them.
+    stop_watching: CancellationToken,
     grace: Duration,
     socket: PathBuf,
 }
@@ -110,6 +113,9 @@ impl Gateway {
         let stop_posting = CancellationToken::new();
         let poster = Poster::new(books.accounts.store.clone(), journal, config.journal.replica.clone(), clock);
         let poster = tokio::spawn(poster.run(stop_posting.clone()));
+        let stop_watching = CancellationToken::new();
+        let watch = Watch { store: books.accounts.store.clone(), keyring: Arc::clone(&keyring), limits: config.limits };
+        tokio::spawn(watch.run(stop_watching.clone()));
         let running = Running { keyring, limits: config.limits, proxy: Arc::clone(&proxy) };
         let state = books.admin_state(Some(running));
 
@@ -138,6 +144,7 @@ impl Gateway {
             listeners,
             poster,
             stop_posting,
+            stop_watching,
             grace: Duration::from_millis(config.server.shutdown_grace_ms),
             socket,
         })
@@ -167,6 +174,7 @@ impl Gateway {
         } else {
             tracing::warn!("attempts without an end are left to recovery");
         }
+        self.stop_watching.cancel();
         self.stop_posting.cancel();
         if timeout(POST_MAX, self.poster).await.is_err() {
             tracing::warn!("not all entries were posted; the next start goes on with them");

@@ -5,7 +5,11 @@ use std::num::NonZeroU32;
 use crate::{
     admission::keyring::{KeyLimits, KeyRecord, Keyring},
     config::Limits,
-    store::{Store, StoreError, keys::KeyRow},
+    store::{
+        Store, StoreError,
+        changes::{ACCOUNTS, Changes},
+        keys::KeyRow,
+    },
 };
 
 /// Replaces what the keyring holds by what the store does.
@@ -13,8 +17,30 @@ use crate::{
 /// # Errors
 /// [`StoreError`]; then the keyring is as it was.
 pub async fn reload(keyring: &Keyring, store: &Store, defaults: Limits) -> Result<(), StoreError> {
+    follow(keyring, store, defaults, &store.changes().await?).await
+}
+
+/// Replaces what the keyring holds if the store's counters, read before, say that it is out of date.
+///
+/// # Errors
+/// [`StoreError`]; then the keyring is as it was.
+pub async fn follow_changes(
+    keyring: &Keyring,
+    store: &Store,
+    defaults: Limits,
+    changes: &Changes,
+) -> Result<(), StoreError> {
+    if changes.get(ACCOUNTS).is_some_and(|version| *version == keyring.version()) {
+        return Ok(());
+    }
+    follow(keyring, store, defaults, changes).await
+}
+
+async fn follow(keyring: &Keyring, store: &Store, defaults: Limits, changes: &Changes) -> Result<(), StoreError> {
+    let version = changes.get(ACCOUNTS).copied().unwrap_or(0);
+    let is_rewound = version < keyring.version();
     let keys = store.keys().await?;
-    keyring.replace(keys.into_iter().map(|key| record(key, defaults)).collect());
+    keyring.replace(version, is_rewound, keys.into_iter().map(|key| record(key, defaults)).collect());
     Ok(())
 }
 

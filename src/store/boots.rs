@@ -1,9 +1,12 @@
 //! What each boot's journal came to: how far it is posted, and whether every attempt that it opened has one end.
 
-use tollgate_core::id::BootId;
+use std::collections::BTreeSet;
+
+use tollgate_core::{entry::Entry, id::BootId, record::RecordKind};
 
 use super::{
     Store, StoreError,
+    archives::{day_of, was_sealed},
     entries::{PostBatch, Stage},
 };
 
@@ -96,6 +99,34 @@ impl Store {
     }
 }
 
+/// Where a boot stands before a batch of it is posted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Position {
+    /// Posted and counted through this sequence.
+    pub(super) counted_through: u64,
+    /// Read to its end.
+    pub(super) closed: bool,
+    /// Of the batch's days, those that have been moved to a sealed file.
+    pub(super) sealed_days: BTreeSet<i32>,
+}
+
+impl Position {
+    /// The entries of a batch that may have to be posted. What was posted before and sealed since is left out: it cannot be
+    /// seen by its key any more.
+    pub(super) fn unsealed<'a>(&self, batch: &'a PostBatch) -> Vec<&'a (u64, Entry)> {
+        let keep = |(sequence, entry): &&(u64, Entry)| {
+            !self.sealed_days.contains(&day_of(entry.admission.id.request_id.bytes()))
+                || !was_sealed(batch, *sequence, self.counted_through, self.closed)
+        };
+        batch.entries.iter().filter(keep).collect()
+    }
+}
+
+/// The days of a batch's request ids.
+pub(super) fn days_of(batch: &PostBatch) -> BTreeSet<i32> {
+    batch.entries.iter().map(|(_, entry)| day_of(entry.admission.id.request_id.bytes())).collect()
+}
+
 /// What a batch adds to its boot's row, beside the entries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
@@ -114,10 +145,10 @@ impl Tally {
         let fresh = batch.records.iter().filter(|(sequence, _)| *sequence > counted_through);
         for (_, kind) in fresh {
             match kind {
-                tollgate_core::record::RecordKind::Opened => tally.opened += 1,
-                tollgate_core::record::RecordKind::Ended => tally.ended += 1,
-                tollgate_core::record::RecordKind::Void => tally.voided += 1,
-                tollgate_core::record::RecordKind::Sent | tollgate_core::record::RecordKind::Progress => {}
+                RecordKind::Opened => tally.opened += 1,
+                RecordKind::Ended => tally.ended += 1,
+                RecordKind::Void => tally.voided += 1,
+                RecordKind::Sent | RecordKind::Progress => {}
             }
         }
         tally

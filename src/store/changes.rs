@@ -2,9 +2,9 @@
 //!
 //! Triggers move them in the transaction of the change itself, so that no path around this code is missed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{Store, StoreError};
+use super::{Engine, Store, StoreError, postgres::PostgresListener};
 
 /// Customers and keys.
 pub const ACCOUNTS: &str = "accounts";
@@ -19,5 +19,33 @@ impl Store {
     /// [`StoreError`].
     pub async fn changes(&self) -> Result<Changes, StoreError> {
         on_engine!(self, changes())
+    }
+}
+
+/// Hears of changes. What it misses shows in the counters all the same.
+pub struct ChangeListener {
+    postgres: Option<PostgresListener>,
+}
+
+impl Store {
+    /// A listener to changes, of this process and of others.
+    #[must_use]
+    pub fn listen(&self) -> ChangeListener {
+        let postgres = match &self.engine {
+            Engine::Postgres(db) => Some(db.listen()),
+            // One process at a time has an SQLite store, and that one knows what it changes.
+            Engine::Sqlite(_) => None,
+        };
+        ChangeListener { postgres }
+    }
+}
+
+impl ChangeListener {
+    /// Waits until a change is heard of, at most so long. Ends early without a change now and then.
+    pub async fn wait(&mut self, at_most: Duration) {
+        match &mut self.postgres {
+            Some(listener) => listener.wait(at_most).await,
+            None => tokio::time::sleep(at_most).await,
+        }
     }
 }

@@ -56,6 +56,13 @@ pub struct Posted {
     pub already_there: u64,
 }
 
+impl Posted {
+    pub(super) fn of(batch: &PostBatch, inserted: u64) -> Self {
+        let asked = u64::try_from(batch.entries.len()).unwrap_or(u64::MAX);
+        Self { inserted, already_there: asked.saturating_sub(inserted) }
+    }
+}
+
 /// An entry and the columns that were stored beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEntry {

@@ -7,10 +7,10 @@ use crate::config::store_url::StoreUrlError;
 /// Why the store cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database's folder cannot be made.
+    /// A file or folder cannot be made, read or written.
     #[error("{}: {source}", .path.display())]
-    Folder {
-        /// The folder.
+    File {
+        /// Which.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -47,6 +47,9 @@ pub enum StoreError {
     /// No row of that name.
     #[error("there is no {0}")]
     NotFound(String),
+    /// What is to be filled is not empty.
+    #[error("the store is not empty: there are rows in {0}; restore into a fresh one")]
+    NotEmpty(&'static str),
     /// A stored row is not what this build wrote.
     #[error("a stored {0} is damaged")]
     Damaged(&'static str),

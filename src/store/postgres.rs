@@ -3,10 +3,12 @@
 //! Every wait is bounded: for a connection, for a lock, for a statement, for a dead peer on either side. A caller is told
 //! that the database is away; it never hangs on it.
 
+mod archives;
 mod boots;
 mod changes;
 mod customers;
 mod dead_letters;
+mod dump;
 mod entries;
 mod keys;
 mod partitions;
@@ -25,6 +27,7 @@ use sqlx::{
 };
 use tokio::time::{error::Elapsed, timeout};
 
+pub(super) use self::changes::PostgresListener;
 use self::partitions::KnownDays;
 use super::StoreError;
 use crate::config::store_url::{BadUrl, StoreUrlError};
@@ -43,6 +46,7 @@ const WRITE_MAX: Duration = Duration::from_secs(30);
 /// the journal forgets what was posted. The rest bounds what a slow query, a lock or a peer that is gone can hold up.
 const SESSION: &[(&str, &str)] = &[
     ("synchronous_commit", "on"),
+    ("bytea_output", "hex"),
     ("statement_timeout", "60s"),
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "60s"),
@@ -121,10 +125,12 @@ fn settle<T>(
 /// Every statement, so that a test can prepare them all.
 fn statements() -> Vec<String> {
     let constants = [
+        archives::STATEMENTS,
         boots::STATEMENTS,
         changes::STATEMENTS,
         customers::STATEMENTS,
         dead_letters::STATEMENTS,
+        dump::STATEMENTS,
         entries::STATEMENTS,
         keys::STATEMENTS,
         partitions::STATEMENTS,
@@ -133,5 +139,6 @@ fn statements() -> Vec<String> {
         rollups::STATEMENTS,
         training::STATEMENTS,
     ];
-    constants.concat().into_iter().map(str::to_owned).chain(rollups::made_statements()).collect()
+    let made = rollups::made_statements().into_iter().chain(dump::made_statements());
+    constants.concat().into_iter().map(str::to_owned).chain(made).collect()
 }

@@ -1,9 +1,11 @@
 //! The embedded engine: one writer connection, a few readers, write-ahead log, synced at each commit.
 
+mod archives;
 mod boots;
 mod changes;
 mod customers;
 mod dead_letters;
+mod dump;
 mod entries;
 mod keys;
 mod pins;
@@ -36,7 +38,7 @@ pub(super) struct SqliteStore {
 impl SqliteStore {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
+            let failed = |source| StoreError::File { path: folder.to_owned(), source };
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
         let options = SqliteConnectOptions::new()
@@ -85,10 +87,12 @@ impl SqliteStore {
 /// Every statement, so that a test can prepare them all.
 fn statements() -> Vec<String> {
     let constants = [
+        archives::STATEMENTS,
         boots::STATEMENTS,
         changes::STATEMENTS,
         customers::STATEMENTS,
         dead_letters::STATEMENTS,
+        dump::STATEMENTS,
         entries::STATEMENTS,
         keys::STATEMENTS,
         pins::STATEMENTS,
@@ -96,5 +100,6 @@ fn statements() -> Vec<String> {
         rollups::STATEMENTS,
         training::STATEMENTS,
     ];
-    constants.concat().into_iter().map(str::to_owned).chain(rollups::made_statements()).collect()
+    let made = rollups::made_statements().into_iter().chain(dump::made_statements());
+    constants.concat().into_iter().map(str::to_owned).chain(made).collect()
 }

@@ -36,6 +36,8 @@ pub(crate) struct Model {
     prices: BTreeMap<String, PriceVersionRow>,
     trainings: Vec<TrainingRow>,
     entries: BTreeMap<AttemptId, (String, BootId, Entry)>,
+    sealed: Vec<Entry>,
+    sealed_days: BTreeSet<u64>,
     boots: BTreeMap<(String, BootId), BootRow>,
     letters: BTreeMap<AttemptId, DeadLetter>,
     pins: BTreeMap<String, String>,
@@ -166,17 +168,25 @@ impl Model {
         }
     }
 
+    /// Whether the cursor says that an entry of a sealed day was posted before it was sealed.
+    fn was_sealed(&self, batch: &PostBatch, sequence: u64, entry: &Entry) -> bool {
+        let boot = self.boots.get(&(batch.replica.clone(), batch.boot_id));
+        let (cursor, closed) = boot.map_or((0, false), |boot| (boot.sequence, boot.closed));
+        self.sealed_days.contains(&day_of(&entry.admission.id))
+            && (closed || (batch.stage == Stage::Reading && sequence <= cursor))
+    }
+
     pub(crate) fn post(&mut self, batch: &PostBatch) -> Answer<Posted> {
         let before = self.entries.clone();
         let mut posted = Posted::default();
-        for (_, entry) in &batch.entries {
+        for (sequence, entry) in &batch.entries {
             let id = entry.admission.id;
-            if self.entries.contains_key(&id) {
+            if self.was_sealed(batch, *sequence, entry) || self.entries.contains_key(&id) {
                 posted.already_there += 1;
-            } else {
-                posted.inserted += 1;
-                self.entries.insert(id, (batch.replica.clone(), batch.boot_id, entry.clone()));
+                continue;
             }
+            posted.inserted += 1;
+            self.entries.insert(id, (batch.replica.clone(), batch.boot_id, entry.clone()));
         }
         if let Err(error) = self.cells() {
             self.entries = before;
@@ -190,7 +200,8 @@ impl Model {
         let mut buried = 0;
         for (sequence, entry) in &batch.entries {
             let id = entry.admission.id;
-            if !self.entries.contains_key(&id) && !self.letters.contains_key(&id) {
+            let is_known = self.entries.contains_key(&id) || self.letters.contains_key(&id);
+            if !is_known && !self.was_sealed(batch, *sequence, entry) {
                 buried += 1;
                 let letter = DeadLetter {
                     entry: entry.clone(),
@@ -262,10 +273,33 @@ impl Model {
         self.entries.len() as u64
     }
 
+    /// Entries in the store and in files.
+    fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().map(|(_, _, entry)| entry).chain(&self.sealed)
+    }
+
+    /// How many entries of a day went into a file.
+    pub(crate) fn seal_day(&mut self, day: u64) -> u64 {
+        let ids: Vec<AttemptId> = self.entries.keys().filter(|id| day_of(id) == day).copied().collect();
+        for id in &ids {
+            let (replica, boot_id, entry) = self.entries.remove(id).unwrap();
+            self.boots.get_mut(&(replica, boot_id)).unwrap().archived += 1;
+            self.sealed.push(entry);
+        }
+        if !ids.is_empty() {
+            self.sealed_days.insert(day);
+        }
+        ids.len() as u64
+    }
+
+    pub(crate) fn oldest_day(&self) -> Option<u64> {
+        self.entries.keys().map(day_of).find(|day| *day >= 18_262)
+    }
+
     /// Every cell; refused when a sum does not fit a column.
     pub(crate) fn cells(&self) -> Answer<BTreeMap<RollupKey, Sums>> {
         let mut cells: BTreeMap<RollupKey, Sums> = BTreeMap::new();
-        for (_, _, entry) in self.entries.values() {
+        for entry in self.all() {
             cells.entry(cell_of(entry)).or_default().add(entry).map_err(|_| Refused::TooLarge)?;
         }
         if cells.values().all(fits) { Ok(cells) } else { Err(Refused::TooLarge) }
@@ -274,7 +308,7 @@ impl Model {
     pub(crate) fn usage_by(&self, by: &[By], span: Span) -> Answer<Vec<UsageGroup>> {
         let mut groups: Vec<UsageGroup> = Vec::new();
         let mut order: BTreeSet<(Vec<String>, usize)> = BTreeSet::new();
-        for (_, _, entry) in self.entries.values() {
+        for entry in self.all() {
             let cell = cell_of(entry);
             if span.from_us.is_some_and(|from| cell.hour_us < from)
                 || span.to_us.is_some_and(|to| cell.hour_us >= to)
@@ -315,6 +349,11 @@ impl Model {
     pub(crate) fn pin(&mut self, name: &str, value: &str) -> String {
         self.pins.entry(name.to_owned()).or_insert_with(|| value.to_owned()).clone()
     }
+}
+
+fn day_of(id: &AttemptId) -> u64 {
+    let ms = id.request_id.bytes()[..6].iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte));
+    ms / 86_400_000
 }
 
 fn fits(sums: &Sums) -> bool {

@@ -6,7 +6,7 @@ use tollgate_core::id::BootId;
 use super::{PostgresStore, row};
 use crate::store::{
     StoreError,
-    boots::{BootRow, Tally},
+    boots::{BootRow, Position, Tally, days_of},
     column,
     entries::{PostBatch, Stage},
 };
@@ -22,7 +22,7 @@ const LOCK: &str = "
 insert into cursors as boot (replica, boot_id, sequence, closed)
 values ($1, $2, 0, false)
 on conflict (replica, boot_id) do update set sequence = boot.sequence
-returning sequence";
+returning sequence, closed, array(select day from archives where day = any($3)) as sealed_days";
 const ADVANCE: &str = "
 update cursors
 set
@@ -62,10 +62,16 @@ order by replica, boot_id";
 
 pub(super) const STATEMENTS: &[&str] = &[CURSOR, LOCK, ADVANCE, REVIVED, LIST, GAP, ENTRIES];
 
-/// How far a boot was posted before this transaction.
-pub(super) async fn counted_through(connection: &mut PgConnection, batch: &PostBatch) -> Result<u64, StoreError> {
-    let query = sqlx::query(LOCK).bind(&batch.replica).bind(row::uuid(batch.boot_id.bytes()));
-    row::count(&query.fetch_one(connection).await?, "sequence")
+/// Where a boot stands before this transaction, which has it for itself from now on.
+pub(super) async fn position(connection: &mut PgConnection, batch: &PostBatch) -> Result<Position, StoreError> {
+    let days: Vec<i32> = days_of(batch).into_iter().collect();
+    let query = sqlx::query(LOCK).bind(&batch.replica).bind(row::uuid(batch.boot_id.bytes())).bind(days);
+    let found = query.fetch_one(connection).await?;
+    Ok(Position {
+        counted_through: row::count(&found, "sequence")?,
+        closed: found.try_get("closed")?,
+        sealed_days: found.try_get::<Vec<i32>, _>("sealed_days")?.into_iter().collect(),
+    })
 }
 
 /// Moves the cursor, never back, and adds to the tallies.

@@ -66,9 +66,9 @@ async fn bury_on(
     now_us: i64,
 ) -> Result<(), StoreError> {
     let mut tx = connection.begin().await?;
-    let counted_through = boots::counted_through(&mut tx, batch).await?;
+    let position = boots::position(&mut tx, batch).await?;
     let mut buried = 0;
-    for (sequence, entry) in &batch.entries {
+    for (sequence, entry) in position.unsealed(batch) {
         let id = entry.admission.id;
         let done = sqlx::query(BURY)
             .bind(row::uuid(id.request_id.bytes()))
@@ -83,7 +83,7 @@ async fn bury_on(
             .await?;
         buried += done.rows_affected();
     }
-    let tally = Tally::of(batch, counted_through).settled(batch, 0, buried);
+    let tally = Tally::of(batch, position.counted_through).settled(batch, 0, buried);
     boots::advance(&mut tx, batch, &tally).await?;
     tx.commit().await?;
     Ok(())
@@ -94,10 +94,10 @@ async fn revive_on(connection: &mut PgConnection, id: AttemptId) -> Result<bool,
     let query = sqlx::query(TAKE).bind(row::uuid(id.request_id.bytes())).bind(i32::from(id.attempt));
     let Some(taken) = query.fetch_optional(&mut *tx).await? else { return Ok(false) };
     let letter = read(&taken)?;
-    let one = PostBatch::new(letter.replica, letter.boot_id, letter.sequence, vec![(letter.sequence, letter.entry)]);
-    let inserted = entries::insert(&mut tx, &one).await?;
+    let one = (letter.sequence, letter.entry);
+    let inserted = entries::insert(&mut tx, &letter.replica, letter.boot_id, vec![&one]).await?;
     add_cells(&mut tx, &inserted.cells).await?;
-    boots::revived(&mut tx, &one.replica, one.boot_id, inserted.count > 0).await?;
+    boots::revived(&mut tx, &letter.replica, letter.boot_id, inserted.count > 0).await?;
     tx.commit().await?;
     Ok(true)
 }

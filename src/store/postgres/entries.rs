@@ -9,14 +9,14 @@ use sqlx::{Connection, PgConnection, Row, postgres::PgRow, types::Uuid};
 use tokio::time::{sleep, timeout};
 use tollgate_core::{
     entry::Entry,
-    id::{AttemptId, RequestId},
+    id::{AttemptId, BootId, RequestId},
     record::{decode_entry, encode_entry},
 };
 
 use super::{PostgresStore, WRITE_MAX, boots, rollups::add_cells, row, settle};
 use crate::store::{
     StoreError,
-    boots::Tally,
+    boots::{Tally, days_of},
     column,
     entries::{PostBatch, Posted, StoredEntry},
     rollups::{RollupKey, Sums, cell_of},
@@ -66,7 +66,7 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT, OF_REQUEST, PAGE, COUNT];
 
 impl PostgresStore {
     pub(in crate::store) async fn post(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
-        self.make_days_of(batch).await;
+        self.make_days(&days_of(batch)).await;
         let mut wait = COLLISION_WAIT;
         for _ in 0..COLLISIONS_MAX {
             match self.post_once(batch).await {
@@ -111,14 +111,13 @@ impl PostgresStore {
 /// The order of locks is the same for every batch: the boot's row, entries by key, cells by key.
 async fn post_on(connection: &mut PgConnection, batch: &PostBatch) -> Result<Posted, StoreError> {
     let mut tx = connection.begin().await?;
-    let counted_through = boots::counted_through(&mut tx, batch).await?;
-    let inserted = insert(&mut tx, batch).await?;
+    let position = boots::position(&mut tx, batch).await?;
+    let inserted = insert(&mut tx, &batch.replica, batch.boot_id, position.unsealed(batch)).await?;
     add_cells(&mut tx, &inserted.cells).await?;
-    let tally = Tally::of(batch, counted_through).settled(batch, inserted.count, 0);
+    let tally = Tally::of(batch, position.counted_through).settled(batch, inserted.count, 0);
     boots::advance(&mut tx, batch, &tally).await?;
     tx.commit().await?;
-    let asked = u64::try_from(batch.entries.len()).unwrap_or(u64::MAX);
-    Ok(Posted { inserted: inserted.count, already_there: asked.saturating_sub(inserted.count) })
+    Ok(Posted::of(batch, inserted.count))
 }
 
 /// What was really inserted.
@@ -127,22 +126,26 @@ pub(super) struct Inserted {
     pub(super) cells: BTreeMap<RollupKey, Sums>,
 }
 
-/// Inserts the entries of a batch that are not there yet, and folds those that it inserted.
-pub(super) async fn insert(connection: &mut PgConnection, batch: &PostBatch) -> Result<Inserted, StoreError> {
+/// Inserts those of a boot's entries that are not there yet, and folds those that it inserted.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    replica: &str,
+    boot_id: BootId,
+    mut entries: Vec<&(u64, Entry)>,
+) -> Result<Inserted, StoreError> {
     let mut inserted = Inserted { count: 0, cells: BTreeMap::new() };
-    if batch.entries.is_empty() {
+    if entries.is_empty() {
         return Ok(inserted);
     }
     // Stable: of two entries of one attempt the first in the journal wins, as the database decides, too.
-    let mut sorted: Vec<&(u64, Entry)> = batch.entries.iter().collect();
-    sorted.sort_by_key(|(_, entry)| entry.admission.id);
-    let columns = Columns::of(&sorted)?;
-    let rows = columns.query(batch).fetch_all(connection).await?;
+    entries.sort_by_key(|(_, entry)| entry.admission.id);
+    let columns = Columns::of(&entries)?;
+    let rows = columns.query(replica, boot_id).fetch_all(connection).await?;
     let mut fresh: HashSet<(Uuid, i32)> = HashSet::with_capacity(rows.len());
     for returned in &rows {
         fresh.insert((returned.try_get("request_id")?, returned.try_get("attempt")?));
     }
-    for (_, entry) in sorted {
+    for (_, entry) in entries {
         let id = entry.admission.id;
         // Taken out, so that a second entry of the same attempt in the same batch does not count.
         if fresh.remove(&(row::uuid(id.request_id.bytes()), i32::from(id.attempt))) {
@@ -199,10 +202,10 @@ impl<'a> Columns<'a> {
         Ok(columns)
     }
 
-    fn query(self, batch: &'a PostBatch) -> Query<'a> {
+    fn query(self, replica: &'a str, boot_id: BootId) -> Query<'a> {
         sqlx::query(INSERT)
-            .bind(&batch.replica)
-            .bind(row::uuid(batch.boot_id.bytes()))
+            .bind(replica)
+            .bind(row::uuid(boot_id.bytes()))
             .bind(self.request_ids)
             .bind(self.attempts)
             .bind(self.sequences)

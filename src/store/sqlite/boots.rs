@@ -6,7 +6,7 @@ use tollgate_core::id::BootId;
 use super::{SqliteStore, row};
 use crate::store::{
     StoreError,
-    boots::{BootRow, Tally},
+    boots::{BootRow, Position, Tally, days_of},
     column,
     entries::{PostBatch, Stage},
 };
@@ -16,6 +16,16 @@ select sequence
 from cursors
 where replica = ?
   and boot_id = ?";
+const POSITION: &str = "
+select sequence, closed
+from cursors
+where replica = ?
+  and boot_id = ?";
+const SEALED: &str = "
+select day
+from archives
+where day = ?
+limit 1";
 const ADVANCE: &str = "
 insert into cursors (
   replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, entries, buried, archived, missing
@@ -54,16 +64,26 @@ from entries
 group by replica, boot_id
 order by replica, boot_id";
 
-pub(super) const STATEMENTS: &[&str] = &[CURSOR, ADVANCE, REVIVED, LIST, GAP, ENTRIES];
+pub(super) const STATEMENTS: &[&str] = &[CURSOR, POSITION, SEALED, ADVANCE, REVIVED, LIST, GAP, ENTRIES];
 
-/// How far a boot was posted before this transaction.
-pub(super) async fn counted_through(tx: &mut Transaction<'_, Sqlite>, batch: &PostBatch) -> Result<u64, StoreError> {
-    let found = sqlx::query(CURSOR)
+/// Where a boot stands before this transaction.
+pub(super) async fn position(tx: &mut Transaction<'_, Sqlite>, batch: &PostBatch) -> Result<Position, StoreError> {
+    let found = sqlx::query(POSITION)
         .bind(&batch.replica)
         .bind(batch.boot_id.bytes().as_slice())
         .fetch_optional(&mut **tx)
         .await?;
-    found.map_or(Ok(0), |from| row::count(&from, "sequence"))
+    let mut position = Position::default();
+    if let Some(found) = found {
+        position.counted_through = row::count(&found, "sequence")?;
+        position.closed = found.try_get("closed")?;
+    }
+    for day in days_of(batch) {
+        if sqlx::query(SEALED).bind(day).fetch_optional(&mut **tx).await?.is_some() {
+            position.sealed_days.insert(day);
+        }
+    }
+    Ok(position)
 }
 
 /// Moves the cursor, never back, and adds to the tallies.

@@ -47,9 +47,9 @@ pub(super) const STATEMENTS: &[&str] = &[BURY, LIST, TAKE, COUNT];
 impl SqliteStore {
     pub(in crate::store) async fn bury(&self, batch: &PostBatch, reason: &str, now_us: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let counted_through = boots::counted_through(&mut tx, batch).await?;
+        let position = boots::position(&mut tx, batch).await?;
         let mut buried = 0;
-        for (sequence, entry) in &batch.entries {
+        for (sequence, entry) in position.unsealed(batch) {
             let id = entry.admission.id;
             let done = sqlx::query(BURY)
                 .bind(id.request_id.bytes().as_slice())
@@ -64,7 +64,7 @@ impl SqliteStore {
                 .await?;
             buried += done.rows_affected();
         }
-        let tally = Tally::of(batch, counted_through).settled(batch, 0, buried);
+        let tally = Tally::of(batch, position.counted_through).settled(batch, 0, buried);
         boots::advance(&mut tx, batch, &tally).await?;
         tx.commit().await?;
         Ok(())

@@ -45,22 +45,20 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT, OF_REQUEST, PAGE, COUNT];
 impl SqliteStore {
     pub(in crate::store) async fn post(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
         let mut tx = self.begin().await?;
-        let counted_through = boots::counted_through(&mut tx, batch).await?;
-        let mut posted = Posted::default();
+        let position = boots::position(&mut tx, batch).await?;
+        let mut inserted = 0;
         let mut cells: BTreeMap<RollupKey, Sums> = BTreeMap::new();
-        for (sequence, entry) in &batch.entries {
+        for (sequence, entry) in position.unsealed(batch) {
             if insert(&mut tx, &batch.replica, batch.boot_id, *sequence, entry).await? {
-                posted.inserted += 1;
+                inserted += 1;
                 cells.entry(cell_of(entry)).or_default().add(entry)?;
-            } else {
-                posted.already_there += 1;
             }
         }
         add_cells(&mut tx, &cells).await?;
-        let tally = Tally::of(batch, counted_through).settled(batch, posted.inserted, 0);
+        let tally = Tally::of(batch, position.counted_through).settled(batch, inserted, 0);
         boots::advance(&mut tx, batch, &tally).await?;
         tx.commit().await?;
-        Ok(posted)
+        Ok(Posted::of(batch, inserted))
     }
 
     pub(in crate::store) async fn entries_of_request(&self, request_id: RequestId) -> Result<Vec<Entry>, StoreError> {
