@@ -63,7 +63,7 @@ fn main() -> Result<(), Failure> {
 }
 
 async fn drain(name: &str, url: &StoreUrl, dir: &Path, boot_id: BootId, entries: u64) -> Result<(), Failure> {
-    let store = Store::open_configured(&config::Store { url: url.clone(), migrate_at_start: true }).await?;
+    let store = Store::open_configured(&config::Store::new(url.clone())).await?;
     let options = Options { durability: Durability::Relaxed, ..Options::new(dir.to_owned(), "bench".to_owned()) };
     let journal = Journal::open(options, boot_id)?;
     let producers: Vec<_> = (0..PRODUCERS)

@@ -1,10 +1,12 @@
 //! Composition root: builds everything, owns tasks, shuts down in reverse order.
 
+pub mod backup;
 mod books;
 mod check;
 pub mod files;
 pub mod listener;
 mod serve;
+pub mod upkeep;
 mod watch;
 
 pub use self::{
@@ -30,6 +32,14 @@ pub enum AppError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] crate::journal::error::JournalError),
+    /// A backup.
+    #[error(transparent)]
+    Backup(#[from] backup::BackupError),
+    /// The pepper.
+    #[error(
+        "this gateway's pepper is not the one that the keys in these books were hashed with; give every replica the same [keys] pepper, or restore the one of this data folder"
+    )]
+    OtherPepper,
     /// Recovery of earlier journals.
     #[error("the journals of earlier runs cannot be posted: {0}")]
     Recovery(#[from] PostingError),

@@ -5,6 +5,7 @@ mod args;
 mod connect;
 mod local;
 mod remote;
+mod store;
 mod table;
 
 use std::{io::Write, process::ExitCode};
@@ -97,6 +98,9 @@ fn run(cli: &Cli) -> Result<Output, CliError> {
         Command::Init { path } => local::init(path),
         Command::Config(ConfigCommand::Show) => local::config_show(cli),
         Command::Config(ConfigCommand::Schema) => local::config_schema(),
+        Command::Migrate => store::migrate(cli),
+        Command::Backup { dir } => store::make_backup(cli, dir),
+        Command::Restore { dir } => store::restore(cli, dir),
         command => remote::run(cli, command),
     }
 }

@@ -71,6 +71,18 @@ pub struct Store {
     pub url: StoreUrl,
     /// True when a start brings the schema up to date; false when `tollgate migrate` does.
     pub migrate_at_start: bool,
+    /// Days for which entries are kept before they are moved to a file; 0: for ever.
+    pub entries_keep_days: u32,
+    /// Folder of those files.
+    pub archive_dir: PathBuf,
+}
+
+impl Store {
+    /// A database with the defaults beside it.
+    #[must_use]
+    pub fn new(url: StoreUrl) -> Self {
+        Self { url, migrate_at_start: true, entries_keep_days: 0, archive_dir: "archive".into() }
+    }
 }
 
 /// `[journal]`

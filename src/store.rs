@@ -97,6 +97,19 @@ impl Store {
         on_engine!(self, migrate())
     }
 
+    /// The store as it stands now, for reading: what is posted later does not show. Close it soon; until then the database
+    /// keeps what it would clean up.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn snapshot(&self) -> Result<Self, StoreError> {
+        let engine = match &self.engine {
+            Engine::Sqlite(db) => Engine::Sqlite(db.snapshot().await?),
+            Engine::Postgres(db) => Engine::Postgres(db.snapshot().await?),
+        };
+        Ok(Self { engine })
+    }
+
     /// Whether several processes may use the database at once.
     #[must_use]
     pub const fn is_shared(&self) -> bool {

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use tollgate_core::key::hash_secret;
 
 use super::{AppError, files::DataDir};
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
     posting::recover::recover,
     store::{Store, prices::PriceVersionRow},
 };
+
+/// What is hashed to tell peppers apart; no secret of a key looks like it.
+const PEPPER_FINGERPRINT: &str = "fingerprint of the pepper";
 
 /// Open books.
 pub struct Books {
@@ -37,6 +41,11 @@ impl Books {
         let pepper = data_dir.pepper(config)?;
         let catalog = catalog::load_configured(config.prices.dir.as_deref())?;
         let store = Store::open_configured(&config.store).await?;
+        // Keys that one replica makes must work at the others, and after a restore.
+        let fingerprint = hex::encode(hash_secret(&pepper, PEPPER_FINGERPRINT));
+        if store.pin("pepper", &fingerprint).await? != fingerprint {
+            return Err(AppError::OtherPepper);
+        }
         let versions: Vec<PriceVersionRow> = catalog
             .stored_versions()
             .into_iter()

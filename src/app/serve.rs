@@ -15,6 +15,7 @@ use super::{
     AppError, Books,
     files::admin_socket,
     listener::{Stopper, serve},
+    upkeep::Upkeep,
     watch::Watch,
 };
 use crate::{
@@ -111,11 +112,13 @@ impl Gateway {
         let proxy =
             Arc::new(Proxy::new(clock.clone(), Arc::clone(&keyring), catalog, routes, journal.clone(), settings));
         let stop_posting = CancellationToken::new();
-        let poster = Poster::new(books.accounts.store.clone(), journal, config.journal.replica.clone(), clock);
+        let poster = Poster::new(books.accounts.store.clone(), journal, config.journal.replica.clone(), clock.clone());
         let poster = tokio::spawn(poster.run(stop_posting.clone()));
         let stop_watching = CancellationToken::new();
         let watch = Watch { store: books.accounts.store.clone(), keyring: Arc::clone(&keyring), limits: config.limits };
         tokio::spawn(watch.run(stop_watching.clone()));
+        let upkeep = Upkeep::new(books.accounts.store.clone(), clock, &config.store);
+        tokio::spawn(upkeep.run(stop_watching.clone()));
         let running = Running { keyring, limits: config.limits, proxy: Arc::clone(&proxy) };
         let state = books.admin_state(Some(running));
 

@@ -61,7 +61,26 @@ pub(super) enum Command {
     /// Revenue, cost, margin and break-even per model
     Economics,
     /// Recompute the books from their entries; exit 1 on any difference
-    Audit,
+    Audit {
+        /// A sealed file of entries that were moved out of the store; may be given several times
+        #[arg(long, value_name = "FILE")]
+        archive: Vec<PathBuf>,
+    },
+    /// Entries that the store refused for what they are
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Write the books into a new folder; a gateway may run meanwhile
+    Backup {
+        /// The folder
+        dir: PathBuf,
+    },
+    /// Fill an empty database from a backup; its engine may be another one
+    Restore {
+        /// The folder of the backup
+        dir: PathBuf,
+    },
     /// The journal on disk
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -221,6 +240,17 @@ pub(super) enum TrainingCommand {
     },
     /// List training runs
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadLettersCommand {
+    /// List them
+    List,
+    /// Post one after all
+    Retry {
+        /// Its id, such as req_….0
+        id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,13 +1,15 @@
 //! The commands that are one request to the admin API, and how their answers are shown.
 
+use std::path::PathBuf;
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
     CliError, Output,
     args::{
-        Billing, Cli, Command, CustomersCommand, JournalCommand, KeyCreateArgs, KeysCommand, PricesCommand,
-        RequestsCommand, TrainingCommand,
+        Billing, Cli, Command, CustomersCommand, DeadLettersCommand, JournalCommand, KeyCreateArgs, KeysCommand,
+        PricesCommand, RequestsCommand, TrainingCommand,
     },
     connect::{Admin, running},
     local,
@@ -105,6 +107,15 @@ const TRAINING_COLUMNS: &[Column] =
 const PRICE_COLUMNS: &[Column] =
     &[("VERSION", "id"), ("KIND", "kind"), ("FOR", "for"), ("VALID FROM", "valid_from"), ("PRICES", "summary")];
 
+const DEAD_LETTER_COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("CUSTOMER", "customer_id"),
+    ("MODEL", "model"),
+    ("ADMITTED", "admitted_at"),
+    ("REPLICA", "replica"),
+    ("REASON", "reason"),
+];
+
 fn call(command: &Command) -> Result<Call, CliError> {
     Ok(match command {
         Command::Customers(CustomersCommand::List) => get("/admin/v1/customers", Show::Rows(CUSTOMER_COLUMNS.to_vec())),
@@ -162,12 +173,34 @@ fn call(command: &Command) -> Result<Call, CliError> {
             post("/admin/v1/training-runs", body, Show::Object)
         }
         Command::Economics => get("/admin/v1/economics", Show::Economics),
-        Command::Audit => get("/admin/v1/audit", Show::Findings),
+        Command::Audit { archive } => get(audit_path(archive), Show::Findings),
+        Command::DeadLetters(DeadLettersCommand::List) => {
+            get("/admin/v1/dead-letters", Show::Rows(DEAD_LETTER_COLUMNS.to_vec()))
+        }
+        Command::DeadLetters(DeadLettersCommand::Retry { id }) => {
+            post(format!("/admin/v1/dead-letters/{}/retry", segment(id)), json!({}), Show::Object)
+        }
         Command::Journal(JournalCommand::Verify) => get("/admin/v1/journal/verify", Show::Findings),
-        Command::Serve | Command::Check | Command::Init { .. } | Command::Config(_) => {
+        Command::Serve
+        | Command::Check
+        | Command::Init { .. }
+        | Command::Config(_)
+        | Command::Migrate
+        | Command::Backup { .. }
+        | Command::Restore { .. } => {
             return Err(CliError::Usage("not an admin command".to_owned()));
         }
     })
+}
+
+/// The gateway reads the files itself, wherever it was started.
+fn audit_path(archives: &[PathBuf]) -> String {
+    if archives.is_empty() {
+        return "/admin/v1/audit".to_owned();
+    }
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
+    let lines = archives.iter().map(absolute).collect::<Vec<_>>().join("\n");
+    format!("/admin/v1/audit?archives={}", segment(&lines))
 }
 
 fn key_body(args: &KeyCreateArgs) -> Value {

@@ -105,6 +105,7 @@ impl Builder<'_> {
     fn config(&mut self) -> Config {
         let data_dir = PathBuf::from(self.text("server.data_dir"));
         let journal_dir = self.text("journal.dir");
+        let archive_dir = self.text("store.archive_dir");
         let providers = self.providers();
         let models = self.models(&providers);
         Config {
@@ -116,7 +117,12 @@ impl Builder<'_> {
                 shutdown_grace_ms: self.count("server.shutdown_grace_ms"),
                 data_dir: data_dir.clone(),
             },
-            store: Store { url: self.store_url(&data_dir), migrate_at_start: self.text("store.migrate") == "start" },
+            store: Store {
+                url: self.store_url(&data_dir),
+                migrate_at_start: self.text("store.migrate") == "start",
+                entries_keep_days: self.limit("store.entries_keep_days").unwrap_or(0),
+                archive_dir: if archive_dir.is_empty() { data_dir.join("archive") } else { archive_dir.into() },
+            },
             journal: Journal {
                 dir: if journal_dir.is_empty() { data_dir.join("journal") } else { journal_dir.into() },
                 fsync: self.text("journal.durability") == "fsync",
@@ -195,7 +201,7 @@ impl Builder<'_> {
     fn limit(&mut self, path: &str) -> Option<u32> {
         let count = self.count(path);
         if u32::try_from(count).is_err() {
-            self.mistake(path, "must be at most 4294967295; 0 means no limit");
+            self.mistake(path, "must be at most 4294967295; 0 means none");
         }
         u32::try_from(count).ok().filter(|limit| *limit > 0)
     }

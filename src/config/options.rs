@@ -55,6 +55,8 @@ pub const OPTIONS: &[OptionRow] = &[
         Kind::Text,
         "sqlite://PATH, postgres://USER@HOST/DATABASE, env:NAME or file:PATH; empty: tollgate.db in server.data_dir",
     ),
+    row("store.entries_keep_days", Kind::Count, "Days before entries are moved to a sealed file; 0: never"),
+    row("store.archive_dir", Kind::Text, "Folder of those files; empty: archive/ in server.data_dir"),
     row("store.migrate", Kind::OneOf(&["start", "manual"]), "Who brings the schema up to date"),
     row("journal.dir", Kind::Text, "Folder of the journal; empty: journal/ in server.data_dir"),
     row(

@@ -3,6 +3,7 @@
 mod auth;
 mod books;
 mod customers;
+mod dead_letters;
 mod health;
 mod keys;
 mod page;
@@ -74,6 +75,8 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/training-runs", get(books::training_runs).post(books::add_training))
         .route("/economics", get(books::economics))
         .route("/audit", get(books::audit))
+        .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/{id}/retry", post(dead_letters::retry))
         .route("/journal/verify", get(books::verify_journal))
         .fallback(problem::not_found);
     let guarded = Router::new()

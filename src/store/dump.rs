@@ -60,6 +60,12 @@ pub fn file_of(dir: &Path, table: &str) -> PathBuf {
     dir.join(format!("{table}.copy"))
 }
 
+/// The tables of a dump, in its order.
+#[must_use]
+pub fn tables() -> Vec<&'static str> {
+    TABLES.iter().map(|table| table.name).collect()
+}
+
 impl Store {
     /// Writes every table into a folder, as of one moment, whatever is posted meanwhile.
     ///

@@ -18,7 +18,14 @@ mod rollups;
 mod row;
 mod training;
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
     AssertSqlSafe, Connection, Executor, PgPool, Postgres, SqlSafeStr,
@@ -86,6 +93,31 @@ impl PostgresStore {
         // Gone is as good as closed.
         let _closed = connection.close().await;
         Ok(migrated?)
+    }
+
+    /// One session that began a transaction when it connected, and stays in it. A second one would see another moment, so
+    /// there is none: when the first is lost, reading fails.
+    pub(super) async fn snapshot(&self) -> Result<Self, StoreError> {
+        let is_taken = Arc::new(AtomicBool::new(false));
+        let options = PgPoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _| {
+                let is_taken = Arc::clone(&is_taken);
+                Box::pin(async move {
+                    if is_taken.swap(true, Ordering::AcqRel) {
+                        return Err(sqlx::Error::PoolClosed);
+                    }
+                    connection.execute("set idle_in_transaction_session_timeout = '10min'").await?;
+                    connection.execute("begin isolation level repeatable read, read only").await?;
+                    connection.execute("select 1 from changes").await?;
+                    Ok(())
+                })
+            });
+        let reader = options.connect_with(self.readers.connect_options().as_ref().clone()).await?;
+        Ok(Self { writer: reader.clone(), readers: reader, known_days: Arc::clone(&self.known_days) })
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

@@ -58,6 +58,22 @@ impl SqliteStore {
         Ok(sqlx::migrate!("migrations/sqlite").run(&self.writer).await?)
     }
 
+    /// One reader that began a transaction when it connected, and stays in it.
+    pub(super) async fn snapshot(&self) -> Result<Self, StoreError> {
+        let options = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).after_connect(
+            |connection, _| {
+                Box::pin(async move {
+                    // The first read takes the snapshot.
+                    connection.execute("begin").await?;
+                    connection.execute("select count(*) from sqlite_schema").await?;
+                    Ok(())
+                })
+            },
+        );
+        let reader = options.connect_with(self.readers.connect_options().as_ref().clone()).await?;
+        Ok(Self { writer: reader.clone(), readers: reader })
+    }
+
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("select 1").execute(&self.readers).await?;
         Ok(())

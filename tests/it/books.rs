@@ -20,14 +20,20 @@ use tollgate_core::{
     usage::Usage,
 };
 
-const NOVEMBER_US: i64 = 1_793_491_200_000_000;
+pub(crate) const NOVEMBER_US: i64 = 1_793_491_200_000_000;
 
-fn customer() -> CustomerId {
+pub(crate) fn customer() -> CustomerId {
     CustomerId::new(1, &[9; 10])
 }
 
 async fn store(dir: &Path) -> Store {
     let store = Store::open(&dir.join("t.db")).await.unwrap();
+    seed(&store).await;
+    store
+}
+
+/// A customer and the shipped prices.
+pub(crate) async fn seed(store: &Store) {
     let row = CustomerRow {
         id: customer(),
         name: "=Acme".into(),
@@ -45,10 +51,19 @@ async fn store(dir: &Path) -> Store {
         .map(|version| PriceVersionRow { id: version.id, kind: version.kind.to_owned(), body: version.body })
         .collect();
     store.save_price_versions(&versions, 0).await.unwrap();
-    store
 }
 
-fn admission(number: u64, admitted_at_us: i64) -> Admission {
+/// An entry whose request id was made when it was admitted, as a gateway makes it.
+pub(crate) fn dated_entry(number: u64, admitted_at_us: i64) -> Entry {
+    let mut entry = entry(number, admitted_at_us);
+    let mut random = [1; 10];
+    random[..8].copy_from_slice(&number.to_be_bytes());
+    let unix_ms = u64::try_from(admitted_at_us / 1000).unwrap();
+    entry.admission.id.request_id = RequestId::new(unix_ms, &random);
+    entry
+}
+
+pub(crate) fn admission(number: u64, admitted_at_us: i64) -> Admission {
     let catalog = load_shipped().unwrap();
     Admission {
         id: AttemptId { request_id: RequestId::new(number, &[1; 10]), attempt: 0 },
@@ -70,7 +85,7 @@ fn admission(number: u64, admitted_at_us: i64) -> Admission {
     }
 }
 
-fn entry(number: u64, admitted_at_us: i64) -> Entry {
+pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
     let catalog = load_shipped().unwrap();
     let admission = admission(number, admitted_at_us);
     let usage = Usage { input_uncached: 10 + number, output: 3 * number, ..Usage::default() };

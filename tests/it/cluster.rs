@@ -96,6 +96,6 @@ pub(crate) async fn postgres_store() -> (Store, String) {
 
 /// Opens and migrates a store.
 pub(crate) async fn open(url: &str) -> Store {
-    let config = config::Store { url: StoreUrl::Plain(Database::Postgres(url.to_owned())), migrate_at_start: true };
+    let config = config::Store::new(StoreUrl::Plain(Database::Postgres(url.to_owned())));
     Store::open_configured(&config).await.unwrap()
 }

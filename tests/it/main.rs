@@ -9,6 +9,7 @@
 
 mod admin;
 mod architecture;
+mod backup;
 mod bad_input;
 mod books;
 mod cluster;
@@ -20,6 +21,7 @@ mod harness;
 mod limits;
 mod metering_fixtures;
 mod requests;
+mod retention;
 mod shared;
 mod store_conformance;
 mod store_model;

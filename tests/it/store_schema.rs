@@ -41,7 +41,7 @@ async fn replicas_that_start_together_migrate_once() {
 async fn a_store_that_is_left_to_the_operator_is_refused_until_it_is_migrated() {
     let url = Cluster::shared().database().await;
     let database = StoreUrl::Plain(Database::Postgres(url.clone()));
-    let manual = config::Store { url: database.clone(), migrate_at_start: false };
+    let manual = config::Store { migrate_at_start: false, ..config::Store::new(database.clone()) };
     let refused = Store::open_configured(&manual).await.unwrap_err();
     assert!(matches!(refused, StoreError::NotMigrated(_)), "{refused}");
     Store::connect(&database).await.unwrap().migrate().await.unwrap();

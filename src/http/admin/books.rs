@@ -1,5 +1,7 @@
 //! What the books say: prices, usage, requests, statements, training, economics, audit.
 
+use std::path::PathBuf;
+
 use axum::{
     Json,
     extract::State,
@@ -151,8 +153,20 @@ pub(super) async fn economics(State(state): State<AdminState>) -> Result<Json<re
     Ok(Json(reports::economics::economics(&state.accounts.store, today, basis_word(state.basis)).await?))
 }
 
-pub(super) async fn audit(State(state): State<AdminState>) -> Result<Json<billing::audit::AuditReport>, Problem> {
-    Ok(Json(billing::audit::audit(&state.accounts.store).await?))
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditParams {
+    /// Files on the gateway's machine, one a line: what a query cannot repeat.
+    #[serde(default)]
+    archives: String,
+}
+
+pub(super) async fn audit(
+    State(state): State<AdminState>,
+    Params(params): Params<AuditParams>,
+) -> Result<Json<billing::audit::AuditReport>, Problem> {
+    let archives: Vec<PathBuf> = params.archives.lines().map(PathBuf::from).collect();
+    Ok(Json(billing::audit::audit_with(&state.accounts.store, &archives).await?))
 }
 
 pub(super) async fn verify_journal(State(state): State<AdminState>) -> Result<Json<journal::verify::Report>, Problem> {

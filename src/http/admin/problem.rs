@@ -50,6 +50,8 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Exists(_) => Self::new(StatusCode::CONFLICT, "exists", detail),
             StoreError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
+            StoreError::TooLarge => Self::new(StatusCode::CONFLICT, "too_large", detail),
+            error if error.is_an_outage() => Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unreachable", detail),
             _ => Self::internal("store_failed", detail),
         }
     }

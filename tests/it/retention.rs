@@ -1,0 +1,149 @@
+//! Old days leave the store for sealed files, and nothing is lost, posted again or believed unread.
+
+use std::{path::Path, time::Duration};
+
+use tollgate::{
+    app::upkeep::Upkeep,
+    billing::audit::{audit, audit_with},
+    clock::Clock,
+    config::{
+        self,
+        store_url::{Database, StoreUrl},
+    },
+    store::{
+        Store,
+        entries::{PostBatch, Stage},
+    },
+};
+use tollgate_core::id::BootId;
+
+use crate::{
+    books::{NOVEMBER_US, dated_entry, seed},
+    cluster::postgres_store,
+};
+
+const DAY_US: i64 = 86_400_000_000;
+
+fn boot() -> BootId {
+    BootId::new(1, &[4; 10])
+}
+
+/// Twenty entries a day on each of five days, sequences from 1 on.
+fn five_days() -> PostBatch {
+    let at_us = |number: u64| NOVEMBER_US + i64::try_from(number / 20).unwrap() * DAY_US + 3_600_000_000;
+    let entries = (0..100).map(|number| (number + 1, dated_entry(number, at_us(number)))).collect();
+    PostBatch::new("main".into(), boot(), 100, entries)
+}
+
+fn upkeep(store: &Store, clock: &Clock, dir: &Path, keep_days: u32) -> Upkeep {
+    let config = config::Store {
+        entries_keep_days: keep_days,
+        archive_dir: dir.to_owned(),
+        ..config::Store::new(StoreUrl::Plain(Database::Sqlite("unused".into())))
+    };
+    Upkeep::new(store.clone(), clock.clone(), &config)
+}
+
+async fn both() -> (tempfile::TempDir, [Store; 2]) {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = [Store::open(&dir.path().join("t.db")).await.unwrap(), postgres_store().await.0];
+    for store in &stores {
+        seed(store).await;
+    }
+    (dir, stores)
+}
+
+#[tokio::test]
+async fn old_days_go_to_sealed_files_that_the_audit_reads() {
+    let (dir, stores) = both().await;
+    for (number, store) in stores.iter().enumerate() {
+        let archive_dir = dir.path().join(format!("archive-{number}"));
+        store.post(&five_days()).await.unwrap();
+        let before = store.rollup_cells().await.unwrap();
+        // The sixth day: two days are kept beside it.
+        let clock = Clock::fake(NOVEMBER_US + 5 * DAY_US + 1);
+        assert_eq!(upkeep(store, &clock, &archive_dir, 0).tend().await.unwrap(), [], "0 keeps everything");
+        let sealed = upkeep(store, &clock, &archive_dir, 2).tend().await.unwrap();
+        assert_eq!(sealed.iter().map(|archive| archive.entries).collect::<Vec<_>>(), [20, 20, 20]);
+        assert_eq!(store.entry_count().await.unwrap(), 40);
+        assert_eq!(store.rollup_cells().await.unwrap(), before, "rollups stay");
+
+        let without = audit(store).await.unwrap();
+        assert_eq!((&without.differences, without.entries, without.lost), (&vec![], 40, 0));
+        assert!(without.unchecked > 0, "what cannot be checked is not passed over");
+        let files: Vec<_> = sealed.iter().map(|archive| archive_dir.join(&archive.file)).collect();
+        assert!(files[0].ends_with("entries-2026-11-01-1.copy"));
+        let with = audit_with(store, &files).await.unwrap();
+        assert_eq!((&with.differences, with.entries, with.unchecked, with.archives), (&vec![], 100, 0, 3));
+
+        // A file that was changed is not believed, nor is a day that is missing.
+        let text = std::fs::read_to_string(&files[1]).unwrap();
+        std::fs::write(&files[1], text.replacen("demo-model", "Demo-model", 1)).unwrap();
+        let changed = audit_with(store, &files).await.unwrap();
+        assert!(changed.differences.iter().any(|difference| difference.what == "archive"), "{changed:?}");
+        let sums = std::fs::read_to_string(archive_dir.join("entries-2026-11-01-1.copy.sha256")).unwrap();
+        assert!(sums.starts_with(&sealed[0].sha256) && sums.ends_with("  entries-2026-11-01-1.copy\n"));
+    }
+}
+
+#[tokio::test]
+async fn what_was_sealed_is_not_posted_again_and_what_comes_late_is_posted_once() {
+    let (dir, stores) = both().await;
+    for (number, store) in stores.iter().enumerate() {
+        let archive_dir = dir.path().join(format!("archive-{number}"));
+        store.post(&five_days()).await.unwrap();
+        let clock = Clock::fake(NOVEMBER_US + 5 * DAY_US + 1);
+        let tending = upkeep(store, &clock, &archive_dir, 2);
+        tending.tend().await.unwrap();
+        let cells = store.rollup_cells().await.unwrap();
+
+        // The same journal again, whole, as a boot that died before its folder was removed.
+        let again = store.post(&five_days()).await.unwrap();
+        assert_eq!((again.inserted, again.already_there), (0, 100));
+        assert_eq!(store.rollup_cells().await.unwrap(), cells);
+
+        // An end that lies behind the cursor, and an orphan of before it, both of a sealed day.
+        let late = PostBatch::new("main".into(), boot(), 101, vec![(101, dated_entry(500, NOVEMBER_US + 5))]);
+        for expected in [1, 0] {
+            assert_eq!(store.post(&late).await.unwrap().inserted, expected);
+        }
+        let orphan = PostBatch::new("main".into(), boot(), 101, vec![(7, dated_entry(501, NOVEMBER_US + 6))]);
+        let orphan = PostBatch { records: Vec::new(), stage: Stage::Closing, ..orphan };
+        for expected in [1, 0] {
+            assert_eq!(store.post(&orphan).await.unwrap().inserted, expected);
+        }
+        // The next round gives the day a second file; after that nothing of the boot, which is closed, is posted again.
+        clock.advance(Duration::from_secs(600));
+        let sealed = tending.tend().await.unwrap();
+        assert_eq!(sealed.iter().map(|archive| (archive.part, archive.entries)).collect::<Vec<_>>(), [(2, 2)]);
+        for batch in [five_days(), late, orphan] {
+            assert_eq!(store.post(&batch).await.unwrap().inserted, 0);
+        }
+        let files = store.archives().await.unwrap();
+        let files: Vec<_> = files.iter().map(|archive| archive_dir.join(&archive.file)).collect();
+        let report = audit_with(store, &files).await.unwrap();
+        let differences: Vec<_> =
+            report.differences.iter().filter(|difference| difference.what != "ends of attempts").collect();
+        assert!(differences.is_empty(), "{differences:?}");
+        assert_eq!((report.entries, report.archives), (102, 4));
+    }
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_tends_a_shared_store() {
+    let (store, url) = postgres_store().await;
+    let other = crate::cluster::open(&url).await;
+    let held = store.try_upkeep().await.unwrap().expect("nobody else tends");
+    assert!(other.try_upkeep().await.unwrap().is_none());
+    drop(held);
+    let mut got = None;
+    for _ in 0..100 {
+        // The server notices that the session is gone in its own time.
+        got = other.try_upkeep().await.unwrap();
+        if got.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(got.is_some());
+}
