@@ -1,0 +1,51 @@
+//! A weight matrix, plain or quantised, and how it is applied.
+
+use std::sync::Arc;
+
+use candle_core::{
+    Device, Module, Result, Tensor,
+    quantized::{QMatMul, QTensor},
+};
+
+/// From so many rows on a quantised matrix is expanded for the call and multiplied in f32: the expansion is paid once and
+/// the f32 kernel does about twice the rows a second of the quantised one.
+const EXPAND_ROWS_MIN: usize = 24;
+
+/// A matrix of shape (outputs, inputs).
+#[derive(Clone, Debug)]
+pub(super) enum Linear {
+    /// Floating point.
+    Plain(Tensor),
+    /// Blocks of small integers.
+    Quantized { weight: Arc<QTensor>, apply: QMatMul },
+}
+
+impl Linear {
+    pub(super) const fn plain(weight: Tensor) -> Self {
+        Self::Plain(weight)
+    }
+
+    pub(super) fn quantized(weight: Arc<QTensor>) -> Result<Self> {
+        let apply = QMatMul::from_arc(Arc::clone(&weight))?;
+        Ok(Self::Quantized { weight, apply })
+    }
+
+    /// (rows, inputs) -> (rows, outputs)
+    pub(super) fn forward(&self, rows: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Plain(weight) => rows.matmul(&weight.t()?),
+            Self::Quantized { weight, .. } if rows.dim(0)? >= EXPAND_ROWS_MIN => {
+                rows.matmul(&weight.dequantize(&Device::Cpu)?.t()?)
+            }
+            Self::Quantized { apply, .. } => apply.forward(rows),
+        }
+    }
+
+    /// (tokens) -> (tokens, inputs): the rows of a table of embeddings.
+    pub(super) fn rows(&self, ids: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Plain(weight) => weight.index_select(ids, 0),
+            Self::Quantized { weight, .. } => weight.embedding(ids),
+        }
+    }
+}
