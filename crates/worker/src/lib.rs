@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod clock;
 pub mod engine;
+pub mod entropy;
 pub mod http;
 pub mod model;
 pub mod sampling;
