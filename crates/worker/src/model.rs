@@ -14,6 +14,7 @@ mod spm;
 
 use std::{
     collections::BTreeMap,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -211,8 +212,16 @@ fn file_hash(path: &Path) -> Result<(String, u64), LoadError> {
     let failed = |source| LoadError::File { path: path.to_owned(), source };
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let mut hash = Sha256::new();
-    let bytes = std::io::copy(&mut std::io::BufReader::with_capacity(1 << 20, &mut file), &mut hash).map_err(failed)?;
-    Ok((hex::encode(hash.finalize()), bytes))
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer).map_err(failed)?;
+        if read == 0 {
+            return Ok((hex::encode(hash.finalize()), bytes));
+        }
+        hash.update(buffer.get(..read).unwrap_or_default());
+        bytes += u64::try_from(read).unwrap_or(0);
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use tokenizers::{
-    AddedToken, TokenizerImpl,
+    AddedToken,
     decoders::{DecoderWrapper, byte_fallback::ByteFallback, fuse::Fuse, sequence::Sequence},
     models::{ModelWrapper, bpe::BPE},
     normalizers::{NormalizerWrapper, replace::Replace},
@@ -82,13 +82,13 @@ impl Pieces {
             DecoderWrapper::ByteFallback(ByteFallback::new()),
             DecoderWrapper::Fuse(Fuse::new()),
         ]);
-        let mut plain = TokenizerImpl::new(ModelWrapper::BPE(model));
+        let mut plain = tokenizers::Tokenizer::new(ModelWrapper::BPE(model));
         plain.with_normalizer(Some(NormalizerWrapper::Replace(normalizer))).map_err(failed)?;
         plain.with_decoder(Some(DecoderWrapper::Sequence(decoder)));
         plain.add_tokens(self.of_type(USER_DEFINED).map(|piece| AddedToken::from(piece.clone(), false))).map_err(failed)?;
         let controls = self.pieces.iter().zip(&self.types).zip(0_u32..);
         let controls = controls.filter(|((_, kind), _)| **kind == CONTROL).map(|((piece, _), id)| (piece.clone(), id));
-        let parts = Parts { plain: plain.into(), controls: controls.collect(), bos: self.bos, ends: self.ends };
+        let parts = Parts { plain, controls: controls.collect(), bos: self.bos, ends: self.ends };
         Ok(Tokenizer::from_parts(parts)?)
     }
 

@@ -3,13 +3,14 @@
 //! What the caller wrote may look like a control token (`<end_of_turn>`). Such look-alikes are parted by a mark that
 //! occurs nowhere in the conversation; after rendering, control tokens are read, and then the marks are taken out.
 
-use minijinja::{Environment, Error, ErrorKind, Value, context};
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use minijinja::{Environment, Error, ErrorKind, Value, context, syntax::SyntaxConfig};
 
 use super::tokenizer::{Tokenizer, TokenizerError};
 
 /// One message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// `system`, `user` or `assistant`.
     pub role: String,
@@ -46,8 +47,9 @@ impl ChatTemplate {
     /// What is wrong with it.
     pub fn new(source: &str, tokenizer: &Tokenizer) -> Result<Self, String> {
         let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        // As Hugging Face renders them.
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| error.to_string())?);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message))
@@ -66,15 +68,18 @@ impl ChatTemplate {
     pub fn encode(&self, messages: &[Message], tokenizer: &Tokenizer) -> Result<Vec<u32>, TemplateError> {
         let mark = unused_char(messages);
         let controls: Vec<&str> = tokenizer.control_texts().collect();
-        let parted: Vec<Message> = messages
+        let parted: Vec<BTreeMap<&str, String>> = messages
             .iter()
-            .map(|message| Message { role: message.role.clone(), content: part(&message.content, &controls, mark) })
+            .map(|message| {
+                let content = part(&message.content, &controls, mark);
+                BTreeMap::from([("role", message.role.clone()), ("content", content)])
+            })
             .collect();
         let values = context! {
-            messages => Value::from_serialize(&parted),
+            messages => parted.into_iter().map(Value::from).collect::<Vec<_>>(),
             add_generation_prompt => true,
-            bos_token => self.bos,
-            eos_token => self.eos,
+            bos_token => self.bos.as_str(),
+            eos_token => self.eos.as_str(),
         };
         let template = self.environment.get_template(NAME).map_err(refused)?;
         let rendered = template.render(values).map_err(refused)?;
