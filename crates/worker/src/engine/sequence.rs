@@ -24,7 +24,7 @@ const STALLED_MS_MAX: u128 = 60_000;
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
-pub enum StepError {
+pub(super) enum StepError {
     /// A tensor operation.
     #[error("the model failed: {0}")]
     Candle(#[from] candle_core::Error),

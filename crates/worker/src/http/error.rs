@@ -11,7 +11,7 @@ use crate::{engine::Refused, text::template::TemplateError};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ApiError {
+pub(super) enum ApiError {
     /// A parameter's value cannot be.
     #[error("{param}: {message}")]
     Invalid {
