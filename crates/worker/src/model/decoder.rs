@@ -238,3 +238,6 @@ impl Masks {
         Ok(Some(mask))
     }
 }
+
+#[cfg(test)]
+mod tests;

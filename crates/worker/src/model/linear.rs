@@ -49,3 +49,27 @@ impl Linear {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::GgmlDType;
+
+    use super::*;
+
+    #[test]
+    fn many_rows_and_few_rows_of_a_quantised_matrix_come_to_nearly_the_same() {
+        let inputs = 256;
+        let weight = Tensor::randn(0.0_f32, 1.0, (32, inputs), &Device::Cpu).unwrap();
+        let quantized = Arc::new(QTensor::quantize(&weight, GgmlDType::Q8_0).unwrap());
+        let linear = Linear::quantized(quantized).unwrap();
+        let rows = Tensor::randn(0.0_f32, 1.0, (EXPAND_ROWS_MIN, inputs), &Device::Cpu).unwrap();
+        let many = linear.forward(&rows).unwrap();
+        let few = linear.forward(&rows.narrow(0, 0, 1).unwrap().contiguous().unwrap()).unwrap();
+        let difference = (many.narrow(0, 0, 1).unwrap() - few).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(difference.to_scalar::<f32>().unwrap() < 1.0, "{difference}");
+        let ids = Tensor::new(&[3_u32, 0], &Device::Cpu).unwrap();
+        let (embedded, plain) = (linear.rows(&ids).unwrap(), Linear::plain(weight).rows(&ids).unwrap());
+        let difference = (embedded - plain).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(difference < 0.05, "{difference}");
+    }
+}
