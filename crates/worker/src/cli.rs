@@ -219,7 +219,8 @@ impl ServeArgs {
     }
 
     fn engine_options(&self) -> EngineOptions {
-        let processors = || std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+        let processors =
+            || std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
         EngineOptions {
             threads: self.engine_threads.unwrap_or_else(processors),
             sequences_max: usize::from(self.sequences_max),

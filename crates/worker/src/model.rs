@@ -22,7 +22,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use self::{decoder::Decoder, gguf::Gguf, llama::LlamaConfig};
-use crate::text::{template::ChatTemplate, tokenizer::{Tokenizer, TokenizerError}};
+use crate::text::{
+    template::ChatTemplate,
+    tokenizer::{Tokenizer, TokenizerError},
+};
 
 /// The name of the small model that is part of the binary.
 pub const SHIPPED: &str = "shipped";
@@ -140,16 +143,13 @@ struct Files {
     tokenizer_config: Option<String>,
 }
 
-fn from_files(
-    files: &Files,
-    name: &str,
-    options: &LoadOptions,
-    template: Option<String>,
-) -> Result<Model, LoadError> {
+fn from_files(files: &Files, name: &str, options: &LoadOptions, template: Option<String>) -> Result<Model, LoadError> {
     let config = LlamaConfig::parse(&files.config)?;
-    let about: Value = files.tokenizer_config.as_deref().map_or(Ok(Value::Null), serde_json::from_str).map_err(
-        |error: serde_json::Error| LoadError::Config(format!("tokenizer_config.json: {error}")),
-    )?;
+    let about: Value = files
+        .tokenizer_config
+        .as_deref()
+        .map_or(Ok(Value::Null), serde_json::from_str)
+        .map_err(|error: serde_json::Error| LoadError::Config(format!("tokenizer_config.json: {error}")))?;
     let context_tokens_max = config.max_position_embeddings.min(options.context_tokens_max);
     let tensors = candle_core::safetensors::load_buffer(&files.weights, &candle_core::Device::Cpu)?;
     let mut quantization = BTreeMap::new();
@@ -163,7 +163,8 @@ fn from_files(
         return Err(LoadError::Config(what));
     }
     let template = template.or_else(|| about.get("chat_template")?.as_str().map(str::to_owned));
-    let template = template.map(|source| ChatTemplate::new(&source, &tokenizer)).transpose().map_err(LoadError::Config)?;
+    let template =
+        template.map(|source| ChatTemplate::new(&source, &tokenizer)).transpose().map_err(LoadError::Config)?;
     let info = ModelInfo {
         id: options.id.clone().unwrap_or_else(|| name.to_owned()),
         architecture: "llama",
@@ -196,7 +197,8 @@ fn from_gguf(path: &Path, name: &str, options: &LoadOptions, template: Option<St
         (hash.join().map_err(died), tokenizer.join().map_err(died), decoder)
     });
     let ((sha256, bytes), tokenizer, decoder) = (hash??, tokenizer??, decoder?);
-    let template = template.map(|source| ChatTemplate::new(&source, &tokenizer)).transpose().map_err(LoadError::Config)?;
+    let template =
+        template.map(|source| ChatTemplate::new(&source, &tokenizer)).transpose().map_err(LoadError::Config)?;
     let info = ModelInfo {
         id: options.id.clone().unwrap_or_else(|| name.to_owned()),
         architecture: "gemma3",

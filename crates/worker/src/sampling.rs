@@ -97,7 +97,8 @@ impl Sampler {
             keep_most_likely(&mut candidates, top_k);
         }
         if self.options.top_p < 1.0 {
-            let kept: f32 = if top_k < logits.len() { candidates.iter().map(|(weight, _)| weight).sum() } else { total };
+            let kept: f32 =
+                if top_k < logits.len() { candidates.iter().map(|(weight, _)| weight).sum() } else { total };
             self.nucleus(&mut candidates, kept);
         }
         let sum: f32 = candidates.iter().map(|(weight, _)| weight).sum();

@@ -68,7 +68,8 @@ impl<T> Queue<T> {
     /// Takes out what need not wait any longer.
     pub(super) fn take_where(&self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
         let mut inner = self.lock();
-        let (taken, left): (VecDeque<T>, VecDeque<T>) = std::mem::take(&mut inner.waiting).into_iter().partition(wanted);
+        let (taken, left): (VecDeque<T>, VecDeque<T>) =
+            std::mem::take(&mut inner.waiting).into_iter().partition(wanted);
         inner.waiting = left;
         taken.into()
     }

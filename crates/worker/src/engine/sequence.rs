@@ -69,12 +69,8 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub(super) fn new(job: Job, model: &Model, engine_threads: u32) -> Result<Self, (Job, StepError)> {
-        let cache = match model.decoder.new_cache() {
-            Ok(cache) => cache,
-            Err(error) => return Err((job, error.into())),
-        };
-        Ok(Self {
+    pub(super) fn new(job: Job, cache: KvCache, engine_threads: u32) -> Self {
+        Self {
             cache,
             sampler: Sampler::new(job.sampling, &job.prompt),
             text: TextStream::default(),
@@ -88,7 +84,7 @@ impl Sequence {
             engine_threads,
             stalled_since: None,
             job,
-        })
+        }
     }
 
     /// What it has used so far. Until it has ended, the whole prompt counts: it is about to be computed.

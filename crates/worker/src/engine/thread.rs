@@ -30,13 +30,13 @@ pub(super) fn run(shared: &Arc<Shared>) {
                 Some(job) => begin(shared, job, &mut sequences),
                 None => break,
             }
-        } else if sequences.len() < shared.options.sequences_max {
-            if let Some(job) = shared.queue.take_more() {
-                begin(shared, job, &mut sequences);
-            }
+        } else if sequences.len() < shared.options.sequences_max
+            && let Some(job) = shared.queue.take_more()
+        {
+            begin(shared, job, &mut sequences);
         }
         for job in shared.queue.take_where(|job: &Job| job.cancel.is_cancelled() || job.events.is_closed()) {
-            end_unbegun(shared, &job, Some(FinishReason::Cancelled), None);
+            end_unbegun(shared, &job, Ok(FinishReason::Cancelled));
         }
         let mut stalled = 0;
         let mut index = 0;
@@ -60,9 +60,9 @@ pub(super) fn run(shared: &Arc<Shared>) {
 fn begin(shared: &Shared, job: Job, sequences: &mut Vec<Sequence>) {
     shared.registry.started(&job.id);
     shared.totals.queued(micros(now().saturating_duration_since(job.queued_at)));
-    match Sequence::new(job, &shared.model, shared.options.threads) {
-        Ok(sequence) => sequences.push(sequence),
-        Err((job, error)) => end_unbegun(shared, &job, None, Some(error)),
+    match shared.model.decoder.new_cache() {
+        Ok(cache) => sequences.push(Sequence::new(job, cache, shared.options.threads)),
+        Err(error) => end_unbegun(shared, &job, Err(error.into())),
     }
 }
 
@@ -83,15 +83,10 @@ fn end(shared: &Shared, sequence: &Sequence, ended: Result<FinishReason, StepErr
 }
 
 /// A request that no step was done for.
-fn end_unbegun(shared: &Shared, job: &Job, reason: Option<FinishReason>, error: Option<StepError>) {
+fn end_unbegun(shared: &Shared, job: &Job, ended: Result<FinishReason, StepError>) {
     let mut usage = Usage::default();
     usage.worker.queue_us = micros(now().saturating_duration_since(job.queued_at));
     usage.worker.engine_threads = shared.options.threads;
-    let ended = match (reason, error) {
-        (_, Some(error)) => Err(error),
-        (Some(reason), None) => Ok(reason),
-        (None, None) => Ok(FinishReason::Cancelled),
-    };
     finish(shared, job, usage, ended);
 }
 
@@ -112,8 +107,11 @@ fn finish(shared: &Shared, job: &Job, usage: Usage, ended: Result<FinishReason, 
     );
     shared.totals.ended(reason, &usage);
     shared.registry.finished(&job.id, reason, error.clone(), usage);
-    deliver(&job.events, match reason {
-        Some(reason) => Event::Ended { reason, usage },
-        None => Event::Failed { message: error.unwrap_or_default(), usage },
-    });
+    deliver(
+        &job.events,
+        match reason {
+            Some(reason) => Event::Ended { reason, usage },
+            None => Event::Failed { message: error.unwrap_or_default(), usage },
+        },
+    );
 }

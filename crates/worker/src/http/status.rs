@@ -12,7 +12,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Server, error::ApiError};
-use crate::{clock::micros, engine::{Engine, registry::Record}};
+use crate::{
+    clock::micros,
+    engine::{Engine, registry::Record},
+};
 
 #[derive(Serialize)]
 struct Health {

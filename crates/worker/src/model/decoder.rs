@@ -179,7 +179,11 @@ impl Decoder {
         let scores = match masks.of(attention.window, from)? {
             Some(mask) => {
                 let seen = keys.dim(1)?;
-                scores.reshape((heads, tokens, seen))?.broadcast_add(&mask)?.reshape((kv_heads, group * tokens, seen))?
+                scores.reshape((heads, tokens, seen))?.broadcast_add(&mask)?.reshape((
+                    kv_heads,
+                    group * tokens,
+                    seen,
+                ))?
             }
             None => scores,
         };

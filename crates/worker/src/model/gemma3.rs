@@ -41,9 +41,8 @@ pub(super) fn decoder(file: &mut Gguf, positions: usize) -> Result<Decoder, Load
     for index in 0..blocks {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
         let is_global = (index + 1).is_multiple_of(GLOBAL_EVERY);
-        let mut norm = |part: &str| -> Result<RmsNorm, LoadError> {
-            Ok(RmsNorm { weight: file.vector(&name(part))?, epsilon })
-        };
+        let mut norm =
+            |part: &str| -> Result<RmsNorm, LoadError> { Ok(RmsNorm { weight: file.vector(&name(part))?, epsilon }) };
         let attention_norm = norm("attn_norm")?;
         let head_norms = Some((norm("attn_q_norm")?, norm("attn_k_norm")?));
         let attention_post_norm = Some(norm("post_attention_norm")?);
@@ -73,13 +72,8 @@ pub(super) fn decoder(file: &mut Gguf, positions: usize) -> Result<Decoder, Load
     let norm = RmsNorm { weight: file.vector("output_norm.weight")?, epsilon };
     let embedding = file.matrix("token_embd.weight")?;
     let head = if file.has("output.weight") { file.matrix("output.weight")? } else { embedding.clone() };
-    let shape = Shape {
-        heads,
-        kv_heads,
-        head_dim,
-        activation: Activation::GeluTanh,
-        embedding_scale: Some(root(size)),
-    };
+    let shape =
+        Shape { heads, kv_heads, head_dim, activation: Activation::GeluTanh, embedding_scale: Some(root(size)) };
     Ok(Decoder { shape, embedding, layers, norm, head })
 }
 

@@ -28,9 +28,8 @@ impl KvCache {
     pub(super) fn new(layers: usize, kv_heads: usize, head_dim: usize) -> Result<Self> {
         let capacity = POSITIONS_FIRST;
         let zeros = || Tensor::zeros((kv_heads, capacity, head_dim), DType::F32, &Device::Cpu);
-        let layers = (0..layers)
-            .map(|_| Ok(LayerCache { keys: zeros()?, values: zeros()? }))
-            .collect::<Result<Vec<_>>>()?;
+        let layers =
+            (0..layers).map(|_| Ok(LayerCache { keys: zeros()?, values: zeros()? })).collect::<Result<Vec<_>>>()?;
         Ok(Self { layers, capacity, length: 0, kv_heads, head_dim })
     }
 

@@ -85,7 +85,9 @@ impl Pieces {
         let mut plain = tokenizers::Tokenizer::new(ModelWrapper::BPE(model));
         plain.with_normalizer(Some(NormalizerWrapper::Replace(normalizer))).map_err(failed)?;
         plain.with_decoder(Some(DecoderWrapper::Sequence(decoder)));
-        plain.add_tokens(self.of_type(USER_DEFINED).map(|piece| AddedToken::from(piece.clone(), false))).map_err(failed)?;
+        plain
+            .add_tokens(self.of_type(USER_DEFINED).map(|piece| AddedToken::from(piece.clone(), false)))
+            .map_err(failed)?;
         let controls = self.pieces.iter().zip(&self.types).zip(0_u32..);
         let controls = controls.filter(|((_, kind), _)| **kind == CONTROL).map(|((piece, _), id)| (piece.clone(), id));
         let parts = Parts { plain, controls: controls.collect(), bos: self.bos, ends: self.ends };
@@ -98,7 +100,8 @@ impl Pieces {
 
     /// Every split of a piece into two known ones, best score first.
     fn merges(&self) -> Vec<(String, String)> {
-        let known: HashMap<&str, u32> = self.pieces.iter().zip(0_u32..).map(|(piece, id)| (piece.as_str(), id)).collect();
+        let known: HashMap<&str, u32> =
+            self.pieces.iter().zip(0_u32..).map(|(piece, id)| (piece.as_str(), id)).collect();
         let mut found: Vec<(f32, u32, usize)> = Vec::with_capacity(self.pieces.len() * 2);
         for ((piece, score), id) in self.pieces.iter().zip(&self.scores).zip(0_u32..) {
             for (split, _) in piece.char_indices().skip(1) {

@@ -21,8 +21,7 @@ pub(crate) struct Worker {
 }
 
 pub(crate) fn shipped() -> Arc<Model> {
-    let options =
-        LoadOptions { model: SHIPPED.to_owned(), id: None, context_tokens_max: 8192, chat_template: None };
+    let options = LoadOptions { model: SHIPPED.to_owned(), id: None, context_tokens_max: 8192, chat_template: None };
     Arc::new(load(&options).unwrap())
 }
 

@@ -17,7 +17,10 @@ async fn what_is_unsupported_is_refused_by_name_and_never_ignored() {
         (json!({ "made_up": 1 }), "made_up"),
         (json!({ "stream_options": { "made_up": true } }), "stream_options.made_up"),
         (json!({ "messages": [{ "role": "tool", "content": "x" }] }), "messages[0].role"),
-        (json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }), "messages[0].content[0].type"),
+        (
+            json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
+            "messages[0].content[0].type",
+        ),
         (json!({ "messages": [{ "role": "assistant", "content": "x", "tool_calls": [1] }] }), "messages[0].tool_calls"),
     ];
     for (extra, param) in cases {

@@ -69,7 +69,8 @@ async fn on_sigterm_running_requests_end_with_their_usage_and_the_process_stops(
     worker.signal("-TERM");
     let text = response.text().await.unwrap();
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
-    let last: Value = text.trim_end().rsplit("data: ").nth(1).map(|chunk| serde_json::from_str(chunk).unwrap()).unwrap();
+    let last: Value =
+        text.trim_end().rsplit("data: ").nth(1).map(|chunk| serde_json::from_str(chunk).unwrap()).unwrap();
     assert!(["cancelled", "length"].contains(&last["choices"][0]["finish_reason"].as_str().unwrap()), "{last}");
     assert!(worker.ended().await);
 }

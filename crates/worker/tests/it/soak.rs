@@ -38,7 +38,11 @@ async fn every_count_of_500_random_requests_is_the_tokenizers_own() {
     let total = |name: &str| health[name].as_u64().unwrap();
     assert_eq!(total("requests_total"), done, "{health}");
     assert_eq!((total("queued"), total("running")), (0, 0), "{health}");
-    assert_eq!(busy, total("prefill_busy_us_total") + total("decode_busy_us_total"), "busy time adds up, to the microsecond");
+    assert_eq!(
+        busy,
+        total("prefill_busy_us_total") + total("decode_busy_us_total"),
+        "busy time adds up, to the microsecond"
+    );
 }
 
 /// One random request; gives its final usage, or none when it was refused.

@@ -105,7 +105,10 @@ fn dumb(decoder: &Decoder, tokens: &[u32]) -> Vec<f64> {
     for layer in &decoder.layers {
         let attention = &layer.attention;
         let heads_of = |projected: Vec<f64>, norm: Option<&RmsNorm>| -> Vec<Vec<f64>> {
-            projected.chunks(HEAD_DIM).map(|head| norm.map_or_else(|| head.to_vec(), |norm| normed(norm, head))).collect()
+            projected
+                .chunks(HEAD_DIM)
+                .map(|head| norm.map_or_else(|| head.to_vec(), |norm| normed(norm, head)))
+                .collect()
         };
         let norms = attention.head_norms.as_ref();
         let inputs: Vec<Vec<f64>> = states.iter().map(|state| normed(&layer.attention_norm, state)).collect();
@@ -118,9 +121,9 @@ fn dumb(decoder: &Decoder, tokens: &[u32]) -> Vec<f64> {
         states = (0..tokens.len())
             .map(|at| {
                 let mut mixed = Vec::new();
-                for head in 0..HEADS {
+                for (head, query) in queries[at].iter().enumerate() {
                     let kv = head / (HEADS / KV_HEADS);
-                    let query = turned(&queries[at][head], at);
+                    let query = turned(query, at);
                     let from = attention.window.map_or(0, |window| (at + 1).saturating_sub(window));
                     let scores: Vec<f64> = (from..=at)
                         .map(|other| {
@@ -136,7 +139,8 @@ fn dumb(decoder: &Decoder, tokens: &[u32]) -> Vec<f64> {
                     }));
                 }
                 let attended = times(&attention.output, &mixed);
-                let attended = layer.attention_post_norm.as_ref().map_or(attended.clone(), |norm| normed(norm, &attended));
+                let attended =
+                    layer.attention_post_norm.as_ref().map_or(attended.clone(), |norm| normed(norm, &attended));
                 let state = add(&states[at], &attended);
                 let input = normed(&layer.feed_forward_norm, &state);
                 let act = |x: f64| match decoder.shape.activation {
@@ -159,7 +163,10 @@ fn dumb(decoder: &Decoder, tokens: &[u32]) -> Vec<f64> {
 
 fn assert_near(logits: &[f32], expected: &[f64], what: &str) {
     for (logit, expected) in logits.iter().zip(expected) {
-        assert!((f64::from(*logit) - expected).abs() < 2e-3 * (1.0 + expected.abs()), "{what}: {logits:?} {expected:?}");
+        assert!(
+            (f64::from(*logit) - expected).abs() < 2e-3 * (1.0 + expected.abs()),
+            "{what}: {logits:?} {expected:?}"
+        );
     }
 }
 
