@@ -13,6 +13,7 @@ use crate::{
     engine::{Engine, EngineOptions},
     http::{Server, router},
     model::{self, LoadError, LoadOptions},
+    train::{self, TrainArgs, TrainError},
 };
 
 /// Read once by the tensor library, before its first use: more than one compute thread would wait by spinning, and be
@@ -34,6 +35,8 @@ struct Cli {
 enum WorkerCommand {
     /// Serve a model
     Serve(ServeArgs),
+    /// Train the small model that the project ships
+    Train(TrainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +85,9 @@ pub enum WorkerError {
     /// The model.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Training.
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -108,6 +114,7 @@ pub fn run() -> Result<(), WorkerError> {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             runtime.block_on(serve(args))
         }
+        WorkerCommand::Train(args) => Ok(train::run(&args).map(drop)?),
     }
 }
 

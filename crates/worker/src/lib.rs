@@ -9,3 +9,4 @@ pub mod http;
 pub mod model;
 pub mod sampling;
 pub mod text;
+pub mod train;

@@ -51,10 +51,12 @@ async fn one(worker: &Worker, number: u64, random: &mut StdRng) -> Option<Value>
     let length = if random.random_range(0..20) == 0 { 300 } else { random.random_range(1..40) };
     let prompt: String = (0..length).map(|_| words[random.random_range(0..words.len())]).collect();
     let id = format!("soak-{number}");
+    let temperature = [0.0, 0.7, 1.5][random.random_range(0..3)];
+    let top_p = [1.0, 0.9][random.random_range(0..2)];
+    let top_k = [0, 5][random.random_range(0..2)];
     let mut body = json!({
         "prompt": prompt, "max_tokens": random.random_range(1..60), "return_token_ids": true, "seed": number,
-        "temperature": [0.0, 0.7, 1.5][random.random_range(0..3)], "top_p": [1.0, 0.9][random.random_range(0..2)],
-        "top_k": [0, 5][random.random_range(0..2)], "ignore_eos": random.random::<bool>(),
+        "temperature": temperature, "top_p": top_p, "top_k": top_k, "ignore_eos": random.random::<bool>(),
     });
     if random.random_range(0..12) == 0 {
         body["temperature"] = json!(9);
