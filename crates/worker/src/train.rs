@@ -59,7 +59,7 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 20_261_124)]
     pub seed: u64,
     /// Updates of the weights
-    #[arg(long, default_value_t = 900)]
+    #[arg(long, default_value_t = 300)]
     pub steps: usize,
     /// Size of a token's state; a multiple of 16
     #[arg(long, default_value_t = 96)]

@@ -11,11 +11,11 @@ const VALIDATION_EVERY: usize = 20;
 
 /// Conversations to learn from, and some that are never learned from.
 #[derive(Debug)]
-pub struct Corpus {
+pub(super) struct Corpus {
     /// To learn from.
-    pub training: Vec<Vec<Message>>,
+    pub(super) training: Vec<Vec<Message>>,
     /// Held out.
-    pub validation: Vec<Vec<Message>>,
+    pub(super) validation: Vec<Vec<Message>>,
 }
 
 const GREETINGS: &[&str] = &["Hello!", "Hello", "Hi!", "Hi there", "Good morning", "Hey", "hello there", "Good day!"];
@@ -82,7 +82,7 @@ const FACTS: &[(&[&str], &str)] = &[
 impl Corpus {
     /// The corpus of a seed: the same seed gives the same text for ever.
     #[must_use]
-    pub fn generate(seed: u64) -> Self {
+    pub(super) fn generate(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let mut all: Vec<Vec<Message>> = (0..CONVERSATIONS).map(|_| conversation(&mut random)).collect();
         all.shuffle(&mut random);
@@ -91,7 +91,7 @@ impl Corpus {
     }
 
     /// Every text, in order, for the tokenizer and for the hash.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         self.training.iter().chain(&self.validation).flatten().map(|message| message.content.as_str())
     }
 }

@@ -14,21 +14,21 @@ pub(super) const EPSILON: f64 = 1e-5;
 
 /// The sizes of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
+pub(super) struct Sizes {
     /// Of a token's state.
-    pub hidden: usize,
+    pub(super) hidden: usize,
     /// Layers.
-    pub layers: usize,
+    pub(super) layers: usize,
     /// Query heads.
-    pub heads: usize,
+    pub(super) heads: usize,
     /// Key heads; divides the query heads.
-    pub kv_heads: usize,
+    pub(super) kv_heads: usize,
     /// Of the feed-forward part.
-    pub inner: usize,
+    pub(super) inner: usize,
     /// Tokens of the vocabulary.
-    pub vocabulary: usize,
+    pub(super) vocabulary: usize,
     /// Positions.
-    pub positions: usize,
+    pub(super) positions: usize,
 }
 
 struct Layer {
