@@ -20,3 +20,4 @@ mod limits;
 mod metering_fixtures;
 mod requests;
 mod shared;
+mod worker_config;

@@ -27,11 +27,15 @@ impl Exact {
         Self { numerator, denominator: if denominator == 0 { 1 } else { denominator } }
     }
 
-    /// The sum, exact. Denominators are powers of ten, so the larger is a multiple of the smaller.
-    fn add(self, other: Self) -> Result<Self, MoneyOverflow> {
+    /// The sum, exact. For denominators of which one is a multiple of the other, such as powers of ten.
+    ///
+    /// # Errors
+    /// [`MoneyOverflow`] when it does not fit 128 bits, or the denominators are others.
+    pub(crate) fn add(self, other: Self) -> Result<Self, MoneyOverflow> {
         let denominator = self.denominator.max(other.denominator);
         let widen = |amount: Self| {
-            let factor = denominator.checked_div(amount.denominator)?;
+            let whole = denominator.checked_rem(amount.denominator) == Some(0);
+            let factor = denominator.checked_div(amount.denominator).filter(|_| whole)?;
             amount.numerator.checked_mul(factor)
         };
         let (a, b) = widen(self).zip(widen(other)).ok_or(MoneyOverflow)?;
@@ -47,6 +51,17 @@ impl Exact {
         Ok(Self {
             numerator: self.numerator.checked_mul(u128::from(factor.digits())).ok_or(MoneyOverflow)?,
             denominator: self.denominator.checked_mul(unit).ok_or(MoneyOverflow)?,
+        })
+    }
+
+    /// The product with `numerator / denominator`, exact; a denominator of zero counts as one.
+    ///
+    /// # Errors
+    /// As [`Self::times`].
+    pub fn times_ratio(self, numerator: u128, denominator: u128) -> Result<Self, MoneyOverflow> {
+        Ok(Self {
+            numerator: self.numerator.checked_mul(numerator).ok_or(MoneyOverflow)?,
+            denominator: self.denominator.checked_mul(denominator.max(1)).ok_or(MoneyOverflow)?,
         })
     }
 
