@@ -91,7 +91,8 @@ mod tests {
         let mut state = State::Starting(None);
         let mut words = Vec::new();
         let looks = [answered("ok", true), unclear(), unclear(), answered("ok", true), unclear(), unclear(), unclear()];
-        for look in looks.into_iter().chain([unclear(), answered("ok", true), Look::NobodyThere("refused".to_owned())]) {
+        for look in looks.into_iter().chain([unclear(), answered("ok", true), Look::NobodyThere("refused".to_owned())])
+        {
             state = judge.judge(&look, &state, Duration::ZERO);
             words.push(state.word());
         }
