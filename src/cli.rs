@@ -6,6 +6,7 @@ mod connect;
 mod local;
 mod remote;
 mod table;
+mod workers;
 
 use std::{io::Write, process::ExitCode};
 

@@ -47,6 +47,7 @@ use crate::{
         client::UpstreamClient,
         request::{Endpoint, OpenAiRequest},
     },
+    workers::board::Board,
 };
 
 /// What the proxy is built from.
@@ -59,6 +60,8 @@ pub struct Proxy {
     pub catalog: Arc<CatalogHandle>,
     /// Public models.
     pub routes: ArcSwap<Routes>,
+    /// Which workers take requests.
+    pub workers: Arc<Board>,
     /// The journal.
     pub journal: Journal,
     /// Connections to upstreams.
@@ -128,6 +131,7 @@ impl Proxy {
         catalog: Arc<CatalogHandle>,
         routes: Routes,
         journal: Journal,
+        workers: Arc<Board>,
         settings: Settings,
     ) -> Self {
         Self {
@@ -135,6 +139,7 @@ impl Proxy {
             keyring,
             catalog,
             routes: ArcSwap::from_pointee(routes),
+            workers,
             journal,
             client: UpstreamClient::new(),
             settings,
@@ -203,7 +208,8 @@ impl Proxy {
         Ok(Answer { response, limits })
     }
 
-    /// The targets of a route with the prices in force, those without a price left out unless they may be recorded so.
+    /// The targets of a route with the prices in force; left out are those without a price, unless they may be recorded so,
+    /// and those whose worker takes no requests.
     fn plan(&self, route: &Arc<Route>, book: &str, at_us: i64) -> Result<Vec<PlannedTarget>, ProxyError> {
         let catalog = self.catalog.load();
         let rule = catalog.charge_rule(book, &route.model, at_us).cloned();
@@ -212,7 +218,14 @@ impl Proxy {
             let prices = Prices { cost, rule: rule.clone() };
             (prices.complete() || !self.settings.refuse_unpriced).then_some(PlannedTarget { index, prices })
         });
-        let plan: Vec<_> = planned.collect();
-        if plan.is_empty() { Err(ProxyError::Unpriced(route.model.clone())) } else { Ok(plan) }
+        let mut plan: Vec<_> = planned.collect();
+        if plan.is_empty() {
+            return Err(ProxyError::Unpriced(route.model.clone()));
+        }
+        plan.retain(|planned| {
+            let target = route.targets.get(planned.index);
+            target.is_some_and(|target| self.workers.takes_requests(&target.provider.name))
+        });
+        if plan.is_empty() { Err(ProxyError::WorkerUnavailable(route.model.clone())) } else { Ok(plan) }
     }
 }

@@ -9,6 +9,7 @@ pub mod prices;
 pub mod rollups;
 mod row;
 pub mod training;
+pub mod worker_hours;
 
 use std::path::{Path, PathBuf};
 
@@ -106,6 +107,7 @@ impl Store {
             prices::STATEMENTS,
             rollups::STATEMENTS,
             training::STATEMENTS,
+            worker_hours::STATEMENTS,
         ]
         .concat()
     }

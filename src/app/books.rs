@@ -11,7 +11,7 @@ use crate::{
     accounts::Accounts,
     catalog::{self, CatalogHandle},
     clock::Clock,
-    config::{Config, RecoveryBasis},
+    config::{Config, RecoveryBasis, Worker},
     http::admin::{self, Access, AdminState, Running},
     posting::recover::recover,
     store::{Store, prices::PriceVersionRow},
@@ -23,6 +23,7 @@ pub struct Books {
     pub(super) accounts: Accounts,
     pub(super) catalog: Arc<CatalogHandle>,
     basis: RecoveryBasis,
+    workers: Arc<[Worker]>,
     journal_dir: PathBuf,
 }
 
@@ -51,6 +52,7 @@ impl Books {
             accounts,
             catalog: Arc::new(ArcSwap::from_pointee(catalog)),
             basis: config.recovery_basis,
+            workers: config.workers.clone().into(),
             journal_dir: config.journal.dir.clone(),
         })
     }
@@ -65,6 +67,7 @@ impl Books {
             accounts: self.accounts.clone(),
             catalog: Arc::clone(&self.catalog),
             basis: self.basis,
+            workers: Arc::clone(&self.workers),
             journal_dir: self.journal_dir.clone(),
             running,
         }

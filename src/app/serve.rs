@@ -28,6 +28,7 @@ use crate::{
     posting::live::Poster,
     proxy::{Proxy, Settings, keys::reload},
     routing::Routes,
+    workers::{Patience, Workers, board::Board},
 };
 
 /// After the grace, cut requests get so long to record their ends.
@@ -46,6 +47,7 @@ pub struct Gateway {
     /// The request path, for tests that look inside.
     pub proxy: Arc<Proxy>,
     books: Books,
+    workers: Workers,
     stopper: Stopper,
     listeners: Vec<JoinHandle<()>>,
     poster: JoinHandle<()>,
@@ -105,10 +107,19 @@ impl Gateway {
             drain_bytes_max: config.drain.bytes_max,
         };
         let catalog = Arc::clone(&books.catalog);
-        let proxy =
-            Arc::new(Proxy::new(clock.clone(), Arc::clone(&keyring), catalog, routes, journal.clone(), settings));
+        let board = Arc::new(Board::new(&config.workers, clock.unix_us()));
+        let proxy = Proxy::new(
+            clock.clone(),
+            Arc::clone(&keyring),
+            catalog,
+            routes,
+            journal.clone(),
+            Arc::clone(&board),
+            settings,
+        );
+        let proxy = Arc::new(proxy);
         let stop_posting = CancellationToken::new();
-        let poster = Poster::new(books.accounts.store.clone(), journal, config.journal.replica.clone(), clock);
+        let poster = Poster::new(books.accounts.store.clone(), journal, config.journal.replica.clone(), clock.clone());
         let poster = tokio::spawn(poster.run(stop_posting.clone()));
         let running = Running { keyring, limits: config.limits, proxy: Arc::clone(&proxy) };
         let state = books.admin_state(Some(running));
@@ -128,12 +139,15 @@ impl Gateway {
             )),
             tokio::spawn(serve(unix_listener, admin::router(state, Access::Trusted), stopper.clone())),
         ];
+        // Last, so that a gateway that cannot start leaves no process behind.
+        let workers = Workers::start(&config.workers, &board, &books.accounts.store, &clock, Patience::default());
         Ok(Self {
             address,
             admin_address,
             admin_token,
             proxy,
             books,
+            workers,
             stopper,
             listeners,
             poster,
@@ -143,7 +157,8 @@ impl Gateway {
         })
     }
 
-    /// Stops: no new connections, grace for what runs, the rest cut and recorded, journal flushed, entries posted.
+    /// Stops: no new connections, grace for what runs, the rest cut and recorded, workers ended, journal flushed, entries
+    /// posted.
     pub async fn stop(self) {
         self.proxy.stop();
         self.stopper.stop.cancel();
@@ -167,6 +182,8 @@ impl Gateway {
         } else {
             tracing::warn!("attempts without an end are left to recovery");
         }
+        // Nothing asks them any more; their last counters are booked.
+        self.workers.stop().await;
         self.stop_posting.cancel();
         if timeout(POST_MAX, self.poster).await.is_err() {
             tracing::warn!("not all entries were posted; the next start goes on with them");

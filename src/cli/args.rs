@@ -60,6 +60,9 @@ pub(super) enum Command {
     Training(TrainingCommand),
     /// Revenue, cost, margin and break-even per model
     Economics,
+    /// Local workers: what they are, whether they take requests, what their time came to
+    #[command(subcommand)]
+    Workers(WorkersCommand),
     /// Recompute the books from their entries; exit 1 on any difference
     Audit,
     /// The journal on disk
@@ -220,6 +223,12 @@ pub(super) enum TrainingCommand {
         in_service: String,
     },
     /// List training runs
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WorkersCommand {
+    /// List workers
     List,
 }
 

@@ -7,11 +7,12 @@ use super::{
     CliError, Output,
     args::{
         Billing, Cli, Command, CustomersCommand, JournalCommand, KeyCreateArgs, KeysCommand, PricesCommand,
-        RequestsCommand, TrainingCommand,
+        RequestsCommand, TrainingCommand, WorkersCommand,
     },
     connect::{Admin, running},
     local,
     table::{Column, render, render_object},
+    workers,
 };
 
 /// One request and how to show its answer.
@@ -35,6 +36,8 @@ enum Show {
     Findings,
     /// Economics: a paragraph a model.
     Economics,
+    /// Workers: a row each, in units for people.
+    Workers,
 }
 
 /// Runs an admin command.
@@ -162,6 +165,7 @@ fn call(command: &Command) -> Result<Call, CliError> {
             post("/admin/v1/training-runs", body, Show::Object)
         }
         Command::Economics => get("/admin/v1/economics", Show::Economics),
+        Command::Workers(WorkersCommand::List) => get("/admin/v1/workers", Show::Workers),
         Command::Audit => get("/admin/v1/audit", Show::Findings),
         Command::Journal(JournalCommand::Verify) => get("/admin/v1/journal/verify", Show::Findings),
         Command::Serve | Command::Check | Command::Init { .. } | Command::Config(_) => {
@@ -232,6 +236,7 @@ fn show(how: &Show, as_json: bool, text: String) -> Output {
         Show::Object | Show::Findings => render_object(&value),
         Show::Key => format!("{}\n\nThis is the only time that the key is shown.", render_object(&value)),
         Show::Economics => economics(&value),
+        Show::Workers => workers::table(rows.map_or(&[], Vec::as_slice)),
     };
     Output { text: shown, finding }
 }
@@ -267,6 +272,16 @@ fn economics(value: &Value) -> String {
             ("MARGIN USD", "margin_usd"),
         ];
         parts.push(render(others, &columns));
+    }
+    let workers = value.get("workers").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if !workers.is_empty() {
+        let columns = [
+            ("WORKER", "name"),
+            ("UTILISATION", "utilisation"),
+            ("INFERENCE COST USD", "inference_cost_usd"),
+            ("IDLE COST USD (APART)", "idle_cost_usd"),
+        ];
+        parts.push(render(workers, &columns));
     }
     if parts.is_empty() {
         "No training runs and no revenue yet: add a run with `tollgate training add`.".to_owned()

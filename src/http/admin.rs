@@ -7,6 +7,7 @@ mod health;
 mod keys;
 mod page;
 mod problem;
+mod workers;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -19,7 +20,7 @@ use crate::{
     accounts::Accounts,
     admission::keyring::Keyring,
     catalog::CatalogHandle,
-    config::{Limits, RecoveryBasis},
+    config::{Limits, RecoveryBasis, Worker},
     proxy::Proxy,
 };
 
@@ -32,6 +33,8 @@ pub struct AdminState {
     pub catalog: Arc<CatalogHandle>,
     /// What pays back training.
     pub basis: RecoveryBasis,
+    /// Local workers of the configuration.
+    pub workers: Arc<[Worker]>,
     /// Folder of the journal.
     pub journal_dir: PathBuf,
     /// Of a running gateway; none when only its books are open.
@@ -73,6 +76,7 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/statements", get(books::statement))
         .route("/training-runs", get(books::training_runs).post(books::add_training))
         .route("/economics", get(books::economics))
+        .route("/workers", get(workers::list))
         .route("/audit", get(books::audit))
         .route("/journal/verify", get(books::verify_journal))
         .fallback(problem::not_found);

@@ -132,7 +132,12 @@ impl Exchange {
                 tracing::warn!(target = target.label, %error, "an upstream was not reached");
                 let flag = if error.before_any_byte() { "not_sent" } else { "unanswered" };
                 end_unanswered(attempt, flag);
-                return Ok(Tried::Failed { error: ProxyError::Unreachable, retryable: true });
+                // It died a moment ago, before its keeper has seen it.
+                let error = match self.is_worker(target) && error.before_any_byte() {
+                    true => ProxyError::WorkerUnavailable(self.route.model.clone()),
+                    false => ProxyError::Unreachable,
+                };
+                return Ok(Tried::Failed { error, retryable: true });
             }
             Err(_elapsed) => {
                 end_unanswered(attempt, "timeout");
@@ -142,6 +147,7 @@ impl Exchange {
         let status = response.status();
         if !status.is_success() {
             let (error, outcome) = upstream_error::read(response).await;
+            let error = if self.is_worker(target) { self.worker_error(error) } else { error };
             let retryable = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504);
             drop(attempt.end(Metered::nothing(outcome, None), Some(status.as_u16())));
             return Ok(Tried::Failed { error, retryable });
@@ -184,6 +190,21 @@ impl Exchange {
             response.headers_mut().insert(name, value.clone());
         }
         Ok(response)
+    }
+
+    fn is_worker(&self, target: &Target) -> bool {
+        self.proxy.workers.place(&target.provider.name).is_some()
+    }
+
+    /// A worker is ours: its full queue is no rate limit of an account, and what it says while it loads or drains is that
+    /// another time is better.
+    fn worker_error(&self, error: ProxyError) -> ProxyError {
+        let model = self.route.model.clone();
+        match error {
+            ProxyError::Upstream { status: 429, retry_after, .. } => ProxyError::WorkerBusy { model, retry_after },
+            ProxyError::Upstream { status: 503, .. } => ProxyError::WorkerUnavailable(model),
+            error => error,
+        }
     }
 
     fn admission(&self, number: u16, target: &Target, prices: &Prices, admitted: &Admitted) -> Admission {

@@ -149,7 +149,8 @@ fn training_view(run: &TrainingRow) -> Value {
 
 pub(super) async fn economics(State(state): State<AdminState>) -> Result<Json<reports::economics::Economics>, Problem> {
     let today = state.accounts.clock.today();
-    Ok(Json(reports::economics::economics(&state.accounts.store, today, basis_word(state.basis)).await?))
+    let basis = basis_word(state.basis);
+    Ok(Json(reports::economics::economics(&state.accounts.store, &state.workers, today, basis).await?))
 }
 
 pub(super) async fn audit(State(state): State<AdminState>) -> Result<Json<billing::audit::AuditReport>, Problem> {
