@@ -210,8 +210,9 @@ mod tests {
         }
         assert_eq!((time.runs, time.capacity_us, time.busy_us), (2, 4 * HOUR, 360));
         assert_eq!(time.capacity_us, time.busy_us + time.idle_us);
-        // Two hours of a two-thread device: 1 USD and 10 W x 2 x 0.50 USD a kWh = 0.01 USD each, less 360 us of thread time.
-        assert_eq!(time.idle_cost_usd.to_string(), "2.019999949");
+        // Two hours of a two-thread device: 1 USD and 10 W x 2 x 0.50 USD a kWh = 0.01 USD each, less 360 us of
+        // thread time at 0.14 nano-dollars; each hour of a run is rounded by itself.
+        assert_eq!(time.idle_cost_usd.to_string(), "2.019999950");
     }
 
     #[test]
