@@ -269,7 +269,7 @@ fn a_one_hour_cache_write_is_never_guessed_from_the_five_minute_price() {
 
 fn decimal_of(digits: u64, scale: u32) -> Decimal {
     let unit = 10_u64.pow(scale);
-    format!("{}.{:0width$}", digits / unit, digits % unit, width = usize::try_from(scale).unwrap()).parse().unwrap()
+    format!("{}.{:0width$}", digits / unit, digits % unit, width = scale as usize).parse().unwrap()
 }
 
 proptest! {
