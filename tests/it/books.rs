@@ -82,7 +82,7 @@ fn entry(number: u64, admitted_at_us: i64) -> Entry {
         outcome: Outcome::Complete,
         usage_source: UsageSource::ProviderFinal,
         flags: Vec::new(),
-        lines: vec![Line { billed_model: "demo-model".into(), usage, cost, charge, worker: None }],
+        lines: vec![Line { billed_model: "demo-model".into(), usage, cost, charge }],
         ended_at_us: admitted_at_us,
         elapsed_us: 1,
         first_byte_us: None,
@@ -134,15 +134,10 @@ async fn orphans_are_resolved_once_by_the_published_rule_and_priced() {
     let open = |number: u64| journal.try_permit().unwrap().open(admission(number, NOVEMBER_US));
     let nothing_known = open(1).await.unwrap();
     let delivered = open(2).await.unwrap();
-    delivered.progress(Progress { id: delivered.admission().id, reported: None, delivered_bytes: 41, worker: None });
+    delivered.progress(Progress { id: delivered.admission().id, reported: None, delivered_bytes: 41 });
     let reported = open(3).await.unwrap();
     let counted = Usage { input_uncached: 7, output: 5, ..Usage::default() };
-    reported.progress(Progress {
-        id: reported.admission().id,
-        reported: Some(counted),
-        delivered_bytes: 41,
-        worker: None,
-    });
+    reported.progress(Progress { id: reported.admission().id, reported: Some(counted), delivered_bytes: 41 });
     open(4).await.unwrap().void();
     let ended = open(5).await.unwrap();
     ended.end(entry(5, NOVEMBER_US)).await.unwrap();
