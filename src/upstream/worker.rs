@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 use tollgate_core::worker_cost::WorkerTime;
 
-use super::client::UpstreamClient;
+use super::client::{SendError, UpstreamClient};
 
 /// The header that names a request to a worker.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,6 +20,8 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const CONTROL_MAX: Duration = Duration::from_secs(2);
 /// A request that was cancelled ends within one step of the model; asked again after so long.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// So often a cancel is sent for a name that the worker does not know.
+const CANCEL_TRIES_MAX: u32 = 5;
 /// Most bytes of a final record.
 const RECORD_BYTES_MAX: usize = 64 * 1024;
 /// A longer time is no time of one request: about 35 years.
@@ -76,24 +78,28 @@ impl Control {
         Self { request: format!("{root_url}/v1/requests/{id}") }
     }
 
-    /// Asks the worker to end the request at once; true when it will (or has ended it).
+    /// Asks the worker to end the request at once; true when it will (or has ended it). A request that was only just sent
+    /// may overtake it, so an unknown name is tried again, but not long.
     pub async fn cancel(&self, client: &UpstreamClient) -> bool {
         let Ok(uri) = format!("{}/cancel", self.request).parse::<Uri>() else { return false };
-        match timeout(CONTROL_MAX, client.control(Method::POST, &uri)).await {
-            Ok(Ok(response)) if response.status().is_success() => true,
-            Ok(Ok(response)) => {
-                tracing::warn!(status = response.status().as_u16(), "a worker refused to cancel");
-                false
+        let telling = async {
+            let mut tries = 1;
+            loop {
+                let status = client.control(Method::POST, &uri).await?.status();
+                if status != StatusCode::NOT_FOUND || tries == CANCEL_TRIES_MAX {
+                    return Ok::<_, SendError>(status);
+                }
+                tries += 1;
+                sleep(ASK_AGAIN).await;
             }
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "a worker could not be told to cancel");
-                false
-            }
-            Err(_elapsed) => {
-                tracing::warn!("a worker did not answer a cancel in time");
-                false
-            }
+        };
+        match timeout(CONTROL_MAX, telling).await {
+            Ok(Ok(status)) if status.is_success() => return true,
+            Ok(Ok(status)) => tracing::warn!(status = status.as_u16(), "a worker refused to cancel"),
+            Ok(Err(error)) => tracing::warn!(%error, "a worker could not be told to cancel"),
+            Err(_elapsed) => tracing::warn!("a worker did not answer a cancel in time"),
         }
+        false
     }
 
     /// The usage object of the request's final record, waited for until it is there, but not long. None when the worker
