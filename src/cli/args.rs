@@ -207,23 +207,32 @@ pub(super) struct StatementArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TrainingCommand {
-    /// Add a training run
-    Add {
-        /// Public model
-        #[arg(long)]
-        model: String,
-        /// Name of the run; one per model
-        #[arg(long, default_value = "training")]
-        name: String,
-        /// What it cost, in US dollars
-        #[arg(long)]
-        cost_usd: String,
-        /// First day on which revenue counts
-        #[arg(long)]
-        in_service: String,
-    },
+    /// Add a training run: its cost as a figure, or from the receipt that its trainer wrote
+    Add(TrainingAddArgs),
     /// List training runs
     List,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrainingAddArgs {
+    /// Public model [with --from: the receipt's]
+    #[arg(long, required_unless_present = "from")]
+    pub(super) model: Option<String>,
+    /// Name of the run; one per model [default: training; with --from: the receipt's]
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// What it cost, in US dollars
+    #[arg(long, required_unless_present = "from", conflicts_with = "from")]
+    pub(super) cost_usd: Option<String>,
+    /// First day on which revenue counts [with --from: today]
+    #[arg(long, required_unless_present = "from")]
+    pub(super) in_service: Option<String>,
+    /// Training receipt; its cost is recomputed, and one that does not add up is refused
+    #[arg(long, value_name = "RECEIPT.JSON")]
+    pub(super) from: Option<PathBuf>,
+    /// Multiplies the receipt's cost, for demonstrations; the run says so
+    #[arg(long, requires = "from")]
+    pub(super) scale: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
