@@ -6,9 +6,14 @@ use tollgate_core::{
     entry::{Outcome, UsageSource},
     estimate::tokens_from_bytes,
     usage::Usage,
+    worker_cost::WorkerTime,
 };
 
-use crate::upstream::{outcome, sniff::Sniffed, usage::map_usage};
+use crate::upstream::{
+    outcome,
+    sniff::Sniffed,
+    usage::{map_usage, worker_time},
+};
 
 /// Why reading an upstream's answer stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub struct Metered {
     pub reported_total: Option<u64>,
     /// The cost as reported, decimal text of USD.
     pub reported_cost_usd: Option<String>,
+    /// Time of the worker as reported; whoever is no worker is not believed.
+    pub worker: Option<WorkerTime>,
 }
 
 impl Metered {
@@ -59,6 +66,7 @@ impl Metered {
             raw_usage: None,
             reported_total: None,
             reported_cost_usd: None,
+            worker: None,
         }
     }
 }
@@ -92,6 +100,7 @@ pub fn conclude(seen: &Sniffed, end: End, input_estimate: u64) -> Metered {
         }
         metered.reported_total = mapped.reported_total;
         metered.reported_cost_usd = mapped.reported_cost_usd;
+        metered.worker = worker_time(raw);
         metered.raw_usage = Some(raw.clone());
     }
     let something_came = seen.output_bytes() > 0 || seen.choices_seen || seen.finish.is_some();

@@ -12,6 +12,7 @@ mod live;
 mod stream;
 mod upstream_error;
 mod whole;
+mod worker_request;
 
 use std::sync::{
     Arc,
@@ -213,7 +214,7 @@ impl Proxy {
         let catalog = self.catalog.load();
         let rule = catalog.charge_rule(book, &route.model, at_us).cloned();
         let planned = route.targets.iter().enumerate().filter_map(|(index, target)| {
-            let cost = catalog.cost(&target.provider.name, &target.model, at_us).cloned();
+            let cost = catalog.cost(&target.provider.name, &target.model, at_us);
             let prices = Prices { cost, rule: rule.clone() };
             (prices.complete() || !self.settings.refuse_unpriced).then_some(PlannedTarget { index, prices })
         });

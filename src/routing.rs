@@ -21,6 +21,8 @@ pub struct Provider {
     pub allow_private: bool,
     /// What happens when a client leaves.
     pub drain: DrainPolicy,
+    /// Of a local worker: where its `/health` and its requests are, without a slash at the end.
+    pub worker_root: Option<String>,
 }
 
 /// Whether and how long to read on for a client that has left.
@@ -30,6 +32,8 @@ pub enum DrainPolicy {
     Cancel,
     /// Read on for at most this long.
     Drain(Duration),
+    /// A worker: tell it to stop, then read its exact usage, for at most this long.
+    CancelThenDrain(Duration),
 }
 
 /// A provider and one of its models.
@@ -64,7 +68,7 @@ impl Routes {
     /// # Errors
     /// When a provider's key cannot be read.
     pub fn build(config: &Config, catalog: &Catalog) -> Result<Self, SecretError> {
-        let providers =
+        let mut providers =
             config.providers.iter().map(|provider| ready(provider, config)).collect::<Result<Vec<_>, _>>()?;
         let timeout = Duration::from_millis(config.server.request_timeout_ms);
         let mut routes = BTreeMap::new();
@@ -74,6 +78,15 @@ impl Routes {
                 let route = Route { model: model.to_owned(), targets: vec![target], attempts_max: 1, timeout };
                 routes.entry(model.to_owned()).or_insert_with(|| Arc::new(route));
             }
+        }
+        for worker in &config.workers {
+            let provider = ready_worker(worker, config);
+            for model in &worker.models {
+                let targets = vec![target(&provider, model)];
+                let route = Route { model: model.clone(), targets, attempts_max: 1, timeout };
+                routes.entry(model.clone()).or_insert_with(|| Arc::new(route));
+            }
+            providers.push(provider);
         }
         for model in &config.models {
             let targets: Vec<Target> = model
@@ -118,7 +131,19 @@ fn ready(provider: &crate::config::Provider, config: &Config) -> Result<Arc<Prov
             true => DrainPolicy::Drain(Duration::from_millis(drain_ms)),
             false => DrainPolicy::Cancel,
         },
+        worker_root: None,
     }))
+}
+
+fn ready_worker(worker: &crate::config::Worker, config: &Config) -> Arc<Provider> {
+    Arc::new(Provider {
+        name: worker.name.clone(),
+        base_url: worker.base_url.clone(),
+        api_key: None,
+        allow_private: true,
+        drain: DrainPolicy::CancelThenDrain(Duration::from_millis(config.drain.ms_max)),
+        worker_root: Some(worker.root_url.clone()),
+    })
 }
 
 fn target(provider: &Arc<Provider>, model: &str) -> Target {

@@ -25,8 +25,8 @@ pub fn check_together(config: &Config, catalog: &Catalog) -> (Vec<String>, Vec<S
             mistakes.push(format!("provider {}: {error}", secret.0));
         }
     }
-    if config.providers.is_empty() {
-        notes.push("no provider: set OPENAI_API_KEY, or write a [[provider]]".to_owned());
+    if config.providers.is_empty() && config.workers.is_empty() {
+        notes.push("no provider: set OPENAI_API_KEY, or write a [[provider]] or a [[worker]]".to_owned());
     }
     (mistakes, notes)
 }

@@ -70,6 +70,7 @@ struct Cell {
     cost: i128,
     charge: i128,
     unpriced: i128,
+    worker_busy_us: i128,
 }
 
 /// Recomputes everything.
@@ -118,7 +119,7 @@ impl Audit {
         for line in &entry.lines {
             let table = versions.cost(admission.cost_price_version.as_deref());
             let rule = versions.rule(admission.charge_price_version.as_deref());
-            let (expected_cost, expected_charge) = price_line(&line.usage, table, rule);
+            let (expected_cost, expected_charge) = price_line(&line.usage, line.worker.as_ref(), table, rule);
             self.differ("cost of a line", &place, shown(expected_cost), shown(line.cost));
             self.differ("charge of a line", &place, shown(expected_charge), shown(line.charge));
             cost += i128::from(line.cost.unwrap_or_default().get());
@@ -135,6 +136,9 @@ impl Audit {
         cell.cost += cost;
         cell.charge += charge;
         cell.unpriced += i128::from(entry.is_unpriced());
+        let times = entry.lines.iter().filter_map(|line| line.worker);
+        cell.worker_busy_us +=
+            times.map(|time| i128::from(time.prefill_busy_us) + i128::from(time.decode_busy_us)).sum::<i128>();
         *self.statements.entry((admission.customer_id, Month::of(admission.admitted_at_us))).or_default() += charge;
     }
 
@@ -155,6 +159,7 @@ impl Audit {
             self.differ("rollup cost", &place, cell.cost, sums.cost.get());
             self.differ("rollup charge", &place, cell.charge, sums.charge.get());
             self.differ("rollup unpriced", &place, cell.unpriced, sums.unpriced);
+            self.differ("rollup worker time", &place, cell.worker_busy_us, sums.worker_busy_us);
         }
     }
 

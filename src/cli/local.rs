@@ -45,8 +45,9 @@ pub(super) fn check(cli: &Cli) -> Result<Output, CliError> {
     let mut mistakes: Vec<String> = loaded.as_ref().err().into_iter().flatten().map(ToString::to_string).collect();
     mistakes.extend(catalog.as_ref().err().into_iter().flatten().map(ToString::to_string));
     let mut notes = Vec::new();
-    if let (Ok(loaded), Ok(catalog)) = (&loaded, &catalog) {
-        (mistakes, notes) = app::check_together(&loaded.config, catalog);
+    if let (Ok(loaded), Ok(catalog)) = (&loaded, catalog) {
+        let catalog = catalog.with_workers(&loaded.config.workers);
+        (mistakes, notes) = app::check_together(&loaded.config, &catalog);
     }
     let good = mistakes.is_empty();
     let text = if cli.json {

@@ -7,13 +7,15 @@ use std::{sync::Arc, time::Duration};
 use tollgate_core::{
     entry::{Admission, Entry, Line},
     money::NanoUsd,
-    orphan::resolve_orphan,
-    price::price_line,
+    orphan::{WORKER_TIME_UNKNOWN, resolve_orphan},
+    price::{CostBasis, price_line},
     record::Progress,
+    usage::Usage,
+    worker_cost::WorkerTime,
 };
 
 use crate::{
-    catalog::{BookVersion, PriceVersion},
+    catalog::{BookVersion, CostVersion},
     clock::Clock,
     journal::attempt::{EndReceipt, OpenAttempt},
     metering::Metered,
@@ -27,7 +29,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Prices {
     /// What we pay the target.
-    pub cost: Option<Arc<PriceVersion>>,
+    pub cost: Option<CostVersion>,
     /// What the customer owes.
     pub rule: Option<Arc<BookVersion>>,
 }
@@ -37,6 +39,12 @@ impl Prices {
     #[must_use]
     pub const fn complete(&self) -> bool {
         self.cost.is_some() && self.rule.is_some()
+    }
+
+    /// Whether the target is a worker, whose time is the cost.
+    #[must_use]
+    pub const fn is_device(&self) -> bool {
+        matches!(self.cost, Some(CostVersion::Device(_)))
     }
 }
 
@@ -82,15 +90,16 @@ impl Attempt {
     }
 
     /// Writes what was counted so far, at most once a second.
-    pub fn progress(&mut self, now: Duration, seen: impl FnOnce() -> (Sniffed, Option<tollgate_core::usage::Usage>)) {
+    pub fn progress(&mut self, now: Duration, seen: impl FnOnce() -> (Sniffed, Option<Usage>, Option<WorkerTime>)) {
         if now.saturating_sub(self.progress_at) < PROGRESS_EVERY {
             return;
         }
         self.progress_at = now;
         if let Some(open) = &self.open {
-            let (seen, reported) = seen();
+            let (seen, reported, time) = seen();
+            let worker = time.filter(|_| self.prices.is_device());
             let id = open.admission().id;
-            open.progress(Progress { id, reported, delivered_bytes: seen.output_bytes() });
+            open.progress(Progress { id, reported, delivered_bytes: seen.output_bytes(), worker });
         }
     }
 
@@ -114,13 +123,21 @@ impl Attempt {
         let mut flags = metered.flags;
         let target_model = admission.target.split_once('/').map_or("", |(_, model)| model).to_owned();
         let line = metered.usage.map(|usage| {
-            let cost_table = self.prices.cost.as_ref().map(|version| &version.table);
+            let basis = self.prices.cost.as_ref().map(CostVersion::basis);
             let rule = self.prices.rule.as_ref().map(|version| &version.rule);
-            let (cost, charge) = price_line(&usage, cost_table, rule);
+            let worker = match basis {
+                Some(CostBasis::Device(_)) if metered.worker.is_none() => {
+                    flags.push(WORKER_TIME_UNKNOWN.to_owned());
+                    Some(WorkerTime::default())
+                }
+                Some(CostBasis::Device(_)) => metered.worker,
+                _ => None,
+            };
+            let (cost, charge) = price_line(&usage, worker.as_ref(), basis, rule);
             if cost.is_none() || charge.is_none() {
                 flags.push("unpriced".to_owned());
             }
-            Line { billed_model: metered.billed_model.unwrap_or(target_model), usage, cost, charge }
+            Line { billed_model: metered.billed_model.unwrap_or(target_model), usage, cost, charge, worker }
         });
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Entry {
@@ -144,9 +161,9 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
         tracing::error!(attempt = %open.admission().id, "an attempt was abandoned; it is recorded as interrupted");
-        let cost_table = self.prices.cost.as_ref().map(|version| &version.table);
+        let basis = self.prices.cost.as_ref().map(CostVersion::basis);
         let rule = self.prices.rule.as_ref().map(|version| &version.rule);
-        let entry = resolve_orphan(open.admission().clone(), None, cost_table, rule);
+        let entry = resolve_orphan(open.admission().clone(), None, basis, rule);
         drop(open.end(entry));
     }
 }

@@ -13,15 +13,36 @@ use std::{
     task::{Context, Poll},
 };
 
+use tokio::sync::Notify;
+
 /// Tells work whether its client is still there.
 #[derive(Clone, Debug, Default)]
-pub struct ClientGone(Arc<AtomicBool>);
+pub struct ClientGone(Arc<Gone>);
+
+#[derive(Debug, Default)]
+struct Gone {
+    left: AtomicBool,
+    news: Notify,
+}
 
 impl ClientGone {
     /// True once the client has left.
     #[must_use]
     pub fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.left.load(Ordering::Acquire)
+    }
+
+    /// Waits until the client has left; for ever if it stays.
+    pub async fn wait(&self) {
+        let news = self.0.news.notified();
+        if !self.get() {
+            news.await;
+        }
+    }
+
+    fn left(&self) {
+        self.0.left.store(true, Ordering::Release);
+        self.0.news.notify_waiters();
     }
 }
 
@@ -65,7 +86,7 @@ where
 {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
-            self.gone.0.store(true, Ordering::Release);
+            self.gone.left();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 // Bounded: every step of the work has a time limit of its own.
                 runtime.spawn(async move { drop(work.await) });

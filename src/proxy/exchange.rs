@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Response, Uri, header},
+    http::{HeaderMap, HeaderName, Response, Uri, header},
 };
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -21,6 +21,7 @@ use super::{
     live::{Live, Silence},
     stream::MeteredBody,
     upstream_error, whole,
+    worker_request::WorkerRequest,
 };
 use crate::{
     admission::gate::Admitted,
@@ -32,6 +33,9 @@ use crate::{
         request::{Endpoint, OpenAiRequest},
     },
 };
+
+/// By which a worker knows a request.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A target of a route and the prices in force for it.
 pub(super) struct PlannedTarget {
@@ -115,14 +119,14 @@ impl Exchange {
         };
         attempt.sent();
         let provider = &target.provider;
-        let sent = self.proxy.client.send(
-            &uri,
-            provider.api_key.as_deref(),
-            provider.allow_private,
-            request_headers(&self.headers),
-            body,
-        );
-        let response = match timeout(self.route.timeout, sent).await {
+        let id = AttemptId { request_id: self.request_id, attempt: number };
+        let worker = WorkerRequest::new(&self.proxy, provider, id);
+        let mut headers = request_headers(&self.headers);
+        if let (Some(_), Ok(name)) = (&worker, WorkerRequest::name(id).parse()) {
+            headers.insert(X_REQUEST_ID, name);
+        }
+        let sent = self.proxy.client.send(&uri, provider.api_key.as_deref(), provider.allow_private, headers, body);
+        let response = match timeout(self.route.timeout, with_cancel(sent, worker.as_ref(), gone)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 tracing::warn!(target = target.label, %error, "an upstream was not reached");
@@ -149,7 +153,7 @@ impl Exchange {
             return Ok(Tried::Failed { error, retryable });
         }
         let Some(holder) = admitted.take() else { return Err(ProxyError::Unreachable) };
-        self.answer(attempt, holder, response, injected, target, gone).await.map(Tried::Answered)
+        self.answer(attempt, holder, response, Asked { injected, worker }, target, gone).await.map(Tried::Answered)
     }
 
     async fn answer(
@@ -157,7 +161,7 @@ impl Exchange {
         attempt: Attempt,
         admitted: Admitted,
         response: Response<Incoming>,
-        injected: bool,
+        asked: Asked,
         target: &Target,
         gone: &ClientGone,
     ) -> Result<Response<Body>, ProxyError> {
@@ -174,9 +178,10 @@ impl Exchange {
             input_estimate: self.input_estimate,
             drain: target.provider.drain,
             silence: Silence::new(self.route.timeout),
+            worker: asked.worker,
         };
         let mut response = if is_stream {
-            Response::new(Body::new(MeteredBody::events(live, injected)))
+            Response::new(Body::new(MeteredBody::events(live, asked.injected)))
         } else {
             whole::answer(live, content_type, gone).await?
         };
@@ -214,13 +219,34 @@ impl Exchange {
             target: target.label.clone(),
             stream: self.request.stream(),
             admitted_at_us: self.admitted_at_us,
-            cost_price_version: prices.cost.as_ref().map(|version| version.id.clone()),
+            cost_price_version: prices.cost.as_ref().map(|version| version.id().to_owned()),
             charge_price_version: prices.rule.as_ref().map(|version| version.id.clone()),
             input_estimate: self.input_estimate,
             end_user: self.request.end_user().map(str::to_owned),
             tags: Some(self.tags.clone()).filter(|tags| !tags.is_empty()),
         }
     }
+}
+
+/// What was asked for on the client's behalf.
+struct Asked {
+    /// Usage, by the gateway's own option.
+    injected: bool,
+    /// The request at a local worker.
+    worker: Option<WorkerRequest>,
+}
+
+/// Waits for an answer; a worker whose client leaves meanwhile is told to end it, and answers with what it has.
+async fn with_cancel<T>(answer: impl Future<Output = T>, worker: Option<&WorkerRequest>, gone: &ClientGone) -> T {
+    tokio::pin!(answer);
+    if let Some(worker) = worker {
+        tokio::select! {
+            answer = &mut answer => return answer,
+            () = gone.wait() => {}
+        }
+        worker.cancel().await;
+    }
+    answer.await
 }
 
 fn end_unanswered(attempt: Attempt, flag: &str) {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use super::{
     Proxy,
     attempt::{Attempt, Ended},
+    worker_request::WorkerRequest,
 };
 use crate::{
     admission::gate::Admitted,
@@ -42,6 +43,8 @@ pub(super) struct Live {
     pub(super) input_estimate: u64,
     pub(super) drain: DrainPolicy,
     pub(super) silence: Silence,
+    /// Where a local worker serves.
+    pub(super) worker: Option<WorkerRequest>,
 }
 
 /// Wakes a reader whose upstream has been silent for too long; re-armed only when it fires, not at each chunk.

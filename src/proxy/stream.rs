@@ -15,13 +15,17 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::timeout;
 
-use super::live::{CutOff, Live, durable_in_time};
+use super::{
+    detach::DetachOnDrop,
+    live::{CutOff, Live, durable_in_time},
+    worker_request::WorkerRequest,
+};
 use crate::{
     metering::End,
     routing::DrainPolicy,
     upstream::{
         sniff::{JsonSniffer, Sniffed, SseSniffer},
-        usage::map_usage,
+        usage::{map_usage, worker_time},
     },
 };
 
@@ -34,6 +38,9 @@ pub(super) struct MeteredBody {
     ready: VecDeque<Bytes>,
 }
 
+/// Resolves when an entry is durable.
+type Durable = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 enum State {
     Passing {
         live: Box<Live>,
@@ -41,7 +48,7 @@ enum State {
     },
     /// The entry is submitted; `held` leaves when it is durable.
     Closing {
-        durable: Pin<Box<dyn Future<Output = ()> + Send>>,
+        durable: Durable,
         held: Option<Bytes>,
         break_off: bool,
     },
@@ -122,15 +129,32 @@ impl MeteredBody {
             _ => held,
         };
         live.finish_upstream();
-        let ended = live.end(&seen, end);
-        let proxy = Arc::clone(&live.proxy);
-        let durable = Box::pin(async move {
-            if let Some(ended) = ended {
-                durable_in_time(ended.receipt, &proxy).await;
-            }
-        });
+        let durable = match (live.worker.clone(), end) {
+            (Some(worker), End::Cut | End::Eof) => asked_of_worker(*live, worker, seen, end),
+            _ => submitted(&mut live, &seen, end),
+        };
         self.state = State::Closing { durable, held, break_off: close == Close::BreakOff };
     }
+}
+
+/// Submits the entry; resolves when it is durable.
+fn submitted(live: &mut Live, seen: &Sniffed, end: End) -> Durable {
+    let ended = live.end(seen, end);
+    let proxy = Arc::clone(&live.proxy);
+    Box::pin(async move {
+        if let Some(ended) = ended {
+            durable_in_time(ended.receipt, &proxy).await;
+        }
+    })
+}
+
+/// As [`submitted`], after the worker was asked what it knows of a request whose answer broke off. Goes on by itself when
+/// the client leaves.
+fn asked_of_worker(mut live: Live, worker: WorkerRequest, mut seen: Sniffed, end: End) -> Durable {
+    Box::pin(DetachOnDrop::new(|_gone| async move {
+        worker.complete(&mut seen).await;
+        submitted(&mut live, &seen, end).await;
+    }))
 }
 
 /// What is left of an incomplete event is ended first, so that the error is an event of its own.
@@ -199,8 +223,9 @@ fn progress(live: &mut Live, sniffer: &Sniffer) {
     if let Some(attempt) = &mut live.attempt {
         attempt.progress(now, || {
             let seen = sniffer.summary();
-            let reported = seen.usage_raw.as_deref().and_then(|raw| map_usage(raw, &seen).usage);
-            (seen, reported)
+            let raw = seen.usage_raw.as_deref();
+            let (reported, time) = (raw.and_then(|raw| map_usage(raw, &seen).usage), raw.and_then(worker_time));
+            (seen, reported, time)
         });
     }
 }
@@ -213,7 +238,7 @@ impl Drop for MeteredBody {
             drop(live.end(&sniffer.summary(), End::Shutdown));
             return;
         }
-        let DrainPolicy::Drain(at_most) = live.drain else {
+        let (DrainPolicy::Drain(at_most) | DrainPolicy::CancelThenDrain(at_most)) = live.drain else {
             drop(live.end(&sniffer.summary(), End::ClientLeft));
             return;
         };
@@ -239,6 +264,12 @@ async fn read_on(mut live: Live, mut sniffer: Sniffer, at_most: std::time::Durat
     let bytes_max = live.proxy.settings.drain_bytes_max;
     let mut unread = VecDeque::new();
     let reading = async {
+        if let Some(worker) = &live.worker.clone()
+            && !worker.cancel().await
+        {
+            live.upstream = None;
+            return;
+        }
         let mut bytes_read: u64 = 0;
         while !sniffer.is_done() && bytes_read <= bytes_max {
             let Some(Ok(chunk)) = live.next_chunk().await else { break };
@@ -253,5 +284,10 @@ async fn read_on(mut live: Live, mut sniffer: Sniffer, at_most: std::time::Durat
     if sniffer.is_done() {
         live.finish_upstream();
     }
-    drop(live.end(&sniffer.summary(), End::ClientLeft));
+    let mut seen = sniffer.summary();
+    if let (Some(worker), false) = (live.worker.clone(), sniffer.is_done()) {
+        live.upstream = None;
+        worker.complete(&mut seen).await;
+    }
+    drop(live.end(&seen, End::ClientLeft));
 }

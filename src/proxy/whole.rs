@@ -6,17 +6,21 @@ use axum::{
     http::{HeaderName, HeaderValue, Response},
 };
 use bytes::{Bytes, BytesMut};
-use tollgate_core::entry::Outcome;
+use tollgate_core::{entry::Outcome, usage::Usage};
 
 use super::{
     detach::ClientGone,
     error::ProxyError,
-    live::{Live, durable_in_time},
+    live::{CutOff, Live, durable_in_time},
     stream::MeteredBody,
+    worker_request::WorkerRequest,
 };
 use crate::{
     metering::{End, Metered},
-    upstream::sniff::JsonSniffer,
+    upstream::{
+        sniff::{JsonSniffer, Sniffed},
+        usage::worker_time,
+    },
 };
 
 /// Largest answer that is held whole, in bytes.
@@ -32,8 +36,9 @@ pub(super) async fn answer(
     let mut sniffer = JsonSniffer::new();
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
+    let mut told = gone.get();
     loop {
-        match live.next_chunk().await {
+        match next_chunk(&mut live, gone, &mut told).await {
             Some(Ok(chunk)) => {
                 sniffer.push(&chunk);
                 if first.is_empty() && more.is_empty() {
@@ -49,6 +54,9 @@ pub(super) async fn answer(
                 }
             }
             Some(Err(_cut)) => {
+                if let Some(worker) = live.worker.clone() {
+                    return Err(broken_off(live, worker, sniffer.summary(), gone).await);
+                }
                 // The client gets none of it, so it owes nothing for it.
                 let outcome = if gone.get() { Outcome::ClientDisconnect } else { Outcome::Truncated };
                 if let Some(ended) = live.end_as(Metered::nothing(outcome, Some("not_delivered"))) {
@@ -76,4 +84,33 @@ pub(super) async fn answer(
         return Err(ProxyError::InvalidUpstreamBody(what));
     }
     Ok(response)
+}
+
+/// The next bytes; a worker whose client leaves meanwhile is told, once, to end its answer.
+async fn next_chunk(live: &mut Live, gone: &ClientGone, told: &mut bool) -> Option<Result<Bytes, CutOff>> {
+    if let (Some(worker), false) = (live.worker.clone(), *told) {
+        tokio::select! {
+            chunk = live.next_chunk() => return chunk,
+            () = gone.wait() => {}
+        }
+        *told = true;
+        worker.cancel().await;
+    }
+    live.next_chunk().await
+}
+
+/// A worker's answer broke off: the client gets none of it and owes nothing, but its time was ours, and is asked for.
+async fn broken_off(mut live: Live, worker: WorkerRequest, mut seen: Sniffed, gone: &ClientGone) -> ProxyError {
+    worker.complete(&mut seen).await;
+    let outcome = if gone.get() { Outcome::ClientDisconnect } else { Outcome::Truncated };
+    let mut metered = Metered::nothing(outcome, Some("not_delivered"));
+    if let Some(time) = seen.usage_raw.as_deref().and_then(worker_time) {
+        metered.usage = Some(Usage::default());
+        metered.worker = Some(time);
+        metered.raw_usage = seen.usage_raw;
+    }
+    if let Some(ended) = live.end_as(metered) {
+        durable_in_time(ended.receipt, &live.proxy).await;
+    }
+    ProxyError::InvalidUpstreamBody("cut off")
 }

@@ -9,6 +9,7 @@ use tollgate_core::{
     id::{CustomerId, KeyId, RequestId},
     money::NanoUsd,
     usage::Usage,
+    worker_cost::WorkerTime,
 };
 
 use crate::store::{Store, StoreError};
@@ -71,6 +72,9 @@ pub struct LineView {
     pub billed_model: String,
     /// Tokens.
     pub usage: Usage,
+    /// Time of the worker that served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerTime>,
     /// None: unpriced.
     pub cost_usd: Option<NanoUsd>,
     /// None: unpriced.
@@ -145,6 +149,7 @@ fn lines(entry: &Entry) -> impl Iterator<Item = LineView> {
         target: entry.admission.target.clone(),
         billed_model: line.billed_model.clone(),
         usage: line.usage,
+        worker: line.worker,
         cost_usd: line.cost,
         charge_usd: line.charge,
         cost_price_version: entry.admission.cost_price_version.clone(),

@@ -49,6 +49,8 @@ pub struct Sums {
     pub unpriced: u64,
     /// Attempts whose usage is not the provider's last word.
     pub estimated: u64,
+    /// Thread time of local workers, microseconds.
+    pub worker_busy_us: u64,
 }
 
 /// What usage is grouped by.
@@ -97,9 +99,10 @@ pub struct Span {
 const UPSERT: &str = "
 insert into rollups_hourly (
   hour_us, customer_id, key_id, model, target, requests, attempts, input_uncached, cache_read, cache_write_5m,
-  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated
+  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated,
+  worker_busy_us
 )
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (hour_us, customer_id, key_id, model, target) do update set
   requests = requests + excluded.requests,
   attempts = attempts + excluded.attempts,
@@ -113,11 +116,13 @@ on conflict (hour_us, customer_id, key_id, model, target) do update set
   cost_nanousd = cost_nanousd + excluded.cost_nanousd,
   charge_nanousd = charge_nanousd + excluded.charge_nanousd,
   unpriced = unpriced + excluded.unpriced,
-  estimated = estimated + excluded.estimated";
+  estimated = estimated + excluded.estimated,
+  worker_busy_us = worker_busy_us + excluded.worker_busy_us";
 const CELLS: &str = "
 select
   hour_us, customer_id, key_id, model, target, requests, attempts, input_uncached, cache_read, cache_write_5m,
-  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated
+  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated,
+  worker_busy_us
 from rollups_hourly
 order by hour_us, customer_id, key_id, model, target";
 const SUMS: &str = "
@@ -133,7 +138,8 @@ const SUMS: &str = "
   sum(cost_nanousd) as cost_nanousd,
   sum(charge_nanousd) as charge_nanousd,
   sum(unpriced) as unpriced,
-  sum(estimated) as estimated
+  sum(estimated) as estimated,
+  sum(worker_busy_us) as worker_busy_us
 from rollups_hourly
 where (?1 is null or hour_us >= ?1)
   and (?2 is null or hour_us < ?2)
@@ -166,6 +172,8 @@ impl Sums {
             add_usage(&mut self.usage, &line.usage)?;
             self.cost = self.cost.checked_add(line.cost.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
             self.charge = self.charge.checked_add(line.charge.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
+            let busy_us = line.worker.map_or(0, |worker| worker.busy_us());
+            self.worker_busy_us = self.worker_busy_us.checked_add(busy_us).ok_or(StoreError::TooLarge)?;
         }
         self.unpriced += u64::from(entry.is_unpriced());
         let exact = matches!(entry.usage_source, UsageSource::ProviderFinal | UsageSource::NotBilled);
@@ -216,7 +224,10 @@ pub(super) async fn add_cells(
             query = query.bind(row::column(count)?);
         }
         query = query.bind(sums.cost.get()).bind(sums.charge.get());
-        query.bind(row::column(sums.unpriced)?).bind(row::column(sums.estimated)?).execute(&mut **tx).await?;
+        for count in [sums.unpriced, sums.estimated, sums.worker_busy_us] {
+            query = query.bind(row::column(count)?);
+        }
+        query.execute(&mut **tx).await?;
     }
     Ok(())
 }
@@ -314,5 +325,6 @@ fn sums(from: &SqliteRow) -> Result<Sums, StoreError> {
         charge: row::amount(from, "charge_nanousd")?,
         unpriced: row::count(from, "unpriced")?,
         estimated: row::count(from, "estimated")?,
+        worker_busy_us: row::count(from, "worker_busy_us")?,
     })
 }

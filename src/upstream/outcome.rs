@@ -16,6 +16,8 @@ pub fn of_answer(seen: &Sniffed, whole: bool) -> Outcome {
     match seen.finish.as_deref() {
         Some("length") => Outcome::Length,
         Some("content_filter") => Outcome::Refusal,
+        // A worker's word for an answer that somebody ended early.
+        Some("cancelled") => Outcome::Truncated,
         Some(_) if seen.refusal_seen => Outcome::Refusal,
         Some(_) => Outcome::Complete,
         // Embeddings have no finish reason; a stream's terminal event says that nothing is missing.

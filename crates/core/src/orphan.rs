@@ -6,17 +6,21 @@
 use crate::{
     entry::{Admission, Entry, Line, Outcome, UsageSource},
     estimate::tokens_from_bytes,
-    price::{BookRule, PriceTable, price_line},
+    price::{BookRule, CostBasis, price_line},
     record::Progress,
     usage::Usage,
+    worker_cost::WorkerTime,
 };
+
+/// Flag of an entry whose worker did not say how long it took: the time is in the device's own counters.
+pub const WORKER_TIME_UNKNOWN: &str = "worker_time_unknown";
 
 /// Resolves an orphan. Deterministic: resolving it twice gives the same bytes.
 #[must_use]
 pub fn resolve_orphan(
     admission: Admission,
     progress: Option<&Progress>,
-    cost_table: Option<&PriceTable>,
+    cost: Option<CostBasis<'_>>,
     rule: Option<&BookRule>,
 ) -> Entry {
     let estimate = || Usage {
@@ -25,15 +29,24 @@ pub fn resolve_orphan(
         ..Usage::default()
     };
     let usage = progress.and_then(|progress| progress.reported).unwrap_or_else(estimate);
-    let (cost, charge) = price_line(&usage, cost_table, rule);
+    let mut flags = vec!["recovered".to_owned()];
+    let worker = progress.and_then(|progress| progress.worker);
+    let worker = match cost {
+        Some(CostBasis::Device(_)) if worker.is_none() => {
+            flags.push(WORKER_TIME_UNKNOWN.to_owned());
+            Some(WorkerTime::default())
+        }
+        _ => worker,
+    };
+    let (cost, charge) = price_line(&usage, worker.as_ref(), cost, rule);
     let billed_model = admission.target.split_once('/').map_or(admission.target.as_str(), |(_, model)| model);
-    let lines = vec![Line { billed_model: billed_model.to_owned(), usage, cost, charge }];
+    let lines = vec![Line { billed_model: billed_model.to_owned(), usage, cost, charge, worker }];
     let ended_at_us = admission.admitted_at_us;
     Entry {
         admission,
         outcome: Outcome::Interrupted,
         usage_source: UsageSource::Estimated,
-        flags: vec!["recovered".to_owned()],
+        flags,
         lines,
         ended_at_us,
         elapsed_us: 0,

@@ -8,6 +8,7 @@ use crate::{
     decimal::Decimal,
     money::{MoneyOverflow, NanoUsd},
     usage::{Bucket, Usage},
+    worker_cost::{DeviceRate, WorkerTime},
 };
 
 /// A non-negative rational amount of nano-dollars.
@@ -265,11 +266,31 @@ pub fn price(usage: &Usage, table: &PriceTable) -> Result<Charge, PriceError> {
 /// As [`price`].
 pub fn charge(usage: &Usage, cost: &Charge, rule: &BookRule) -> Result<NanoUsd, PriceError> {
     match rule {
-        BookRule::MarginOverCost(margin) => {
-            let factor = margin.plus_one().ok_or(MoneyOverflow)?;
-            Ok(cost.exact.times(factor)?.round_half_even()?)
-        }
+        BookRule::MarginOverCost(margin) => Ok(with_margin(cost.exact, *margin)?),
         BookRule::Absolute(table) => Ok(price(usage, table)?.amount),
+    }
+}
+
+/// What a line costs us by: a provider's prices, or a worker's device and the time it took.
+#[derive(Clone, Copy, Debug)]
+pub enum CostBasis<'a> {
+    /// Tokens at a provider's prices.
+    Table(&'a PriceTable),
+    /// Busy time at a device's price.
+    Device(&'a DeviceRate),
+}
+
+impl CostBasis<'_> {
+    /// The cost of a line, exact; none when it is unpriced or does not fit. A device without a known time costs nothing
+    /// here: the device's own counters book that time apart.
+    fn exact(self, usage: &Usage, worker: Option<&WorkerTime>) -> Option<Exact> {
+        match self {
+            Self::Table(table) => price(usage, table).ok().map(|charge| charge.exact),
+            Self::Device(rate) => {
+                let time = worker.copied().unwrap_or_default();
+                rate.busy_cost(time.busy_us(), time.engine_threads).ok()
+            }
+        }
     }
 }
 
@@ -277,14 +298,19 @@ pub fn charge(usage: &Usage, cost: &Charge, rule: &BookRule) -> Result<NanoUsd, 
 #[must_use]
 pub fn price_line(
     usage: &Usage,
-    cost_table: Option<&PriceTable>,
+    worker: Option<&WorkerTime>,
+    cost: Option<CostBasis<'_>>,
     rule: Option<&BookRule>,
 ) -> (Option<NanoUsd>, Option<NanoUsd>) {
-    let cost = cost_table.and_then(|table| price(usage, table).ok());
-    let charge = match (rule, &cost) {
+    let cost = cost.and_then(|basis| basis.exact(usage, worker));
+    let charge = match (rule, cost) {
         (Some(BookRule::Absolute(table)), _) => price(usage, table).ok().map(|charge| charge.amount),
-        (Some(rule @ BookRule::MarginOverCost(_)), Some(cost)) => charge(usage, cost, rule).ok(),
+        (Some(BookRule::MarginOverCost(margin)), Some(cost)) => with_margin(cost, *margin).ok(),
         _ => None,
     };
-    (cost.map(|cost| cost.amount), charge)
+    (cost.and_then(|cost| cost.round_half_even().ok()), charge)
+}
+
+fn with_margin(cost: Exact, margin: Decimal) -> Result<NanoUsd, MoneyOverflow> {
+    cost.times(margin.plus_one().ok_or(MoneyOverflow)?)?.round_half_even()
 }

@@ -3,6 +3,7 @@
 //! A device with N engine threads has N microseconds of thread time a microsecond, so a microsecond of one thread costs
 //! 1/N of the device's. Watts are configured figures of the whole device, not measurements.
 
+use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{decimal::Decimal, money::MoneyOverflow, price::Exact};
@@ -11,6 +12,31 @@ use crate::{decimal::Decimal, money::MoneyOverflow, price::Exact};
 const PRICEABLE_US: u64 = 8_640_000_000_000;
 /// Most engine threads for which it must.
 const PRICEABLE_THREADS: u32 = 4096;
+
+/// Where a worker's time went for one request, as the worker reports it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct WorkerTime {
+    /// Wall time in its queue, microseconds; costs nothing.
+    #[n(0)]
+    pub queue_us: u64,
+    /// Thread time of prefill, microseconds.
+    #[n(1)]
+    pub prefill_busy_us: u64,
+    /// Thread time of decode, microseconds.
+    #[n(2)]
+    pub decode_busy_us: u64,
+    /// Engine threads of the worker: so many microseconds of thread time are one of its device.
+    #[n(3)]
+    pub engine_threads: u32,
+}
+
+impl WorkerTime {
+    /// Thread time that is paid for. Saturates.
+    #[must_use]
+    pub const fn busy_us(&self) -> u64 {
+        self.prefill_busy_us.saturating_add(self.decode_busy_us)
+    }
+}
 
 /// What a worker's device costs, in one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,9 +14,10 @@ use tollgate_core::{
     entry::{Admission, Entry, Line, Outcome, UsageSource},
     id::{AttemptId, CustomerId, KeyId, RequestId},
     money::NanoUsd,
-    price::{BookRule, PriceError, PriceTable, Rates, Tier, TierApplies, charge, price},
+    price::{BookRule, CostBasis, PriceError, PriceTable, Rates, Tier, TierApplies, charge, price, price_line},
     record::{Progress, Record, decode_entry, encode_entry},
     usage::{Bucket, Usage},
+    worker_cost::{DeviceRate, WorkerTime},
 };
 
 fn ratio(n: u64) -> BigRational {
@@ -152,7 +153,13 @@ fn entry(usage: Usage, flags: Vec<String>, stream: bool) -> Entry {
         outcome: Outcome::ClientDisconnect,
         usage_source: UsageSource::ProviderPartial,
         flags,
-        lines: vec![Line { billed_model: "m".into(), usage, cost: Some(NanoUsd::new(-1)), charge: None }],
+        lines: vec![Line {
+            billed_model: "m".into(),
+            usage,
+            cost: Some(NanoUsd::new(-1)),
+            charge: None,
+            worker: Some(WorkerTime { queue_us: 1, prefill_busy_us: u64::MAX, decode_busy_us: 3, engine_threads: 4 }),
+        }],
         ended_at_us: i64::MAX,
         elapsed_us: u64::MAX,
         first_byte_us: None,
@@ -213,7 +220,7 @@ proptest! {
     fn damaged_bytes_are_an_error_or_another_record_and_never_a_panic(at in 0_usize..400, bit in 0_u8..8, cut in 0_usize..400) {
         let entry = entry(Usage::default(), vec!["f".into()], true);
         for record in [Record::Ended(Box::new(entry.clone())), Record::Opened(Box::new(entry.admission.clone())), Record::Sent(entry.admission.id),
-            Record::Progress(Progress { id: entry.admission.id, reported: None, delivered_bytes: 3 })] {
+            Record::Progress(Progress { id: entry.admission.id, reported: None, delivered_bytes: 3, worker: None })] {
             let mut bytes = Vec::new();
             record.encode(&mut bytes);
             let _truncated = Record::decode(record.kind().code(), 1, &bytes[..cut.min(bytes.len())]);
@@ -258,4 +265,50 @@ fn a_one_hour_cache_write_is_never_guessed_from_the_five_minute_price() {
     let usage = Usage { cache_write_1h: 1, ..Usage::default() };
     let unpriced = price(&usage, &PriceTable { usd_per_mtok: rates, ..PriceTable::default() });
     assert_eq!(unpriced.unwrap_err(), PriceError::Unpriced(vec![Bucket::CacheWrite1h]));
+}
+
+fn decimal_of(digits: u64, scale: u32) -> Decimal {
+    let unit = 10_u64.pow(scale);
+    format!("{}.{:0width$}", digits / unit, digits % unit, width = usize::try_from(scale).unwrap()).parse().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn busy_time_costs_its_share_of_the_device_and_its_energy_exactly(
+        device in 0_u64..1_000_000, watts in 0_u64..10_000, kwh in 0_u64..1000, pue in 100_u64..300,
+        prefill in 0_u64..10_000_000_000, decode in 0_u64..10_000_000_000, threads in 1_u32..256,
+    ) {
+        let rate = DeviceRate {
+            device_usd_per_hour: decimal_of(device, 4), device_watts: decimal_of(watts, 1), device_idle_watts: decimal_of(0, 1),
+            usd_per_kwh: decimal_of(kwh, 3), pue: decimal_of(pue, 2),
+        };
+        let time = WorkerTime { queue_us: 5, prefill_busy_us: prefill, decode_busy_us: decode, engine_threads: threads };
+        let per_hour = of_decimal(rate.device_usd_per_hour)
+            + of_decimal(rate.device_watts) / ratio(1000) * of_decimal(rate.pue) * of_decimal(rate.usd_per_kwh);
+        let hours = ratio(prefill + decode) / ratio(3_600_000_000) / ratio(u64::from(threads));
+        let exact = per_hour * hours * ratio(1_000_000_000);
+        let margin = decimal_of(25, 2);
+        let basis = Some(CostBasis::Device(&rate));
+        let (cost, owed) = price_line(&Usage::default(), Some(&time), basis, Some(&BookRule::MarginOverCost(margin)));
+        prop_assert_eq!(big(cost.unwrap()), round(&exact));
+        prop_assert_eq!(big(owed.unwrap()), round(&(exact * (of_decimal(margin) + ratio(1)))));
+    }
+}
+
+/// Written by the build before workers had times.
+const OLD_ENTRY: &str = "018b8c8250000000000001770787070707070707070250000000000001710181010101010101015000000000000172028202020202020202666f70656e6169742f76312f636861742f636f6d706c6574696f6e73616d63702f6df5056163f60300008161668184616d8c010000000002000000000000030406070818c8f603";
+const OLD_PROGRESS: &str = "83825000000000000177078707070707070707028c0000000000090000000000001829";
+
+#[test]
+fn what_an_older_build_wrote_is_read_with_no_worker_time() {
+    let entry = decode_entry(&hex(OLD_ENTRY)).unwrap();
+    assert_eq!((entry.lines[0].cost, entry.lines[0].worker), (Some(NanoUsd::new(3)), None));
+    let Record::Progress(progress) = Record::decode(3, 1, &hex(OLD_PROGRESS)).unwrap() else { panic!("progress") };
+    assert_eq!((progress.delivered_bytes, progress.worker), (41, None));
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
 }

@@ -13,6 +13,7 @@ use tollgate_core::{
     id::{CustomerId, RequestId},
     price::{BookRule, PriceTable},
     usage::Bucket,
+    worker_cost::DeviceRate,
 };
 
 use super::{
@@ -191,7 +192,15 @@ pub(super) async fn prices(State(state): State<AdminState>) -> Json<Value> {
             "valid_from": time(version.valid_from_us), "rule": version.rule, "summary": summary,
         })
     });
-    let data: Vec<Value> = costs.chain(rules).collect();
+    let workers = catalog.worker_versions().into_iter().map(|version| {
+        let DeviceRate { device_usd_per_hour, device_watts, usd_per_kwh, pue, .. } = version.rate;
+        json!({
+            "id": version.id, "kind": "worker", "for": version.worker, "valid_from": time(version.valid_from_us),
+            "rate": version.rate,
+            "summary": format!("{device_usd_per_hour} an hour, {device_watts} W x {pue} at {usd_per_kwh} a kWh"),
+        })
+    });
+    let data: Vec<Value> = costs.chain(workers).chain(rules).collect();
     Json(json!({ "data": data, "next": null }))
 }
 
