@@ -28,6 +28,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run the gateway
     Serve,
+    /// Run the gateway with the shipped model on a local worker, a demo customer and key, and say how to use it
+    Up(UpArgs),
     /// Validate configuration and price tables, start nothing
     Check,
     /// Write a commented configuration
@@ -68,6 +70,19 @@ pub(super) enum Command {
     /// The journal on disk
     #[command(subcommand)]
     Journal(JournalCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    /// Data plane address [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) listen: Option<String>,
+    /// Admin plane address [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) admin_listen: Option<String>,
+    /// Program of the worker: looked for beside this one, then in PATH
+    #[arg(long, value_name = "PROGRAM", default_value = "tollgate-worker")]
+    pub(super) worker: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -165,7 +165,7 @@ fn call(command: &Command) -> Result<Call, CliError> {
         Command::Workers(WorkersCommand::List) => get("/admin/v1/workers", Show::Workers),
         Command::Audit => get("/admin/v1/audit", Show::Findings),
         Command::Journal(JournalCommand::Verify) => get("/admin/v1/journal/verify", Show::Findings),
-        Command::Serve | Command::Check | Command::Init { .. } | Command::Config(_) => {
+        Command::Serve | Command::Up(_) | Command::Check | Command::Init { .. } | Command::Config(_) => {
             return Err(CliError::Usage("not an admin command".to_owned()));
         }
     })
