@@ -30,6 +30,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("pricing/books.toml", include_str!("../pricing/books.toml")),
     ("pricing/demo.toml", include_str!("../pricing/demo.toml")),
     ("pricing/openai.toml", include_str!("../pricing/openai.toml")),
+    ("pricing/tollgate-small.toml", include_str!("../pricing/tollgate-small.toml")),
 ];
 /// Where tables are looked for when none is configured.
 const DEFAULT_DIR: &str = "pricing";

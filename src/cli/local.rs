@@ -20,7 +20,7 @@ pub(super) fn load(cli: &Cli) -> Result<Loaded, CliError> {
     load_config(cli.config.as_deref(), &environment()).map_err(|mistakes| lines(&mistakes))
 }
 
-fn lines(mistakes: &[impl ToString]) -> CliError {
+pub(super) fn lines(mistakes: &[impl ToString]) -> CliError {
     CliError::Mistakes(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 

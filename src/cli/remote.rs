@@ -7,7 +7,7 @@ use super::{
     CliError, Output,
     args::{
         Billing, Cli, Command, CustomersCommand, JournalCommand, KeyCreateArgs, KeysCommand, PricesCommand,
-        RequestsCommand, TrainingCommand, WorkersCommand,
+        RequestsCommand, TrainingAddArgs, TrainingCommand, WorkersCommand,
     },
     connect::{Admin, running},
     local,
@@ -160,18 +160,32 @@ fn call(command: &Command) -> Result<Call, CliError> {
         Command::Training(TrainingCommand::List) => {
             get("/admin/v1/training-runs", Show::Rows(TRAINING_COLUMNS.to_vec()))
         }
-        Command::Training(TrainingCommand::Add { model, name, cost_usd, in_service }) => {
-            let body = json!({ "model": model, "name": name, "cost_usd": cost_usd, "in_service": in_service });
-            post("/admin/v1/training-runs", body, Show::Object)
-        }
+        Command::Training(TrainingCommand::Add(args)) => add_training(args)?,
         Command::Economics => get("/admin/v1/economics", Show::Economics),
         Command::Workers(WorkersCommand::List) => get("/admin/v1/workers", Show::Workers),
         Command::Audit => get("/admin/v1/audit", Show::Findings),
         Command::Journal(JournalCommand::Verify) => get("/admin/v1/journal/verify", Show::Findings),
-        Command::Serve | Command::Check | Command::Init { .. } | Command::Config(_) => {
+        Command::Serve | Command::Up(_) | Command::Check | Command::Init { .. } | Command::Config(_) => {
             return Err(CliError::Usage("not an admin command".to_owned()));
         }
     })
+}
+
+fn add_training(args: &TrainingAddArgs) -> Result<Call, CliError> {
+    let Some(file) = &args.from else {
+        let name = args.name.as_deref().unwrap_or("training");
+        let body = json!({
+            "model": args.model, "name": name, "cost_usd": args.cost_usd, "in_service": args.in_service,
+        });
+        return Ok(post("/admin/v1/training-runs", body, Show::Object));
+    };
+    // As it stands in the file, so that its hash is the file's.
+    let receipt =
+        std::fs::read_to_string(file).map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?;
+    let body = json!({
+        "receipt": receipt, "scale": args.scale, "model": args.model, "name": args.name, "in_service": args.in_service,
+    });
+    Ok(post("/admin/v1/training-runs/from-receipt", body, Show::Object))
 }
 
 fn key_body(args: &KeyCreateArgs) -> Value {

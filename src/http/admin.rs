@@ -75,6 +75,7 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/requests/{id}", get(books::request))
         .route("/statements", get(books::statement))
         .route("/training-runs", get(books::training_runs).post(books::add_training))
+        .route("/training-runs/from-receipt", post(books::add_training_from_receipt))
         .route("/economics", get(books::economics))
         .route("/workers", get(workers::list))
         .route("/audit", get(books::audit))

@@ -59,6 +59,8 @@ pub struct ModelEconomics {
     pub model: String,
     /// Its runs, by name.
     pub runs: Vec<String>,
+    /// Where the cost of each comes from: `config`, `added`, or a receipt's hash and the scale of its cost.
+    pub sources: Vec<String>,
     /// Day of the first.
     pub in_service: Date,
     /// Sum of the runs.
@@ -190,6 +192,7 @@ fn of_model(
     Ok(ModelEconomics {
         model: model.to_owned(),
         runs: runs.iter().map(|run| run.name.clone()).collect(),
+        sources: runs.iter().map(|run| run.source.clone()).collect(),
         in_service,
         training_cost_usd: training_cost,
         revenue_usd: recovered.revenue,

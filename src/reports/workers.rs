@@ -37,6 +37,11 @@ pub struct WorkerTimeView {
     pub busy_us: u64,
     /// The rest.
     pub idle_us: u64,
+    /// Busy time that entries hold.
+    pub attributed_us: u64,
+    /// Busy time that no entry holds, such as that of requests under way; below zero when a worker died before it could
+    /// say what its last requests took.
+    pub unattributed_us: i64,
     /// Busy part of the capacity, such as `0.1234`; none without capacity.
     pub utilisation: Option<String>,
     /// Cost of the requests that it served: its busy time, by their entries.
@@ -130,6 +135,7 @@ fn add_hour(time: &mut WorkerTimeView, hour: &Difference, rate: Option<DeviceRat
 }
 
 fn add_requests(time: &mut WorkerTimeView, sums: &Sums) -> Result<(), MoneyOverflow> {
+    time.attributed_us = time.attributed_us.saturating_add(sums.worker_busy_us);
     time.tokens = time.tokens.saturating_add(sums.usage.total());
     time.inference_cost_usd = time.inference_cost_usd.checked_add(sums.cost)?;
     Ok(())
@@ -137,8 +143,14 @@ fn add_requests(time: &mut WorkerTimeView, sums: &Sums) -> Result<(), MoneyOverf
 
 fn finish(name: String, time: WorkerTimeView) -> Result<WorkerTimeView, MoneyOverflow> {
     let with_idle = time.inference_cost_usd.checked_add(time.idle_cost_usd)?;
+    let unattributed_us = i128::from(time.busy_us) - i128::from(time.attributed_us);
     Ok(WorkerTimeView {
         name,
+        unattributed_us: i64::try_from(unattributed_us).unwrap_or(if unattributed_us < 0 {
+            i64::MIN
+        } else {
+            i64::MAX
+        }),
         utilisation: utilisation(time.busy_us, time.capacity_us),
         usd_per_mtok_usage: per_mtok(time.inference_cost_usd, time.tokens),
         usd_per_mtok_allocation: per_mtok(with_idle, time.tokens),

@@ -11,7 +11,8 @@ use tokio::process::Command;
 use crate::config::Worker;
 
 /// Variables of ours that a worker gets, if they are set. Never a secret: provider keys stay here.
-const PASSED: &[&str] = &["PATH", "HOME", "TMPDIR", "LANG", "TZ", "RUST_BACKTRACE", "LD_LIBRARY_PATH", "TOLLGATE_LOG"];
+const PASSED: &[&str] =
+    &["PATH", "HOME", "TMPDIR", "LANG", "TZ", "RUST_BACKTRACE", "LD_LIBRARY_PATH", "TOLLGATE_WORKER_LOG"];
 /// Threads inside one matrix product: the engine's own threads are the parallel ones, and pools that spin while they wait
 /// would take the processor from them.
 const ONE_THREAD: &[&str] = &["CANDLE_NUM_THREADS", "RAYON_NUM_THREADS"];

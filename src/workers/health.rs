@@ -21,25 +21,33 @@ pub struct Health {
     pub status: String,
     /// New at each start of the worker.
     pub worker_id: String,
+    /// Time since it started, microseconds.
+    pub uptime_us: u64,
+    /// Features of the processor that it uses.
+    #[serde(default)]
+    pub cpu_features: Vec<String>,
+    /// None while it loads its model.
+    #[serde(flatten)]
+    pub loaded: Option<Loaded>,
+}
+
+/// The part of a health page that a worker has once its model is loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Loaded {
     /// What it calls its model.
     pub model: String,
     /// Hash of the model.
     pub model_sha256: String,
     /// Threads of its engine.
     pub engine_threads: u32,
-    /// Features of the processor that it uses.
-    #[serde(default)]
-    pub cpu_features: Vec<String>,
     /// Tensors by their quantisation.
     #[serde(default)]
     pub quantization: BTreeMap<String, u64>,
-    /// Time since it started, microseconds.
-    pub uptime_us: u64,
-    /// Thread time of prefill since then.
+    /// Thread time of prefill since the start, microseconds.
     pub prefill_busy_us_total: u64,
-    /// Thread time of decode since then.
+    /// Thread time of decode since the start, microseconds.
     pub decode_busy_us_total: u64,
-    /// Requests since then.
+    /// Requests since the start.
     #[serde(default)]
     pub requests_total: u64,
     /// Requests that wait.
@@ -50,7 +58,7 @@ pub struct Health {
     pub running: u64,
 }
 
-impl Health {
+impl Loaded {
     /// Thread time of prefill and decode since the start, microseconds.
     #[must_use]
     pub const fn busy_us(&self) -> u64 {
@@ -77,8 +85,13 @@ pub(super) async fn look(client: &UpstreamClient, root_url: &str, answer_max: Du
             return Ok(Look::Unclear(format!("GET /health answers with status {status}")));
         }
         let health = match serde_json::from_slice::<Health>(&body) {
-            Ok(health) if (1..=WORKER_ID_BYTES_MAX).contains(&health.worker_id.len()) => health,
-            Ok(_) => return Ok(Look::Unclear("GET /health gives no usable worker_id".to_owned())),
+            Ok(health) if !(1..=WORKER_ID_BYTES_MAX).contains(&health.worker_id.len()) => {
+                return Ok(Look::Unclear("GET /health gives no usable worker_id".to_owned()));
+            }
+            Ok(health) if health.status == "ok" && health.loaded.is_none() => {
+                return Ok(Look::Unclear("GET /health says ok and not what is loaded".to_owned()));
+            }
+            Ok(health) => health,
             Err(error) => return Ok(Look::Unclear(format!("GET /health gives no health page: {error}"))),
         };
         let ready = health.status == "ok" && get(client, root_url, "/ready").await?.0 == 200;

@@ -135,7 +135,9 @@ impl Keeper {
         let look = look(&self.client, &self.worker.root_url, self.patience.answer_max).await;
         let state = judge.judge(&look, &self.place.status().state, self.clock.monotonic());
         if let Look::Answered { health, .. } = look {
-            self.ledger.note(&self.worker.name, &health, self.clock.unix_us());
+            if let Some(loaded) = &health.loaded {
+                self.ledger.note(&self.worker.name, &health, loaded, self.clock.unix_us());
+            }
             self.place.show(|status| status.health = Some(Arc::from(health)));
         }
         self.show(state);

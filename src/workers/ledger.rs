@@ -9,7 +9,7 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::health::Health;
+use super::health::{Health, Loaded};
 use crate::store::{Store, rollups::HOUR_US, worker_hours::WorkerHourRow};
 
 /// Hours of runs that wait for a store that fails; beyond, the oldest are given up.
@@ -23,19 +23,19 @@ type Cell = (i64, String, String);
 pub(super) struct Ledger(Mutex<BTreeMap<Cell, WorkerHourRow>>);
 
 impl Ledger {
-    /// Notes what a worker said at `now_us`, microseconds since 1970 UTC.
-    pub(super) fn note(&self, worker: &str, health: &Health, now_us: i64) {
+    /// Notes what a worker with a loaded model said at `now_us`, microseconds since 1970 UTC.
+    pub(super) fn note(&self, worker: &str, health: &Health, loaded: &Loaded, now_us: i64) {
         let hour_us = now_us.div_euclid(HOUR_US) * HOUR_US;
         self.add(WorkerHourRow {
             worker: worker.to_owned(),
             worker_id: health.worker_id.clone(),
             hour_us,
-            model: health.model.clone(),
-            model_sha256: health.model_sha256.clone(),
-            engine_threads: health.engine_threads,
+            model: loaded.model.clone(),
+            model_sha256: loaded.model_sha256.clone(),
+            engine_threads: loaded.engine_threads,
             uptime_us: health.uptime_us,
-            busy_us: health.busy_us(),
-            requests: health.requests_total,
+            busy_us: loaded.busy_us(),
+            requests: loaded.requests_total,
         });
     }
 

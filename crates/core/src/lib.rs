@@ -11,6 +11,7 @@ pub mod key;
 pub mod money;
 pub mod orphan;
 pub mod price;
+pub mod receipt;
 pub mod record;
 pub mod recovery;
 pub mod usage;

@@ -21,7 +21,7 @@ use super::{
     problem::{Body, Id, Params, Problem},
 };
 use crate::{
-    accounts::NewTraining,
+    accounts::{NewTraining, receipts::ReceiptTraining},
     billing::{self, statement::Month},
     config::RecoveryBasis,
     journal, reports,
@@ -140,6 +140,14 @@ pub(super) async fn add_training(
     Body(new): Body<NewTraining>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let run = state.accounts.add_training(new).await?;
+    Ok((StatusCode::CREATED, Json(training_view(&run))))
+}
+
+pub(super) async fn add_training_from_receipt(
+    State(state): State<AdminState>,
+    Body(new): Body<ReceiptTraining>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let run = state.accounts.add_training_from_receipt(new).await?;
     Ok((StatusCode::CREATED, Json(training_view(&run))))
 }
 

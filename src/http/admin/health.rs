@@ -93,7 +93,7 @@ fn workers_text(running: &Running, text: &mut String) {
         }),
         ("tollgate_worker_restarts_total", "counter", "Starts of the worker after its first", |status| status.restarts),
         ("tollgate_worker_queued", "gauge", "Requests that wait in the worker", |status| {
-            status.health.as_ref().map_or(0, |health| health.queued)
+            status.health.as_ref().and_then(|health| health.loaded.as_ref()).map_or(0, |loaded| loaded.queued)
         }),
     ];
     for (name, kind, help, value) in rows {

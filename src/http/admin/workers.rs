@@ -43,16 +43,17 @@ fn seen(configured: Option<&Worker>, place: Option<&Place>) -> Value {
         ("models".to_owned(), json!(configured.map(|worker| &worker.models))),
     ]);
     let health = status.as_ref().and_then(|status| status.health.as_deref());
+    let loaded = health.and_then(|health| health.loaded.as_ref());
     let said = json!({
         "worker_id": health.map(|health| &health.worker_id),
-        "model": health.map(|health| &health.model),
-        "model_sha256": health.map(|health| &health.model_sha256),
-        "cpu_features": health.map(|health| &health.cpu_features),
-        "quantization": health.map(|health| &health.quantization),
-        "engine_threads": health.map(|health| health.engine_threads),
         "uptime_us": health.map(|health| health.uptime_us),
-        "queued": health.map(|health| health.queued),
-        "running": health.map(|health| health.running),
+        "cpu_features": health.map(|health| &health.cpu_features),
+        "model": loaded.map(|loaded| &loaded.model),
+        "model_sha256": loaded.map(|loaded| &loaded.model_sha256),
+        "quantization": loaded.map(|loaded| &loaded.quantization),
+        "engine_threads": loaded.map(|loaded| loaded.engine_threads),
+        "queued": loaded.map(|loaded| loaded.queued),
+        "running": loaded.map(|loaded| loaded.running),
     });
     if let Value::Object(said) = said {
         fields.extend(said);
