@@ -1,10 +1,13 @@
 //! Creates and changes customers, keys and training runs; the only writer of those rows.
 
+pub mod receipts;
+
 use jiff::{Timestamp, civil::Date};
 use tollgate_core::{
     id::{CustomerId, KeyId, TrainingRunId},
     key::{NewKey, hash_secret},
     money::NanoUsd,
+    receipt::ReceiptError,
 };
 
 use crate::{
@@ -31,6 +34,12 @@ pub enum AccountError {
     /// A key that is gone cannot be changed.
     #[error("the key {0} is revoked")]
     Revoked(KeyId),
+    /// A training receipt that cannot be read.
+    #[error("the training receipt cannot be read: {0}")]
+    UnreadableReceipt(serde_json::Error),
+    /// A training receipt that is not believed.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -216,6 +225,10 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`].
     pub async fn add_training(&self, new: NewTraining) -> Result<TrainingRow, AccountError> {
+        self.add_run(new, "added".to_owned()).await
+    }
+
+    async fn add_run(&self, new: NewTraining, source: String) -> Result<TrainingRow, AccountError> {
         if new.cost_usd <= NanoUsd::ZERO {
             return Err(AccountError::Invalid { field: "cost_usd", expected: "must be more than 0" });
         }
@@ -225,7 +238,7 @@ impl Accounts {
             name: name(new.name, "name")?,
             cost: new.cost_usd,
             in_service: new.in_service,
-            source: "added".to_owned(),
+            source,
             recorded_at_us: self.clock.unix_us(),
         };
         self.store.insert_training(&run).await?;

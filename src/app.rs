@@ -6,14 +6,17 @@ mod check;
 pub mod files;
 pub mod listener;
 mod serve;
+pub mod up;
 pub mod upkeep;
 mod watch;
 
 pub use self::{
     books::Books,
     check::check_together,
-    serve::{Gateway, run},
+    serve::{Gateway, Signals, run},
 };
+
+use std::{net::SocketAddr, path::PathBuf};
 
 use crate::{config::Mistake, posting::live::PostingError};
 
@@ -50,13 +53,29 @@ pub enum AppError {
     #[error("{0}")]
     Prices(String),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error(
+        "cannot listen on {address}: {source}; choose another address with `up --{}`, TOLLGATE_SERVER__{}, or {option} of [server]",
+        .option.replace('_', "-"), .option.to_ascii_uppercase()
+    )]
     Listen {
         /// The address.
-        address: String,
+        address: SocketAddr,
+        /// The key of `[server]` that says it.
+        option: &'static str,
         /// Why.
         source: std::io::Error,
     },
+    /// The admin socket cannot be made.
+    #[error("cannot listen on {}: {source}", .path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The shipped model's receipt or worker.
+    #[error(transparent)]
+    Up(#[from] up::UpError),
     /// The operating system.
     #[error("{0}")]
     System(#[from] std::io::Error),

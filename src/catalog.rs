@@ -1,8 +1,9 @@
 //! Loads and validates price tables, keeps an immutable snapshot, swaps it atomically.
 //!
-//! What we pay is a cost table per provider and model; what customers pay is a rule of a price book. Both are versions:
-//! content-addressed, in force from a time on, never edited.
+//! What we pay is a cost table per provider and model, or a worker's device rate; what customers pay is a rule of a price
+//! book. All are versions: content-addressed, in force from a time on, never edited.
 
+pub mod device;
 mod parse;
 mod toml_walk;
 
@@ -16,8 +17,12 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tollgate_core::price::{BookRule, PriceTable};
+use tollgate_core::{
+    price::{BookRule, CostBasis, PriceTable},
+    worker_cost::DeviceRate,
+};
 
+use self::device::{CostVersion, RateVersion};
 use crate::config::Mistake;
 
 /// The tables shipped with the binary.
@@ -25,6 +30,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("pricing/books.toml", include_str!("../pricing/books.toml")),
     ("pricing/demo.toml", include_str!("../pricing/demo.toml")),
     ("pricing/openai.toml", include_str!("../pricing/openai.toml")),
+    ("pricing/tollgate-small.toml", include_str!("../pricing/tollgate-small.toml")),
 ];
 /// Where tables are looked for when none is configured.
 const DEFAULT_DIR: &str = "pricing";
@@ -75,7 +81,7 @@ pub struct BookVersion {
 pub struct StoredVersion {
     /// Its id.
     pub id: String,
-    /// `cost` or `book`.
+    /// `cost`, `worker` or `book`.
     pub kind: &'static str,
     /// JSON of the version without its id.
     pub body: String,
@@ -86,6 +92,8 @@ pub struct StoredVersion {
 pub struct Catalog {
     /// By provider and model or alias; versions ascend by `valid_from_us`, then by `recorded_at_us`.
     costs: HashMap<String, HashMap<String, Vec<Arc<PriceVersion>>>>,
+    /// By worker; versions ascend by `valid_from_us`.
+    rates: HashMap<String, Vec<Arc<RateVersion>>>,
     /// By book and model; versions ascend by `valid_from_us`.
     books: HashMap<String, HashMap<String, Vec<Arc<BookVersion>>>>,
 }
@@ -138,11 +146,14 @@ pub fn load(dir: &Path) -> Result<Catalog, Vec<Mistake>> {
 }
 
 impl Catalog {
-    /// What we pay a provider for a model at a time.
+    /// What we pay a provider or worker for a model at a time.
     #[must_use]
-    pub fn cost(&self, provider: &str, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
+    pub fn cost(&self, provider: &str, model: &str, at_us: i64) -> Option<CostVersion> {
+        if self.rates.contains_key(provider) {
+            return self.rate(provider, at_us).cloned().map(CostVersion::Device);
+        }
         let versions = self.costs.get(provider)?.get(model)?;
-        versions.iter().rev().find(|version| version.valid_from_us <= at_us)
+        versions.iter().rev().find(|version| version.valid_from_us <= at_us).cloned().map(CostVersion::Table)
     }
 
     /// The rule of a book for a public model at a time: the model's own, else the one for every model.
@@ -177,7 +188,7 @@ impl Catalog {
         books
     }
 
-    /// Every cost version, by id.
+    /// Every version of a cost table, by id.
     #[must_use]
     pub fn cost_versions(&self) -> Vec<&Arc<PriceVersion>> {
         let by_id: BTreeMap<&str, &Arc<PriceVersion>> = self
@@ -208,7 +219,8 @@ impl Catalog {
     pub fn stored_versions(&self) -> Vec<StoredVersion> {
         let costs = self.cost_versions().into_iter().map(|version| stored(&version.id, "cost", version.as_ref()));
         let books = self.book_versions().into_iter().map(|version| stored(&version.id, "book", version.as_ref()));
-        costs.chain(books).collect()
+        let rates = self.rate_versions().into_iter().map(|version| stored(&version.id, "worker", version.as_ref()));
+        costs.chain(rates).chain(books).collect()
     }
 
     fn insert_cost(&mut self, mut version: PriceVersion) {
@@ -249,10 +261,11 @@ fn day(at_us: i64) -> String {
     jiff::tz::TimeZone::UTC.to_datetime(at).date().to_string()
 }
 
-/// Price tables and rules by version id, as entries name them.
+/// Price tables, device rates and rules by version id, as entries name them.
 #[derive(Clone, Debug, Default)]
 pub struct Versions {
     costs: HashMap<String, PriceTable>,
+    rates: HashMap<String, DeviceRate>,
     rules: HashMap<String, BookRule>,
 }
 
@@ -267,19 +280,26 @@ impl Versions {
                     let read = serde_json::from_str::<PriceVersion>(body);
                     versions.costs.extend(read.ok().map(|version| (id.to_owned(), version.table)));
                 }
-                _ => {
+                "worker" => {
+                    let read = serde_json::from_str::<RateVersion>(body);
+                    versions.rates.extend(read.ok().map(|version| (id.to_owned(), version.rate)));
+                }
+                "book" => {
                     let read = serde_json::from_str::<BookVersion>(body);
                     versions.rules.extend(read.ok().map(|version| (id.to_owned(), version.rule)));
                 }
+                // Of a newer build: what names it shows up as unpriced, as above.
+                _ => {}
             }
         }
         versions
     }
 
-    /// The cost table that an entry names.
+    /// The cost table or device rate that an entry names.
     #[must_use]
-    pub fn cost(&self, id: Option<&str>) -> Option<&PriceTable> {
-        self.costs.get(id?)
+    pub fn cost(&self, id: Option<&str>) -> Option<CostBasis<'_>> {
+        let id = id?;
+        self.costs.get(id).map(CostBasis::Table).or_else(|| self.rates.get(id).map(CostBasis::Device))
     }
 
     /// The rule that an entry names.

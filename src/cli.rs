@@ -7,6 +7,8 @@ mod local;
 mod remote;
 mod store;
 mod table;
+mod up;
+mod workers;
 
 use std::{io::Write, process::ExitCode};
 
@@ -94,6 +96,7 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Output, CliError> {
     match &cli.command {
         Command::Serve => local::serve(cli),
+        Command::Up(args) => up::run(cli, args),
         Command::Check => local::check(cli),
         Command::Init { path } => local::init(path),
         Command::Config(ConfigCommand::Show) => local::config_show(cli),

@@ -11,7 +11,7 @@ pub mod store_url;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use tollgate_core::money::NanoUsd;
+use tollgate_core::{money::NanoUsd, worker_cost::DeviceRate};
 
 use self::{secret::Secret, store_url::StoreUrl};
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub drain: Drain,
     /// `[[provider]]`
     pub providers: Vec<Provider>,
+    /// `[[worker]]`
+    pub workers: Vec<Worker>,
     /// `[[model]]`
     pub models: Vec<Model>,
     /// `[[training]]`
@@ -155,6 +157,32 @@ pub struct Provider {
     pub allow_private: bool,
 }
 
+/// `[[worker]]`: a local candle worker, always allowed to be on a private address, priced by its device's time.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Name, as targets use it; no provider has it.
+    pub name: String,
+    /// Where it listens, such as `http://127.0.0.1:9200`, without a slash at the end: `/health`, `/ready`, `/metrics`.
+    pub root_url: String,
+    /// Base of its OpenAI endpoints: `root_url` with `/v1`.
+    pub base_url: String,
+    /// Models that it serves, at least one.
+    pub models: Vec<String>,
+    /// What its device costs, ascending by `valid_from`, at least one.
+    pub rates: Vec<DatedRate>,
+    /// Program and arguments that run it; none: somebody else runs it.
+    pub spawn: Option<Vec<String>>,
+}
+
+/// What a device costs from a day on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatedRate {
+    /// First day, UTC; none: since ever.
+    pub valid_from: Option<jiff::civil::Date>,
+    /// The figures.
+    pub rate: DeviceRate,
+}
+
 /// `[[model]]`
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -171,9 +199,9 @@ pub struct Model {
 /// One of a model's targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Name of a provider.
+    /// Name of a provider or worker.
     pub provider: String,
-    /// The provider's model name.
+    /// Its name of the model.
     pub model: String,
 }
 

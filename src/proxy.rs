@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod detach;
+mod drain;
 pub mod error;
 mod exchange;
 pub mod keys;
@@ -12,6 +13,7 @@ mod live;
 mod stream;
 mod upstream_error;
 mod whole;
+mod worker;
 
 use std::sync::{
     Arc,
@@ -46,6 +48,7 @@ use crate::{
         client::UpstreamClient,
         request::{Endpoint, OpenAiRequest},
     },
+    workers::board::Board,
 };
 
 /// What the proxy is built from.
@@ -58,6 +61,8 @@ pub struct Proxy {
     pub catalog: Arc<CatalogHandle>,
     /// Public models.
     pub routes: ArcSwap<Routes>,
+    /// Which workers take requests.
+    pub workers: Arc<Board>,
     /// The journal.
     pub journal: Journal,
     /// Connections to upstreams.
@@ -127,6 +132,7 @@ impl Proxy {
         catalog: Arc<CatalogHandle>,
         routes: Routes,
         journal: Journal,
+        workers: Arc<Board>,
         settings: Settings,
     ) -> Self {
         Self {
@@ -134,6 +140,7 @@ impl Proxy {
             keyring,
             catalog,
             routes: ArcSwap::from_pointee(routes),
+            workers,
             journal,
             client: UpstreamClient::new(),
             settings,
@@ -202,16 +209,24 @@ impl Proxy {
         Ok(Answer { response, limits })
     }
 
-    /// The targets of a route with the prices in force, those without a price left out unless they may be recorded so.
+    /// The targets of a route with the prices in force; left out are those without a price, unless they may be recorded so,
+    /// and those whose worker takes no requests.
     fn plan(&self, route: &Arc<Route>, book: &str, at_us: i64) -> Result<Vec<PlannedTarget>, ProxyError> {
         let catalog = self.catalog.load();
         let rule = catalog.charge_rule(book, &route.model, at_us).cloned();
         let planned = route.targets.iter().enumerate().filter_map(|(index, target)| {
-            let cost = catalog.cost(&target.provider.name, &target.model, at_us).cloned();
+            let cost = catalog.cost(&target.provider.name, &target.model, at_us);
             let prices = Prices { cost, rule: rule.clone() };
             (prices.complete() || !self.settings.refuse_unpriced).then_some(PlannedTarget { index, prices })
         });
-        let plan: Vec<_> = planned.collect();
-        if plan.is_empty() { Err(ProxyError::Unpriced(route.model.clone())) } else { Ok(plan) }
+        let mut plan: Vec<_> = planned.collect();
+        if plan.is_empty() {
+            return Err(ProxyError::Unpriced(route.model.clone()));
+        }
+        plan.retain(|planned| {
+            let target = route.targets.get(planned.index);
+            target.is_some_and(|target| self.workers.takes_requests(&target.provider.name))
+        });
+        if plan.is_empty() { Err(ProxyError::WorkerUnavailable(route.model.clone())) } else { Ok(plan) }
     }
 }

@@ -3,3 +3,4 @@
 pub mod economics;
 pub mod request;
 pub mod usage;
+pub mod workers;

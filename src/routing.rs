@@ -1,6 +1,7 @@
 //! Turns a public model name into an ordered list of targets.
 //!
-//! A model is public when a `[[model]]` names it, or when a configured provider's price table does.
+//! A model is public when a `[[model]]` names it, else when a worker serves it, else when a configured provider's price
+//! table names it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use crate::{
     config::{Config, secret::SecretError},
 };
 
-/// A provider, ready to be called.
+/// A provider or worker, ready to be called.
 pub struct Provider {
     /// Name in targets and price tables.
     pub name: String,
@@ -21,6 +22,8 @@ pub struct Provider {
     pub allow_private: bool,
     /// What happens when a client leaves.
     pub drain: DrainPolicy,
+    /// Of a worker of ours: the root of its control paths, without a slash at the end.
+    pub worker_root: Option<String>,
 }
 
 /// Whether and how long to read on for a client that has left.
@@ -30,6 +33,8 @@ pub enum DrainPolicy {
     Cancel,
     /// Read on for at most this long.
     Drain(Duration),
+    /// Tell the worker to end the request, then read on for at most this long: its usage is exact to the last step.
+    CancelThenDrain(Duration),
 }
 
 /// A provider and one of its models.
@@ -64,8 +69,9 @@ impl Routes {
     /// # Errors
     /// When a provider's key cannot be read.
     pub fn build(config: &Config, catalog: &Catalog) -> Result<Self, SecretError> {
-        let providers =
+        let mut providers =
             config.providers.iter().map(|provider| ready(provider, config)).collect::<Result<Vec<_>, _>>()?;
+        let workers: Vec<_> = config.workers.iter().map(|worker| ready_worker(worker, config)).collect();
         let timeout = Duration::from_millis(config.server.request_timeout_ms);
         let mut routes = BTreeMap::new();
         for provider in &providers {
@@ -75,6 +81,18 @@ impl Routes {
                 routes.entry(model.to_owned()).or_insert_with(|| Arc::new(route));
             }
         }
+        let mut served: BTreeMap<&String, Vec<Target>> = BTreeMap::new();
+        for (worker, ready) in config.workers.iter().zip(&workers) {
+            for model in &worker.models {
+                served.entry(model).or_default().push(target(ready, model));
+            }
+        }
+        for (model, targets) in served {
+            // A worker that cannot be reached is no reason to refuse while another serves the same model.
+            let route = Route { model: model.clone(), attempts_max: targets.len(), targets, timeout };
+            routes.insert(model.clone(), Arc::new(route));
+        }
+        providers.extend(workers);
         for model in &config.models {
             let targets: Vec<Target> = model
                 .targets
@@ -118,7 +136,19 @@ fn ready(provider: &crate::config::Provider, config: &Config) -> Result<Arc<Prov
             true => DrainPolicy::Drain(Duration::from_millis(drain_ms)),
             false => DrainPolicy::Cancel,
         },
+        worker_root: None,
     }))
+}
+
+fn ready_worker(worker: &crate::config::Worker, config: &Config) -> Arc<Provider> {
+    Arc::new(Provider {
+        name: worker.name.clone(),
+        base_url: worker.base_url.clone(),
+        api_key: None,
+        allow_private: true,
+        drain: DrainPolicy::CancelThenDrain(Duration::from_millis(config.drain.ms_max)),
+        worker_root: Some(worker.root_url.clone()),
+    })
 }
 
 fn target(provider: &Arc<Provider>, model: &str) -> Target {

@@ -30,6 +30,7 @@ pub mod rollups;
 mod sqlite;
 mod tables;
 pub mod training;
+pub mod worker_hours;
 
 use std::path::Path;
 

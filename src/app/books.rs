@@ -12,7 +12,7 @@ use crate::{
     accounts::Accounts,
     catalog::{self, CatalogHandle},
     clock::Clock,
-    config::{Config, RecoveryBasis},
+    config::{Config, RecoveryBasis, Worker},
     http::admin::{self, Access, AdminState, Running},
     posting::recover::recover,
     store::{Store, prices::PriceVersionRow},
@@ -27,6 +27,7 @@ pub struct Books {
     pub(super) accounts: Accounts,
     pub(super) catalog: Arc<CatalogHandle>,
     basis: RecoveryBasis,
+    workers: Arc<[Worker]>,
     journal_dir: PathBuf,
 }
 
@@ -39,7 +40,7 @@ impl Books {
         let clock = Clock::system();
         let data_dir = DataDir::open(&config.server.data_dir)?;
         let pepper = data_dir.pepper(config)?;
-        let catalog = catalog::load_configured(config.prices.dir.as_deref())?;
+        let catalog = catalog::load_configured(config.prices.dir.as_deref())?.with_workers(&config.workers);
         let store = Store::open_configured(&config.store).await?;
         // Keys that one replica makes must work at the others, and after a restore.
         let fingerprint = hex::encode(hash_secret(&pepper, PEPPER_FINGERPRINT));
@@ -60,6 +61,7 @@ impl Books {
             accounts,
             catalog: Arc::new(ArcSwap::from_pointee(catalog)),
             basis: config.recovery_basis,
+            workers: config.workers.clone().into(),
             journal_dir: config.journal.dir.clone(),
         })
     }
@@ -74,6 +76,7 @@ impl Books {
             accounts: self.accounts.clone(),
             catalog: Arc::clone(&self.catalog),
             basis: self.basis,
+            workers: Arc::clone(&self.workers),
             journal_dir: self.journal_dir.clone(),
             running,
         }

@@ -109,21 +109,41 @@ impl DataDir {
 
     /// A secret of 64 hexadecimal digits in a file of mode 0600, made when it is missing.
     fn kept(&self, name: &str) -> Result<String, FilesError> {
+        if let Some(text) = self.read_secret(name)? {
+            return Ok(text);
+        }
+        let path = self.path.join(name);
+        let text = hex::encode(entropy::random::<32>().map_err(|source| FilesError::Io { path, source })?);
+        self.keep_secret(name, &text)?;
+        Ok(text)
+    }
+
+    /// A secret that was kept in the folder; none when there is no such file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_secret(&self, name: &str) -> Result<Option<String>, FilesError> {
+        let path = self.path.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(FilesError::Io { path, source }),
+        }
+    }
+
+    /// Keeps a secret in a file of mode 0600.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then it is as it was.
+    pub fn keep_secret(&self, name: &str, text: &str) -> Result<(), FilesError> {
         let path = self.path.join(name);
         let io_error = |source| FilesError::Io { path: path.clone(), source };
-        match fs::read_to_string(&path) {
-            Ok(text) => return Ok(text.trim().to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io_error(error)),
-        }
-        let text = hex::encode(entropy::random::<32>().map_err(io_error)?);
         // Written aside and renamed, so that a crash leaves no half of a pepper behind.
         let draft = self.path.join(format!("{name}.new"));
         let mut file =
             OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft).map_err(io_error)?;
         writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(io_error)?;
         fs::rename(&draft, &path).map_err(io_error)?;
-        File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(io_error)?;
-        Ok(text)
+        File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(io_error)
     }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf, sync::Ar
 
 use tokio::{
     net::{TcpListener, UnixListener},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
     time::timeout,
 };
@@ -30,6 +30,7 @@ use crate::{
     posting::live::Poster,
     proxy::{Proxy, Settings, keys::reload},
     routing::Routes,
+    workers::{Patience, Workers, board::Board},
 };
 
 /// After the grace, cut requests get so long to record their ends.
@@ -48,6 +49,7 @@ pub struct Gateway {
     /// The request path, for tests that look inside.
     pub proxy: Arc<Proxy>,
     books: Books,
+    workers: Workers,
     stopper: Stopper,
     listeners: Vec<JoinHandle<()>>,
     poster: JoinHandle<()>,
@@ -58,26 +60,40 @@ pub struct Gateway {
     socket: PathBuf,
 }
 
+/// SIGTERM and SIGINT, heard from the moment this is made.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens.
+    ///
+    /// # Errors
+    /// When the operating system does not let us.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Runs a gateway until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// [`AppError`] when it cannot start.
 pub async fn run(config: Config) -> Result<(), AppError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
     let gateway = Gateway::start(&config).await?;
-    tracing::info!(address = %gateway.address, admin_address = %gateway.admin_address, "tollgate is ready");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping: no new requests, running ones get their grace");
-    tokio::select! {
-        () = gateway.stop() => {}
-        // A second signal does not wait; recovery resolves what is open.
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    signals.next().await;
+    gateway.stop_unless(&mut signals).await;
     Ok(())
 }
 
@@ -87,7 +103,14 @@ impl Gateway {
     /// # Errors
     /// [`AppError`].
     pub async fn start(config: &Config) -> Result<Self, AppError> {
-        let books = Books::open(config).await?;
+        Self::start_on(Books::open(config).await?, config).await
+    }
+
+    /// The same on books that are open already.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn start_on(books: Books, config: &Config) -> Result<Self, AppError> {
         let admin_token = books.data_dir.admin_token(config)?;
         let clock = books.accounts.clock.clone();
         let keyring = Arc::new(Keyring::new(books.accounts.pepper, clock.clone()));
@@ -109,22 +132,31 @@ impl Gateway {
             drain_bytes_max: config.drain.bytes_max,
         };
         let catalog = Arc::clone(&books.catalog);
-        let proxy =
-            Arc::new(Proxy::new(clock.clone(), Arc::clone(&keyring), catalog, routes, journal.clone(), settings));
+        let board = Arc::new(Board::new(&config.workers, clock.unix_us()));
+        let proxy = Proxy::new(
+            clock.clone(),
+            Arc::clone(&keyring),
+            catalog,
+            routes,
+            journal.clone(),
+            Arc::clone(&board),
+            settings,
+        );
+        let proxy = Arc::new(proxy);
         let stop_posting = CancellationToken::new();
         let poster = Poster::new(books.accounts.store.clone(), journal, config.journal.replica.clone(), clock.clone());
         let poster = tokio::spawn(poster.run(stop_posting.clone()));
         let stop_watching = CancellationToken::new();
         let watch = Watch { store: books.accounts.store.clone(), keyring: Arc::clone(&keyring), limits: config.limits };
         tokio::spawn(watch.run(stop_watching.clone()));
-        let upkeep = Upkeep::new(books.accounts.store.clone(), clock, &config.store);
+        let upkeep = Upkeep::new(books.accounts.store.clone(), clock.clone(), &config.store);
         tokio::spawn(upkeep.run(stop_watching.clone()));
         let running = Running { keyring, limits: config.limits, proxy: Arc::clone(&proxy) };
         let state = books.admin_state(Some(running));
 
         let stopper = Stopper::default();
-        let data_listener = bind(config.server.listen).await?;
-        let admin_listener = bind(config.server.admin_listen).await?;
+        let data_listener = bind(config.server.listen, "listen").await?;
+        let admin_listener = bind(config.server.admin_listen, "admin_listen").await?;
         let (address, admin_address) = (data_listener.local_addr()?, admin_listener.local_addr()?);
         let socket = admin_socket(books.data_dir.path());
         let unix_listener = bind_socket(&socket)?;
@@ -137,12 +169,16 @@ impl Gateway {
             )),
             tokio::spawn(serve(unix_listener, admin::router(state, Access::Trusted), stopper.clone())),
         ];
+        // Last, so that a gateway that cannot start leaves no process behind.
+        let workers = Workers::start(&config.workers, &board, &books.accounts.store, &clock, Patience::default());
+        tracing::info!(%address, %admin_address, "tollgate is ready");
         Ok(Self {
             address,
             admin_address,
             admin_token,
             proxy,
             books,
+            workers,
             stopper,
             listeners,
             poster,
@@ -153,7 +189,17 @@ impl Gateway {
         })
     }
 
-    /// Stops: no new connections, grace for what runs, the rest cut and recorded, journal flushed, entries posted.
+    /// Stops, at once when a further signal comes: what is open then is left to recovery.
+    pub async fn stop_unless(self, signals: &mut Signals) {
+        tracing::info!("stopping: no new requests, running ones get their grace");
+        tokio::select! {
+            () = self.stop() => {}
+            () = signals.next() => {}
+        }
+    }
+
+    /// Stops: no new connections, grace for what runs, the rest cut and recorded, workers ended, journal flushed, entries
+    /// posted.
     pub async fn stop(self) {
         self.proxy.stop();
         self.stopper.stop.cancel();
@@ -177,6 +223,8 @@ impl Gateway {
         } else {
             tracing::warn!("attempts without an end are left to recovery");
         }
+        // Nothing asks them any more; their last counters are booked.
+        self.workers.stop().await;
         self.stop_watching.cancel();
         self.stop_posting.cancel();
         if timeout(POST_MAX, self.poster).await.is_err() {
@@ -188,13 +236,14 @@ impl Gateway {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address: address.to_string(), source })
+/// `option` is the key of `[server]` that says the address.
+async fn bind(address: SocketAddr, option: &'static str) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, option, source })
 }
 
 /// The socket of a process that died is in the way; the folder's lock says that nobody listens on it.
 fn bind_socket(path: &std::path::Path) -> Result<UnixListener, AppError> {
-    let failed = |source| AppError::Listen { address: path.display().to_string(), source };
+    let failed = |source| AppError::Socket { path: path.to_owned(), source };
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}

@@ -313,7 +313,7 @@ margin_over_cost = "0.25"
         let at = |text: &str| text.parse::<Timestamp>().unwrap().as_microsecond();
         assert!(catalog.cost("p", "m", at("2025-12-31T23:59:59.999999Z")).is_none());
         let version = catalog.cost("p", "m", at("2026-01-01T00:00:00Z")).unwrap();
-        assert!(version.id.starts_with("p/m@2026-01-01#"), "{}", version.id);
+        assert!(version.id().starts_with("p/m@2026-01-01#"), "{}", version.id());
         assert!(catalog.charge_rule("default", "anything", at("2026-01-01T00:00:00Z")).is_some());
         assert!(catalog.charge_rule("other", "anything", at("2026-01-01T00:00:00Z")).is_none());
     }

@@ -28,6 +28,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run the gateway
     Serve,
+    /// Run the gateway with the shipped model on a local worker, a demo customer and key, and say how to use it
+    Up(UpArgs),
     /// Validate configuration and price tables, start nothing
     Check,
     /// Write a commented configuration
@@ -60,6 +62,9 @@ pub(super) enum Command {
     Training(TrainingCommand),
     /// Revenue, cost, margin and break-even per model
     Economics,
+    /// Local workers: what they are, whether they take requests, what their time came to
+    #[command(subcommand)]
+    Workers(WorkersCommand),
     /// Recompute the books from their entries; exit 1 on any difference
     Audit {
         /// A sealed file of entries that were moved out of the store; may be given several times
@@ -84,6 +89,19 @@ pub(super) enum Command {
     /// The journal on disk
     #[command(subcommand)]
     Journal(JournalCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    /// Data plane address [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) listen: Option<String>,
+    /// Admin plane address [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) admin_listen: Option<String>,
+    /// Program of the worker: looked for beside this one, then in PATH
+    #[arg(long, value_name = "PROGRAM", default_value = "tollgate-worker")]
+    pub(super) worker: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -223,22 +241,37 @@ pub(super) struct StatementArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TrainingCommand {
-    /// Add a training run
-    Add {
-        /// Public model
-        #[arg(long)]
-        model: String,
-        /// Name of the run; one per model
-        #[arg(long, default_value = "training")]
-        name: String,
-        /// What it cost, in US dollars
-        #[arg(long)]
-        cost_usd: String,
-        /// First day on which revenue counts
-        #[arg(long)]
-        in_service: String,
-    },
+    /// Add a training run: its cost as a figure, or from the receipt that its trainer wrote
+    Add(TrainingAddArgs),
     /// List training runs
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrainingAddArgs {
+    /// Public model [with --from: the receipt's]
+    #[arg(long, required_unless_present = "from")]
+    pub(super) model: Option<String>,
+    /// Name of the run; one per model [default: training; with --from: the receipt's]
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// What it cost, in US dollars
+    #[arg(long, required_unless_present = "from", conflicts_with = "from")]
+    pub(super) cost_usd: Option<String>,
+    /// First day on which revenue counts [with --from: today]
+    #[arg(long, required_unless_present = "from")]
+    pub(super) in_service: Option<String>,
+    /// Training receipt; its cost is recomputed, and one that does not add up is refused
+    #[arg(long, value_name = "RECEIPT.JSON")]
+    pub(super) from: Option<PathBuf>,
+    /// Multiplies the receipt's cost, for demonstrations; the run says so
+    #[arg(long, requires = "from")]
+    pub(super) scale: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WorkersCommand {
+    /// List workers
     List,
 }
 

@@ -9,11 +9,12 @@ use super::{
     CliError, Output,
     args::{
         Billing, Cli, Command, CustomersCommand, DeadLettersCommand, JournalCommand, KeyCreateArgs, KeysCommand,
-        PricesCommand, RequestsCommand, TrainingCommand,
+        PricesCommand, RequestsCommand, TrainingAddArgs, TrainingCommand, WorkersCommand,
     },
     connect::{Admin, running},
     local,
     table::{Column, render, render_object},
+    workers,
 };
 
 /// One request and how to show its answer.
@@ -37,6 +38,8 @@ enum Show {
     Findings,
     /// Economics: a paragraph a model.
     Economics,
+    /// Workers: a row each, in units for people.
+    Workers,
 }
 
 /// Runs an admin command.
@@ -168,11 +171,9 @@ fn call(command: &Command) -> Result<Call, CliError> {
         Command::Training(TrainingCommand::List) => {
             get("/admin/v1/training-runs", Show::Rows(TRAINING_COLUMNS.to_vec()))
         }
-        Command::Training(TrainingCommand::Add { model, name, cost_usd, in_service }) => {
-            let body = json!({ "model": model, "name": name, "cost_usd": cost_usd, "in_service": in_service });
-            post("/admin/v1/training-runs", body, Show::Object)
-        }
+        Command::Training(TrainingCommand::Add(args)) => add_training(args)?,
         Command::Economics => get("/admin/v1/economics", Show::Economics),
+        Command::Workers(WorkersCommand::List) => get("/admin/v1/workers", Show::Workers),
         Command::Audit { archive } => get(audit_path(archive), Show::Findings),
         Command::DeadLetters(DeadLettersCommand::List) => {
             get("/admin/v1/dead-letters", Show::Rows(DEAD_LETTER_COLUMNS.to_vec()))
@@ -182,6 +183,7 @@ fn call(command: &Command) -> Result<Call, CliError> {
         }
         Command::Journal(JournalCommand::Verify) => get("/admin/v1/journal/verify", Show::Findings),
         Command::Serve
+        | Command::Up(_)
         | Command::Check
         | Command::Init { .. }
         | Command::Config(_)
@@ -201,6 +203,23 @@ fn audit_path(archives: &[PathBuf]) -> String {
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
     let lines = archives.iter().map(absolute).collect::<Vec<_>>().join("\n");
     format!("/admin/v1/audit?archives={}", segment(&lines))
+}
+
+fn add_training(args: &TrainingAddArgs) -> Result<Call, CliError> {
+    let Some(file) = &args.from else {
+        let name = args.name.as_deref().unwrap_or("training");
+        let body = json!({
+            "model": args.model, "name": name, "cost_usd": args.cost_usd, "in_service": args.in_service,
+        });
+        return Ok(post("/admin/v1/training-runs", body, Show::Object));
+    };
+    // As it stands in the file, so that its hash is the file's.
+    let receipt =
+        std::fs::read_to_string(file).map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?;
+    let body = json!({
+        "receipt": receipt, "scale": args.scale, "model": args.model, "name": args.name, "in_service": args.in_service,
+    });
+    Ok(post("/admin/v1/training-runs/from-receipt", body, Show::Object))
 }
 
 fn key_body(args: &KeyCreateArgs) -> Value {
@@ -265,6 +284,7 @@ fn show(how: &Show, as_json: bool, text: String) -> Output {
         Show::Object | Show::Findings => render_object(&value),
         Show::Key => format!("{}\n\nThis is the only time that the key is shown.", render_object(&value)),
         Show::Economics => economics(&value),
+        Show::Workers => workers::table(rows.map_or(&[], Vec::as_slice)),
     };
     Output { text: shown, finding }
 }
@@ -300,6 +320,16 @@ fn economics(value: &Value) -> String {
             ("MARGIN USD", "margin_usd"),
         ];
         parts.push(render(others, &columns));
+    }
+    let workers = value.get("workers").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if !workers.is_empty() {
+        let columns = [
+            ("WORKER", "name"),
+            ("UTILISATION", "utilisation"),
+            ("INFERENCE COST USD", "inference_cost_usd"),
+            ("IDLE COST USD (APART)", "idle_cost_usd"),
+        ];
+        parts.push(render(workers, &columns));
     }
     if parts.is_empty() {
         "No training runs and no revenue yet: add a run with `tollgate training add`.".to_owned()

@@ -1,5 +1,7 @@
 //! Puts defaults, file and environment together into one checked [`Config`].
 
+mod worker;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -9,7 +11,7 @@ use tollgate_core::money::NanoUsd;
 
 use super::{
     Config, DEFAULT_TOML, Drain, Journal, Limits, Mistake, Model, Prices, Provider, RecoveryBasis, Server, Store,
-    Target, Training,
+    Target, Training, Worker,
     secret::Secret,
     source::{Literal, Sourced, Values, read_env, read_toml},
     store_url::{Database, StoreUrl},
@@ -80,6 +82,7 @@ fn effective(values: &Values) -> Vec<Effective> {
         Literal::Text(text) => text.clone().into(),
         Literal::Count(count) => (*count).into(),
         Literal::Flag(flag) => (*flag).into(),
+        Literal::Texts(texts) => texts.clone().into(),
         Literal::Targets(targets) => {
             targets.iter().map(|target| format!("{}/{}", target.provider, target.model)).collect::<Vec<_>>().into()
         }
@@ -107,7 +110,8 @@ impl Builder<'_> {
         let journal_dir = self.text("journal.dir");
         let archive_dir = self.text("store.archive_dir");
         let providers = self.providers();
-        let models = self.models(&providers);
+        let workers = self.workers(&providers);
+        let models = self.models(&providers, &workers);
         Config {
             server: Server {
                 listen: self.address("server.listen"),
@@ -150,6 +154,7 @@ impl Builder<'_> {
                 bytes_max: self.count("drain.bytes_max"),
             },
             providers,
+            workers,
             models,
             trainings: self.trainings(),
         }
@@ -314,7 +319,7 @@ impl Builder<'_> {
         url
     }
 
-    fn models(&mut self, providers: &[Provider]) -> Vec<Model> {
+    fn models(&mut self, providers: &[Provider], workers: &[Worker]) -> Vec<Model> {
         let mut names = BTreeSet::new();
         let mut models = Vec::new();
         for table in self.repeated("model") {
@@ -331,12 +336,7 @@ impl Builder<'_> {
                 self.mistake(&format!("{table}."), "targets is missing: where should requests for it go?");
             }
             for target in &targets {
-                if !providers.iter().any(|provider| provider.name == target.provider) {
-                    let known = providers.iter().map(|provider| provider.name.as_str());
-                    let hint = super::options::did_you_mean(&target.provider, known)
-                        .map_or_else(|| "; add a [[provider]]".to_owned(), |near| format!("; did you mean `{near}`?"));
-                    self.mistake(&path, format!("there is no provider `{}`{hint}", target.provider));
-                }
+                self.check_target(&path, target, providers, workers);
             }
             models.push(Model {
                 name,
@@ -346,6 +346,25 @@ impl Builder<'_> {
             });
         }
         models
+    }
+
+    fn check_target(&mut self, path: &str, target: &Target, providers: &[Provider], workers: &[Worker]) {
+        if let Some(worker) = workers.iter().find(|worker| worker.name == target.provider) {
+            if !worker.models.contains(&target.model) {
+                let what = format!("worker `{}` has no model `{}` among its models", worker.name, target.model);
+                self.mistake(path, what);
+            }
+            return;
+        }
+        if !providers.iter().any(|provider| provider.name == target.provider) {
+            let known = providers.iter().map(|provider| provider.name.as_str());
+            let known = known.chain(workers.iter().map(|worker| worker.name.as_str()));
+            let hint = super::options::did_you_mean(&target.provider, known).map_or_else(
+                || "; add a [[provider]] or a [[worker]]".to_owned(),
+                |near| format!("; did you mean `{near}`?"),
+            );
+            self.mistake(path, format!("there is no provider `{}`{hint}", target.provider));
+        }
     }
 
     fn trainings(&mut self) -> Vec<Training> {

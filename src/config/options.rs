@@ -19,14 +19,18 @@ pub enum Kind {
     Usd,
     /// `YYYY-MM-DD`.
     Date,
+    /// Decimal text, at least 0, such as `"0.05"`.
+    Decimal,
     /// A list of `{ provider, model }`.
     Targets,
+    /// A list of texts.
+    Texts,
 }
 
 /// One option.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionRow {
-    /// `section.key`, or `table[].key` for a repeated table.
+    /// `section.key`, or `table[].key` for a repeated table, or `table[].list[].key` for a list of tables within one.
     pub path: &'static str,
     /// Its form.
     pub kind: Kind,
@@ -89,6 +93,22 @@ pub const OPTIONS: &[OptionRow] = &[
     row("model[].targets", Kind::Targets, "Where it goes: [{ provider = \"...\", model = \"...\" }]"),
     row("model[].retries", Kind::Count, "Further attempts after a failure, before the first byte"),
     row("model[].timeout_ms", Kind::Count, "Overrides server.request_timeout_ms"),
+    row("worker[].name", Kind::Text, "Name, as targets use it; shares its names with the providers"),
+    row("worker[].url", Kind::Text, "Where the worker listens, such as http://127.0.0.1:9200"),
+    row("worker[].models", Kind::Texts, "Models that it serves; each is public unless a [[model]] has its name"),
+    row("worker[].device_usd_per_hour", Kind::Decimal, "What its device costs an hour"),
+    row("worker[].device_watts", Kind::Decimal, "What the whole device draws under load"),
+    row("worker[].device_idle_watts", Kind::Decimal, "What it draws when idle"),
+    row("worker[].usd_per_kwh", Kind::Decimal, "Price of energy"),
+    row("worker[].pue", Kind::Decimal, "Energy bought for each unit that the device draws, at least 1"),
+    row("worker[].valid_from", Kind::Date, "First day, UTC, of these figures; empty: since ever"),
+    row("worker[].rates[].valid_from", Kind::Date, "First day, UTC, of later figures; what is left out stays as above"),
+    row("worker[].rates[].device_usd_per_hour", Kind::Decimal, "What its device costs an hour from then on"),
+    row("worker[].rates[].device_watts", Kind::Decimal, "What the whole device draws under load from then on"),
+    row("worker[].rates[].device_idle_watts", Kind::Decimal, "What it draws when idle from then on"),
+    row("worker[].rates[].usd_per_kwh", Kind::Decimal, "Price of energy from then on"),
+    row("worker[].rates[].pue", Kind::Decimal, "Energy bought for each unit that the device draws from then on"),
+    row("worker[].spawn", Kind::Texts, "Program and arguments that run it"),
     row("training[].model", Kind::Text, "Public model name"),
     row("training[].name", Kind::Text, "Name of the run; one per model"),
     row("training[].cost_usd", Kind::Usd, "What the run cost"),

@@ -15,10 +15,14 @@ pub fn json_schema() -> Value {
             None => (section, false),
         };
         let entry = sections.entry(name.to_owned()).or_insert_with(|| empty_section(repeated));
-        let properties =
-            if repeated { entry.pointer_mut("/items/properties") } else { entry.pointer_mut("/properties") };
-        if let Some(properties) = properties.and_then(Value::as_object_mut) {
-            properties.insert(key.to_owned(), option_schema(option.kind, option.doc));
+        let Some(properties) = properties_of(entry) else { continue };
+        match key.split_once("[].") {
+            None => drop(properties.insert(key.to_owned(), option_schema(option.kind, option.doc))),
+            Some((list, key)) => {
+                let entry = properties.entry(list.to_owned()).or_insert_with(|| empty_section(true));
+                properties_of(entry)
+                    .map(|within| within.insert(key.to_owned(), option_schema(option.kind, option.doc)));
+            }
         }
     }
     json!({
@@ -28,6 +32,12 @@ pub fn json_schema() -> Value {
         "additionalProperties": false,
         "properties": sections,
     })
+}
+
+/// The properties of a section, or of the items of a list.
+fn properties_of(section: &mut Value) -> Option<&mut Map<String, Value>> {
+    let path = if section.get("items").is_some() { "/items/properties" } else { "/properties" };
+    section.pointer_mut(path)?.as_object_mut()
 }
 
 fn empty_section(repeated: bool) -> Value {
@@ -43,7 +53,9 @@ fn option_schema(kind: Kind, doc: &str) -> Value {
         Kind::OneOf(words) => json!({ "enum": words }),
         Kind::Secret => json!({ "type": "string", "pattern": "^$|^(env|file):.+" }),
         Kind::Usd => json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,9})?$" }),
+        Kind::Decimal => json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,18})?$" }),
         Kind::Date => json!({ "type": "string", "format": "date" }),
+        Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Targets => json!({ "type": "array", "items": { "type": "object", "additionalProperties": false,
             "required": ["provider", "model"],
             "properties": { "provider": { "type": "string" }, "model": { "type": "string" } } } }),

@@ -21,6 +21,7 @@ pub(super) enum Literal {
     Count(u64),
     Flag(bool),
     Targets(Vec<Target>),
+    Texts(Vec<String>),
 }
 
 /// A value and where it was written.
@@ -103,18 +104,7 @@ impl Reader<'_> {
         let is_repeated = OPTIONS.iter().any(|row| section_of(row) == repeated);
         match value.get_ref() {
             DeValue::Table(table) if is_single => self.table(name.get_ref(), name.get_ref(), table),
-            DeValue::Array(tables) if is_repeated => {
-                for (index, item) in tables.iter().enumerate() {
-                    match item.get_ref() {
-                        DeValue::Table(table) => {
-                            self.table(&repeated, &format!("{}[{index}]", name.get_ref()), table);
-                        }
-                        _ => {
-                            self.mistake(item.span().start, format!("write [[{}]] with its keys below", name.get_ref()))
-                        }
-                    }
-                }
-            }
+            DeValue::Array(_) if is_repeated => self.list(&repeated, name.get_ref(), value),
             _ if is_repeated => {
                 self.mistake(name.span().start, format!("{0} may be repeated: write [[{0}]]", name.get_ref()));
             }
@@ -128,6 +118,22 @@ impl Reader<'_> {
         }
     }
 
+    /// The tables of `[[name]]`, or of a list within a table.
+    fn list(&mut self, section: &str, shown: &str, value: &Spanned<DeValue<'_>>) {
+        let DeValue::Array(items) = value.get_ref() else {
+            return self.mistake(value.span().start, format!("{shown} must be a list: [{{ ... }}, ...]"));
+        };
+        for (index, item) in items.iter().enumerate() {
+            match item.get_ref() {
+                DeValue::Table(table) => self.table(section, &format!("{shown}[{index}]"), table),
+                _ if section.contains('.') => {
+                    self.mistake(item.span().start, format!("{shown} must be a list of tables: [{{ ... }}, ...]"));
+                }
+                _ => self.mistake(item.span().start, format!("write [[{shown}]] with its keys below")),
+            }
+        }
+    }
+
     fn table(&mut self, section: &str, shown: &str, table: &DeTable<'_>) {
         // Marks that the repeated table exists, even when nothing valid stands in it.
         if section.ends_with("[]") {
@@ -136,9 +142,16 @@ impl Reader<'_> {
             self.values.insert(format!("{shown}."), Sourced { value: Literal::Flag(true), place });
         }
         for (key, value) in table {
+            let list = format!("{section}.{}[]", key.get_ref());
+            if OPTIONS.iter().any(|row| row.path.strip_prefix(list.as_str()).is_some_and(|rest| rest.starts_with('.')))
+            {
+                self.list(&list, &format!("{shown}.{}", key.get_ref()), value);
+                continue;
+            }
             let Some(option) = find(&format!("{section}.{}", key.get_ref())) else {
                 let prefix = format!("{section}.");
                 let known = OPTIONS.iter().filter_map(|row| row.path.strip_prefix(prefix.as_str()));
+                let known = known.map(|key| key.split_once("[].").map_or(key, |(list, _)| list));
                 let hint = did_you_mean(key.get_ref(), known)
                     .map_or_else(String::new, |near| format!("; did you mean {near}?"));
                 self.mistake(key.span().start, format!("{shown} has no option {}{hint}", key.get_ref()));
@@ -166,8 +179,16 @@ fn from_toml(kind: Kind, value: &DeValue<'_>) -> Result<Literal, String> {
         (Kind::Targets, DeValue::Array(items)) => {
             items.iter().map(|item| target(item.get_ref())).collect::<Result<_, _>>().map(Literal::Targets)
         }
+        (Kind::Texts, DeValue::Array(items)) => items
+            .iter()
+            .map(|item| match item.get_ref() {
+                DeValue::String(text) if !text.is_empty() => Ok(text.to_string()),
+                _ => Err(expected(kind)),
+            })
+            .collect::<Result<_, _>>()
+            .map(Literal::Texts),
         (Kind::Date, DeValue::Datetime(date)) => from_text(kind, &date.to_string()),
-        (Kind::Count | Kind::Flag | Kind::Targets, _) => Err(expected(kind)),
+        (Kind::Count | Kind::Flag | Kind::Targets | Kind::Texts, _) => Err(expected(kind)),
         (_, DeValue::String(text)) => from_text(kind, text),
         _ => Err(expected(kind)),
     }
@@ -209,7 +230,8 @@ fn from_text(kind: Kind, text: &str) -> Result<Literal, String> {
                 .map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
             Err(format!("`{text}` is not one of {}{hint}", words.join(", ")))
         }
-        Kind::Targets => Err("cannot be set by an environment variable; write it in the file".to_owned()),
+        Kind::Decimal => or(text.parse::<tollgate_core::decimal::Decimal>().is_ok()),
+        Kind::Targets | Kind::Texts => Err("cannot be set by an environment variable; write it in the file".to_owned()),
     }
 }
 
@@ -224,7 +246,11 @@ fn expected(kind: Kind) -> String {
             "must be \"env:NAME\" or \"file:PATH\": a secret is never written in a configuration".to_owned()
         }
         Kind::Usd => "must be US dollars in quotes, such as \"1200.00\"".to_owned(),
+        Kind::Decimal => {
+            "must be a number in quotes, at least 0 and of at most 18 decimals, such as \"0.05\"".to_owned()
+        }
         Kind::Date => "must be a day, such as \"2026-01-31\"".to_owned(),
+        Kind::Texts => "must be a list of texts, such as [\"small\"]".to_owned(),
         Kind::Targets => "must be a list such as [{ provider = \"openai\", model = \"gpt-4.1-nano\" }]".to_owned(),
     }
 }

@@ -8,6 +8,7 @@ mod health;
 mod keys;
 mod page;
 mod problem;
+mod workers;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -20,7 +21,7 @@ use crate::{
     accounts::Accounts,
     admission::keyring::Keyring,
     catalog::CatalogHandle,
-    config::{Limits, RecoveryBasis},
+    config::{Limits, RecoveryBasis, Worker},
     proxy::Proxy,
 };
 
@@ -33,6 +34,8 @@ pub struct AdminState {
     pub catalog: Arc<CatalogHandle>,
     /// What pays back training.
     pub basis: RecoveryBasis,
+    /// Local workers of the configuration.
+    pub workers: Arc<[Worker]>,
     /// Folder of the journal.
     pub journal_dir: PathBuf,
     /// Of a running gateway; none when only its books are open.
@@ -73,7 +76,9 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/requests/{id}", get(books::request))
         .route("/statements", get(books::statement))
         .route("/training-runs", get(books::training_runs).post(books::add_training))
+        .route("/training-runs/from-receipt", post(books::add_training_from_receipt))
         .route("/economics", get(books::economics))
+        .route("/workers", get(workers::list))
         .route("/audit", get(books::audit))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/{id}/retry", post(dead_letters::retry))

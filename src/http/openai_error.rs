@@ -33,9 +33,12 @@ pub fn status(error: &ProxyError) -> StatusCode {
             _ => StatusCode::TOO_MANY_REQUESTS,
         },
         ProxyError::UnknownModel(_) => StatusCode::NOT_FOUND,
-        ProxyError::Unpriced(_) | ProxyError::Full | ProxyError::JournalDown | ProxyError::ShuttingDown => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        ProxyError::Unpriced(_)
+        | ProxyError::Full
+        | ProxyError::JournalDown
+        | ProxyError::ShuttingDown
+        | ProxyError::WorkerUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ProxyError::WorkerBusy { .. } => StatusCode::TOO_MANY_REQUESTS,
         ProxyError::Unreachable | ProxyError::InvalidUpstreamBody(_) | ProxyError::UpstreamCredentials => {
             StatusCode::BAD_GATEWAY
         }
@@ -47,7 +50,9 @@ pub fn status(error: &ProxyError) -> StatusCode {
 fn kind(error: &ProxyError) -> &str {
     match error {
         ProxyError::Upstream { kind: Some(kind), .. } => kind,
-        ProxyError::Refused(Refusal::Requests { .. } | Refusal::Concurrency { .. }) => "requests",
+        ProxyError::Refused(Refusal::Requests { .. } | Refusal::Concurrency { .. }) | ProxyError::WorkerBusy { .. } => {
+            "requests"
+        }
         ProxyError::Refused(Refusal::Tokens { .. } | Refusal::TooLargeForKey { .. }) => "tokens",
         ProxyError::Request(_) | ProxyError::Refused(_) | ProxyError::UnknownModel(_) => "invalid_request_error",
         _ => "server_error",
@@ -57,9 +62,11 @@ fn kind(error: &ProxyError) -> &str {
 fn param(error: &ProxyError) -> Option<&str> {
     match error {
         ProxyError::Request(error) => error.param(),
-        ProxyError::UnknownModel(_) | ProxyError::Unpriced(_) | ProxyError::Refused(Refusal::ModelNotAllowed(_)) => {
-            Some("model")
-        }
+        ProxyError::UnknownModel(_)
+        | ProxyError::Unpriced(_)
+        | ProxyError::WorkerUnavailable(_)
+        | ProxyError::WorkerBusy { .. }
+        | ProxyError::Refused(Refusal::ModelNotAllowed(_)) => Some("model"),
         ProxyError::Upstream { param, .. } => param.as_deref(),
         _ => None,
     }
@@ -93,6 +100,8 @@ fn retry_after(error: &ProxyError) -> Option<Duration> {
     match error {
         ProxyError::Refused(refusal) => refusal.retry_after(),
         ProxyError::Upstream { retry_after, .. } => *retry_after,
+        ProxyError::WorkerBusy { retry_after, .. } => retry_after.or(Some(Duration::from_secs(1))),
+        ProxyError::WorkerUnavailable(_) => Some(Duration::from_secs(2)),
         ProxyError::Full | ProxyError::ShuttingDown => Some(Duration::from_secs(1)),
         ProxyError::JournalDown => Some(Duration::from_secs(5)),
         _ => None,

@@ -71,7 +71,7 @@ fn entry(admission: &Admission) -> Entry {
         outcome: Outcome::Complete,
         usage_source: UsageSource::ProviderFinal,
         flags: Vec::new(),
-        lines: vec![Line { billed_model: "model".to_owned(), usage, cost: money, charge: money }],
+        lines: vec![Line { billed_model: "model".to_owned(), usage, cost: money, charge: money, worker: None }],
         ended_at_us: 1_700_000_001_000_000,
         elapsed_us: 1_000_000,
         first_byte_us: Some(1_000),
@@ -83,7 +83,7 @@ fn entry(admission: &Admission) -> Entry {
 }
 
 fn progress(number: u64, delivered_bytes: u64) -> Progress {
-    Progress { id: attempt_id(number), reported: None, delivered_bytes }
+    Progress { id: attempt_id(number), reported: None, delivered_bytes, worker: None }
 }
 
 fn options(dir: &TempDir) -> Options {

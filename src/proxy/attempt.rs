@@ -8,16 +8,17 @@ use tollgate_core::{
     entry::{Admission, Entry, Line},
     money::NanoUsd,
     orphan::resolve_orphan,
-    price::price_line,
+    price::{BookRule, CostBasis, price_line},
     record::Progress,
+    usage::Usage,
+    worker_cost::WorkerTime,
 };
 
 use crate::{
-    catalog::{BookVersion, PriceVersion},
+    catalog::{BookVersion, device::CostVersion},
     clock::Clock,
     journal::attempt::{EndReceipt, OpenAttempt},
     metering::Metered,
-    upstream::sniff::Sniffed,
 };
 
 /// Least time between two PROGRESS records.
@@ -27,7 +28,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Prices {
     /// What we pay the target.
-    pub cost: Option<Arc<PriceVersion>>,
+    pub cost: Option<CostVersion>,
     /// What the customer owes.
     pub rule: Option<Arc<BookVersion>>,
 }
@@ -37,6 +38,14 @@ impl Prices {
     #[must_use]
     pub const fn complete(&self) -> bool {
         self.cost.is_some() && self.rule.is_some()
+    }
+
+    fn basis(&self) -> Option<CostBasis<'_>> {
+        self.cost.as_ref().map(CostVersion::basis)
+    }
+
+    fn rule(&self) -> Option<&BookRule> {
+        self.rule.as_ref().map(|version| &version.rule)
     }
 }
 
@@ -48,6 +57,16 @@ pub struct Attempt {
     started: Duration,
     first_byte: Option<Duration>,
     progress_at: Duration,
+}
+
+/// What was counted of an attempt so far.
+pub struct Counted {
+    /// The upstream's last cumulative usage.
+    pub reported: Option<Usage>,
+    /// A worker's last cumulative time.
+    pub worker: Option<WorkerTime>,
+    /// UTF-8 bytes of delivered text.
+    pub delivered_bytes: u64,
 }
 
 /// What an ended attempt came to.
@@ -67,6 +86,12 @@ impl Attempt {
         Self { open: Some(open), prices, clock, started, first_byte: None, progress_at: started }
     }
 
+    /// `provider/model`, where it goes; empty when it has ended.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.open.as_ref().map_or("", |open| &open.admission().target)
+    }
+
     /// Marks that bytes go upstream now.
     pub fn sent(&self) {
         if let Some(open) = &self.open {
@@ -82,15 +107,14 @@ impl Attempt {
     }
 
     /// Writes what was counted so far, at most once a second.
-    pub fn progress(&mut self, now: Duration, seen: impl FnOnce() -> (Sniffed, Option<tollgate_core::usage::Usage>)) {
+    pub fn progress(&mut self, now: Duration, counted: impl FnOnce() -> Counted) {
         if now.saturating_sub(self.progress_at) < PROGRESS_EVERY {
             return;
         }
         self.progress_at = now;
         if let Some(open) = &self.open {
-            let (seen, reported) = seen();
-            let id = open.admission().id;
-            open.progress(Progress { id, reported, delivered_bytes: seen.output_bytes() });
+            let Counted { reported, worker, delivered_bytes } = counted();
+            open.progress(Progress { id: open.admission().id, reported, delivered_bytes, worker });
         }
     }
 
@@ -114,13 +138,12 @@ impl Attempt {
         let mut flags = metered.flags;
         let target_model = admission.target.split_once('/').map_or("", |(_, model)| model).to_owned();
         let line = metered.usage.map(|usage| {
-            let cost_table = self.prices.cost.as_ref().map(|version| &version.table);
-            let rule = self.prices.rule.as_ref().map(|version| &version.rule);
-            let (cost, charge) = price_line(&usage, cost_table, rule);
+            let worker = metered.worker;
+            let (cost, charge) = price_line(&usage, worker.as_ref(), self.prices.basis(), self.prices.rule());
             if cost.is_none() || charge.is_none() {
                 flags.push("unpriced".to_owned());
             }
-            Line { billed_model: metered.billed_model.unwrap_or(target_model), usage, cost, charge }
+            Line { billed_model: metered.billed_model.unwrap_or(target_model), usage, cost, charge, worker }
         });
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Entry {
@@ -144,9 +167,7 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
         tracing::error!(attempt = %open.admission().id, "an attempt was abandoned; it is recorded as interrupted");
-        let cost_table = self.prices.cost.as_ref().map(|version| &version.table);
-        let rule = self.prices.rule.as_ref().map(|version| &version.rule);
-        let entry = resolve_orphan(open.admission().clone(), None, cost_table, rule);
+        let entry = resolve_orphan(open.admission().clone(), None, self.prices.basis(), self.prices.rule());
         drop(open.end(entry));
     }
 }

@@ -30,6 +30,17 @@ pub enum ProxyError {
     /// The gateway is stopping.
     #[error("The gateway is shutting down. Try again.")]
     ShuttingDown,
+    /// The model's workers take no requests at the moment.
+    #[error("The model `{0}` is not available at the moment: its worker is starting or down. Try again shortly.")]
+    WorkerUnavailable(String),
+    /// The model's worker has a full queue.
+    #[error("The model `{model}` is busy: its queue is full. Try again later.")]
+    WorkerBusy {
+        /// Public model.
+        model: String,
+        /// When the worker asked to be tried again.
+        retry_after: Option<Duration>,
+    },
     /// No target answered.
     #[error("The upstream could not be reached.")]
     Unreachable,
@@ -81,6 +92,8 @@ impl ProxyError {
             Self::Full => "gateway_full",
             Self::JournalDown => "journal_unavailable",
             Self::ShuttingDown => "shutting_down",
+            Self::WorkerUnavailable(_) => "worker_unavailable",
+            Self::WorkerBusy { .. } => "worker_busy",
             Self::Unreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::Upstream { code, .. } => code.as_deref().unwrap_or("upstream_error"),
@@ -95,6 +108,7 @@ impl ProxyError {
         match self {
             Self::Refused(refusal) => refusal.retry_after().is_some(),
             Self::Full | Self::JournalDown | Self::ShuttingDown | Self::Unreachable | Self::UpstreamTimeout => true,
+            Self::WorkerUnavailable(_) | Self::WorkerBusy { .. } => true,
             Self::Upstream { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
             Self::InvalidUpstreamBody(_) => true,
             Self::Request(_) | Self::UnknownModel(_) | Self::Unpriced(_) | Self::UpstreamCredentials => false,

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tollgate_core::entry::Outcome;
 
 use super::{
+    attempt::Ended,
     detach::ClientGone,
     error::ProxyError,
     live::{Live, durable_in_time},
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     metering::{End, Metered},
-    upstream::sniff::JsonSniffer,
+    upstream::sniff::{JsonSniffer, Sniffed},
 };
 
 /// Largest answer that is held whole, in bytes.
@@ -33,7 +34,7 @@ pub(super) async fn answer(
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     loop {
-        match live.next_chunk().await {
+        match live.next_chunk_for(gone).await {
             Some(Ok(chunk)) => {
                 sniffer.push(&chunk);
                 if first.is_empty() && more.is_empty() {
@@ -49,9 +50,7 @@ pub(super) async fn answer(
                 }
             }
             Some(Err(_cut)) => {
-                // The client gets none of it, so it owes nothing for it.
-                let outcome = if gone.get() { Outcome::ClientDisconnect } else { Outcome::Truncated };
-                if let Some(ended) = live.end_as(Metered::nothing(outcome, Some("not_delivered"))) {
+                if let Some(ended) = end_cut(&mut live, &sniffer.summary(), gone).await {
                     durable_in_time(ended.receipt, &live.proxy).await;
                 }
                 return Err(ProxyError::InvalidUpstreamBody("cut off"));
@@ -61,7 +60,7 @@ pub(super) async fn answer(
     }
     let body = if more.is_empty() { first } else { more.freeze() };
     let seen = sniffer.finish();
-    let end = if gone.get() { End::ClientLeft } else { End::Terminal };
+    let end = if gone.get() { live.end_without_client() } else { End::Terminal };
     let valid = seen.is_json_object;
     let ended = live.end(&seen, end);
     let mut response = Response::new(Body::from(body));
@@ -76,4 +75,19 @@ pub(super) async fn answer(
         return Err(ProxyError::InvalidUpstreamBody(what));
     }
     Ok(response)
+}
+
+/// Ends an answer that was cut off. A client that waits for it gets none of it, so it owes nothing for it; one that has
+/// left used what a worker computed for it until then.
+async fn end_cut(live: &mut Live, seen: &Sniffed, gone: &ClientGone) -> Option<Ended> {
+    if !gone.get() {
+        return live.end_as(Metered::nothing(Outcome::Truncated, Some("not_delivered")));
+    }
+    match live.ask_how_it_ended() {
+        None => live.end_as(Metered::nothing(Outcome::ClientDisconnect, Some("not_delivered"))),
+        Some(asking) => {
+            let record = asking.await;
+            live.end_told(seen, live.end_without_client(), record)
+        }
+    }
 }

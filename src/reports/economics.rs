@@ -5,16 +5,22 @@ use std::collections::BTreeMap;
 use jiff::{ToSpan, civil::Date};
 use serde::Serialize;
 use tollgate_core::{
+    exact::Exact,
     money::{MoneyOverflow, NanoUsd},
-    price::Exact,
     recovery::{Day, Projection, RATE_WINDOW_DAYS, Recovery, project, recovery},
 };
 
-use super::usage::day_of;
-use crate::store::{
-    Store, StoreError,
-    rollups::{By, Span, Sums},
-    training::TrainingRow,
+use super::{
+    usage::day_of,
+    workers::{WorkerTimeView, workers},
+};
+use crate::{
+    config::Worker,
+    store::{
+        Store, StoreError,
+        rollups::{By, Span, Sums},
+        training::TrainingRow,
+    },
 };
 
 /// Days that a chart shows at most; earlier ones are summed into its first.
@@ -42,6 +48,8 @@ pub struct Economics {
     pub models: Vec<ModelEconomics>,
     /// Models that earn without one.
     pub without_training: Vec<ModelMargin>,
+    /// Local workers: their idle time costs money, too, and is in no figure above.
+    pub workers: Vec<WorkerTimeView>,
 }
 
 /// One model with training runs.
@@ -51,6 +59,8 @@ pub struct ModelEconomics {
     pub model: String,
     /// Its runs, by name.
     pub runs: Vec<String>,
+    /// Where the cost of each comes from: `config`, `added`, or a receipt's hash and the scale of its cost.
+    pub sources: Vec<String>,
     /// Day of the first.
     pub in_service: Date,
     /// Sum of the runs.
@@ -124,7 +134,12 @@ pub struct ModelMargin {
 ///
 /// # Errors
 /// [`EconomicsError`].
-pub async fn economics(store: &Store, today: Date, basis: &'static str) -> Result<Economics, EconomicsError> {
+pub async fn economics(
+    store: &Store,
+    configured: &[Worker],
+    today: Date,
+    basis: &'static str,
+) -> Result<Economics, EconomicsError> {
     let mut runs: BTreeMap<String, Vec<TrainingRow>> = BTreeMap::new();
     for run in store.trainings().await? {
         runs.entry(run.model.clone()).or_default().push(run);
@@ -139,7 +154,13 @@ pub async fn economics(store: &Store, today: Date, basis: &'static str) -> Resul
     let models = models.collect::<Result<_, _>>()?;
     let without =
         days.iter().filter(|(model, _)| !runs.contains_key(*model)).map(|(model, days)| margin_of(model, days));
-    Ok(Economics { basis, as_of: today, models, without_training: without.collect::<Result<_, _>>()? })
+    Ok(Economics {
+        basis,
+        as_of: today,
+        models,
+        without_training: without.collect::<Result<_, _>>()?,
+        workers: workers(store, configured).await?,
+    })
 }
 
 fn margin_of(model: &str, days: &BTreeMap<Date, Sums>) -> Result<ModelMargin, EconomicsError> {
@@ -171,6 +192,7 @@ fn of_model(
     Ok(ModelEconomics {
         model: model.to_owned(),
         runs: runs.iter().map(|run| run.name.clone()).collect(),
+        sources: runs.iter().map(|run| run.source.clone()).collect(),
         in_service,
         training_cost_usd: training_cost,
         revenue_usd: recovered.revenue,

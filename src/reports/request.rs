@@ -9,6 +9,7 @@ use tollgate_core::{
     id::{CustomerId, KeyId, RequestId},
     money::NanoUsd,
     usage::Usage,
+    worker_cost::WorkerTime,
 };
 
 use crate::store::{Store, StoreError};
@@ -75,10 +76,13 @@ pub struct LineView {
     pub cost_usd: Option<NanoUsd>,
     /// None: unpriced.
     pub charge_usd: Option<NanoUsd>,
-    /// Version of the cost table.
+    /// Version of the cost table or device rate.
     pub cost_price_version: Option<String>,
     /// Version of the book's rule.
     pub charge_price_version: Option<String>,
+    /// A worker's time; only where one of ours served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerTime>,
 }
 
 /// An attempt.
@@ -149,5 +153,6 @@ fn lines(entry: &Entry) -> impl Iterator<Item = LineView> {
         charge_usd: line.charge,
         cost_price_version: entry.admission.cost_price_version.clone(),
         charge_price_version: entry.admission.charge_price_version.clone(),
+        worker: line.worker,
     })
 }

@@ -17,6 +17,7 @@ mod prices;
 mod rollups;
 mod row;
 mod training;
+mod worker_hours;
 
 use std::{
     str::FromStr,
@@ -170,6 +171,7 @@ fn statements() -> Vec<String> {
         prices::STATEMENTS,
         rollups::STATEMENTS,
         training::STATEMENTS,
+        worker_hours::STATEMENTS,
     ];
     let made = rollups::made_statements().into_iter().chain(dump::made_statements());
     constants.concat().into_iter().map(str::to_owned).chain(made).collect()

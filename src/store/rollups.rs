@@ -48,6 +48,8 @@ pub struct Sums {
     pub unpriced: u64,
     /// Attempts whose usage is not the provider's last word.
     pub estimated: u64,
+    /// Thread time of workers of ours, microseconds.
+    pub worker_busy_us: u64,
 }
 
 /// What usage is grouped by.
@@ -118,6 +120,8 @@ impl Sums {
             add_usage(&mut self.usage, &line.usage)?;
             self.cost = self.cost.checked_add(line.cost.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
             self.charge = self.charge.checked_add(line.charge.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
+            let busy_us = line.worker.map_or(0, |time| time.busy_us());
+            self.worker_busy_us = self.worker_busy_us.checked_add(busy_us).ok_or(StoreError::TooLarge)?;
         }
         self.unpriced += u64::from(entry.is_unpriced());
         let exact = matches!(entry.usage_source, UsageSource::ProviderFinal | UsageSource::NotBilled);
@@ -142,7 +146,7 @@ fn add_usage(sum: &mut Usage, usage: &Usage) -> Result<(), StoreError> {
 }
 
 /// The columns that are summed, as both engines name them, in the order of [`Sums::columns`].
-pub(super) const SUMMED: [&str; 13] = [
+pub(super) const SUMMED: [&str; 14] = [
     "requests",
     "attempts",
     "input_uncached",
@@ -156,6 +160,7 @@ pub(super) const SUMMED: [&str; 13] = [
     "charge_nanousd",
     "unpriced",
     "estimated",
+    "worker_busy_us",
 ];
 
 impl Sums {
@@ -176,6 +181,7 @@ impl Sums {
             self.charge.get(),
             column(self.unpriced)?,
             column(self.estimated)?,
+            column(self.worker_busy_us)?,
         ])
     }
 
@@ -197,6 +203,7 @@ impl Sums {
             attempts: count("attempts")?,
             unpriced: count("unpriced")?,
             estimated: count("estimated")?,
+            worker_busy_us: count("worker_busy_us")?,
             usage,
             cost: NanoUsd::new(value("cost_nanousd")?),
             charge: NanoUsd::new(value("charge_nanousd")?),

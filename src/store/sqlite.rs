@@ -13,6 +13,7 @@ mod prices;
 mod rollups;
 mod row;
 mod training;
+mod worker_hours;
 
 use std::path::Path;
 
@@ -115,6 +116,7 @@ fn statements() -> Vec<String> {
         prices::STATEMENTS,
         rollups::STATEMENTS,
         training::STATEMENTS,
+        worker_hours::STATEMENTS,
     ];
     let made = rollups::made_statements().into_iter().chain(dump::made_statements());
     constants.concat().into_iter().map(str::to_owned).chain(made).collect()

@@ -17,7 +17,7 @@ pub struct TrainingRow {
     pub cost: NanoUsd,
     /// First day on which revenue counts.
     pub in_service: jiff::civil::Date,
-    /// `config` or `added`.
+    /// `config`, `added`, or the receipt that it was added from.
     pub source: String,
     /// Microseconds since 1970 UTC.
     pub recorded_at_us: i64,

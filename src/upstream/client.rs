@@ -91,10 +91,6 @@ impl UpstreamClient {
         mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, SendError> {
-        let literal = uri.host().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
-        if !allow_private && literal.is_some_and(is_private) {
-            return Err(SendError::PrivateAddress);
-        }
         if let Some(key) = api_key {
             let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| SendError::Unbuildable)?;
             value.set_sensitive(true);
@@ -104,15 +100,51 @@ impl UpstreamClient {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers;
+        self.request(request, allow_private).await
+    }
+
+    /// Asks for a page, such as a worker's health, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn get(&self, uri: &Uri, allow_private: bool) -> Result<Response<Incoming>, SendError> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = uri.clone();
+        self.request(request, allow_private).await
+    }
+
+    async fn request(
+        &self,
+        request: Request<Full<Bytes>>,
+        allow_private: bool,
+    ) -> Result<Response<Incoming>, SendError> {
+        let host = request.uri().host();
+        let literal = host.and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+        if !allow_private && literal.is_some_and(is_private) {
+            return Err(SendError::PrivateAddress);
+        }
         let client = if allow_private { &self.private } else { &self.public };
-        client.request(request).await.map_err(|error| {
-            let chain = chain(&error);
-            match error.is_connect() {
-                true if chain.contains(PRIVATE) => SendError::PrivateAddress,
-                true => SendError::Connect(chain),
-                false => SendError::Broken(chain),
-            }
-        })
+        client.request(request).await.map_err(send_error)
+    }
+
+    /// Calls a control path of a worker of ours, which may be anywhere, without a body.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn control(&self, method: Method, uri: &Uri) -> Result<Response<Incoming>, SendError> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.clone();
+        self.private.request(request).await.map_err(send_error)
+    }
+}
+
+fn send_error(error: hyper_util::client::legacy::Error) -> SendError {
+    let chain = chain(&error);
+    match error.is_connect() {
+        true if chain.contains(PRIVATE) => SendError::PrivateAddress,
+        true => SendError::Connect(chain),
+        false => SendError::Broken(chain),
     }
 }
 

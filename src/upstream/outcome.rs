@@ -15,6 +15,8 @@ pub fn of_answer(seen: &Sniffed, whole: bool) -> Outcome {
     }
     match seen.finish.as_deref() {
         Some("length") => Outcome::Length,
+        // A worker of ours ended it for somebody else than its client, who is told apart before.
+        Some("cancelled") => Outcome::Truncated,
         Some("content_filter") => Outcome::Refusal,
         Some(_) if seen.refusal_seen => Outcome::Refusal,
         Some(_) => Outcome::Complete,

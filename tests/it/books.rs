@@ -7,7 +7,7 @@ use tollgate::{
         audit::audit,
         statement::{Month, statement},
     },
-    catalog::load_shipped,
+    catalog::{device::CostVersion, load_shipped},
     journal::{Journal, Options},
     posting::recover::{Recovered, recover},
     store::{Store, customers::CustomerRow, entries::PostBatch, prices::PriceVersionRow},
@@ -75,7 +75,7 @@ pub(crate) fn admission(number: u64, admitted_at_us: i64) -> Admission {
         target: "demo/demo-model".into(),
         stream: true,
         admitted_at_us,
-        cost_price_version: catalog.cost("demo", "demo-model", admitted_at_us).map(|version| version.id.clone()),
+        cost_price_version: catalog.cost("demo", "demo-model", admitted_at_us).map(|version| version.id().to_owned()),
         charge_price_version: catalog
             .charge_rule("default", "demo-model", admitted_at_us)
             .map(|version| version.id.clone()),
@@ -89,15 +89,15 @@ pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
     let catalog = load_shipped().unwrap();
     let admission = admission(number, admitted_at_us);
     let usage = Usage { input_uncached: 10 + number, output: 3 * number, ..Usage::default() };
-    let cost_table = catalog.cost("demo", "demo-model", admitted_at_us).map(|version| &version.table);
+    let version = catalog.cost("demo", "demo-model", admitted_at_us);
     let rule = catalog.charge_rule("default", "demo-model", admitted_at_us).map(|version| &version.rule);
-    let (cost, charge) = price_line(&usage, cost_table, rule);
+    let (cost, charge) = price_line(&usage, None, version.as_ref().map(CostVersion::basis), rule);
     Entry {
         admission,
         outcome: Outcome::Complete,
         usage_source: UsageSource::ProviderFinal,
         flags: Vec::new(),
-        lines: vec![Line { billed_model: "demo-model".into(), usage, cost, charge }],
+        lines: vec![Line { billed_model: "demo-model".into(), usage, cost, charge, worker: None }],
         ended_at_us: admitted_at_us,
         elapsed_us: 1,
         first_byte_us: None,
@@ -149,10 +149,15 @@ async fn orphans_are_resolved_once_by_the_published_rule_and_priced() {
     let open = |number: u64| journal.try_permit().unwrap().open(admission(number, NOVEMBER_US));
     let nothing_known = open(1).await.unwrap();
     let delivered = open(2).await.unwrap();
-    delivered.progress(Progress { id: delivered.admission().id, reported: None, delivered_bytes: 41 });
+    delivered.progress(Progress { id: delivered.admission().id, reported: None, delivered_bytes: 41, worker: None });
     let reported = open(3).await.unwrap();
     let counted = Usage { input_uncached: 7, output: 5, ..Usage::default() };
-    reported.progress(Progress { id: reported.admission().id, reported: Some(counted), delivered_bytes: 41 });
+    reported.progress(Progress {
+        id: reported.admission().id,
+        reported: Some(counted),
+        delivered_bytes: 41,
+        worker: None,
+    });
     open(4).await.unwrap().void();
     let ended = open(5).await.unwrap();
     ended.end(entry(5, NOVEMBER_US)).await.unwrap();

@@ -26,3 +26,5 @@ mod shared;
 mod store_conformance;
 mod store_model;
 mod store_schema;
+mod worker_config;
+mod worker_money;

@@ -17,6 +17,7 @@ use tollgate::store::{
     prices::PriceVersionRow,
     rollups::{By, HOUR_US, Span},
     training::TrainingRow,
+    worker_hours::WorkerHourRow,
 };
 use tollgate_core::{
     entry::{Admission, Entry, Line, Outcome, UsageSource},
@@ -24,6 +25,7 @@ use tollgate_core::{
     money::NanoUsd,
     record::RecordKind,
     usage::Usage,
+    worker_cost::WorkerTime,
 };
 
 use crate::{
@@ -55,6 +57,7 @@ enum Ask {
     Page(Option<AttemptId>, u32),
     Usage(Vec<By>, Span),
     Pin(String, String),
+    WorkerHours(Vec<WorkerHourRow>),
     SealOldestDay,
     Everything,
 }
@@ -154,7 +157,9 @@ fn entries() -> impl Strategy<Value = Entry> {
     (ids, numbers).prop_map(|((request, attempt, customer, key, model), (cost, charge, output, hours, priced))| {
         let usage = Usage { input_uncached: request, cache_read: 2, output, reasoning: 1, ..Usage::default() };
         let (cost, charge) = (NanoUsd::new(cost), NanoUsd::new(charge));
-        let line = Line { billed_model: "b".into(), usage, cost: priced.then_some(cost), charge: Some(charge) };
+        let worker =
+            priced.then_some(WorkerTime { prefill_busy_us: request, decode_busy_us: 3, ..WorkerTime::default() });
+        let line = Line { billed_model: "b".into(), usage, cost: priced.then_some(cost), charge: Some(charge), worker };
         Entry {
             admission: Admission {
                 id: AttemptId { request_id: request_id(request), attempt },
@@ -212,6 +217,20 @@ fn spans() -> impl Strategy<Value = Span> {
         .prop_map(|(from_us, to_us, customer_id)| Span { from_us, to_us, customer_id })
 }
 
+fn worker_hours() -> impl Strategy<Value = WorkerHourRow> {
+    (0..2_u8, 0..2_u8, 0..3_i64, 0..9_u64, 0..9_u64).prop_map(|(worker, run, hour, uptime_us, busy_us)| WorkerHourRow {
+        worker: format!("w{worker}"),
+        worker_id: format!("run-{run}"),
+        hour_us: hour * HOUR_US,
+        model: "m".into(),
+        model_sha256: "00".into(),
+        engine_threads: 2,
+        uptime_us,
+        busy_us,
+        requests: busy_us / 2,
+    })
+}
+
 fn asks() -> impl Strategy<Value = Ask> {
     let attempt = || (0..14_u64, 0..2_u16).prop_map(|(n, attempt)| AttemptId { request_id: request_id(n), attempt });
     let by = subsequence(vec![By::Key, By::Customer, By::Model, By::Target, By::Day], 0..=5).prop_shuffle();
@@ -232,6 +251,7 @@ fn asks() -> impl Strategy<Value = Ask> {
         2 => (proptest::option::of(attempt()), 0..9_u32).prop_map(|(after, most)| Ask::Page(after, most)),
         3 => (by, spans()).prop_map(|(by, span)| Ask::Usage(by, span)),
         1 => ("[ab]", "[cd]").prop_map(|(name, value)| Ask::Pin(name, value)),
+        1 => prop::collection::vec(worker_hours(), 0..4).prop_map(Ask::WorkerHours),
         1 => Just(Ask::SealOldestDay),
         2 => Just(Ask::Everything),
     ]
@@ -299,6 +319,7 @@ async fn ask_store(store: &Store, ask: &Ask) -> String {
         Ask::Page(after, most) => told(store.entries_after(*after, *most).await),
         Ask::Usage(by, span) => told(store.usage_by(by, *span).await),
         Ask::Pin(name, value) => told(store.pin(name, value).await),
+        Ask::WorkerHours(hours) => told(store.save_worker_hours(hours).await),
         Ask::SealOldestDay => told(seal_oldest_day(store).await),
         Ask::Everything => {
             let prices: Result<BTreeMap<_, _>, _> = store.price_versions().await.map(|all| all.into_iter().collect());
@@ -307,6 +328,7 @@ async fn ask_store(store: &Store, ask: &Ask) -> String {
                 told(store.keys().await),
                 told(prices),
                 told(store.trainings().await),
+                told(store.worker_hours().await),
                 told(store.rollup_cells().await),
                 told(store.entry_count().await),
                 told(store.dead_letters().await),
@@ -352,6 +374,10 @@ fn ask_model(model: &mut Model, ask: &Ask) -> String {
         Ask::Page(after, most) => fine(format!("{:?}", model.entries_after(*after, *most))),
         Ask::Usage(by, span) => modelled(model.usage_by(by, *span)),
         Ask::Pin(name, value) => fine(format!("{:?}", model.pin(name, value))),
+        Ask::WorkerHours(hours) => {
+            model.save_worker_hours(hours);
+            fine("()".into())
+        }
         Ask::SealOldestDay => {
             let day = model.oldest_day();
             fine(format!("{:?}", day.map(|day| (day, model.seal_day(day)))))
@@ -362,6 +388,7 @@ fn ask_model(model: &mut Model, ask: &Ask) -> String {
                 fine(format!("{:?}", model.keys())),
                 fine(format!("{:?}", model.price_versions())),
                 fine(format!("{:?}", model.trainings())),
+                fine(format!("{:?}", model.worker_hours())),
                 modelled(model.cells()),
                 fine(model.entry_count().to_string()),
                 fine(format!("{:?}", model.dead_letters())),
@@ -380,7 +407,7 @@ fn ask_model(model: &mut Model, ask: &Ask) -> String {
 
 /// Empties the tables; partitions stay, as they do in life.
 async fn empty(pool: &PgPool) {
-    let tables = "truncate customers, keys, price_versions, entries, rollups_hourly, cursors, training_runs, dead_letters, pins, archives";
+    let tables = "truncate customers, keys, price_versions, entries, rollups_hourly, cursors, training_runs, dead_letters, pins, archives, worker_hours";
     sqlx::query(tables).execute(pool).await.unwrap();
 }
 

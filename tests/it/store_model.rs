@@ -11,6 +11,7 @@ use tollgate::store::{
     prices::PriceVersionRow,
     rollups::{By, DAY_US, RollupKey, Span, Sums, UsageGroup, cell_of},
     training::TrainingRow,
+    worker_hours::WorkerHourRow,
 };
 use tollgate_core::{
     entry::Entry,
@@ -41,6 +42,7 @@ pub(crate) struct Model {
     boots: BTreeMap<(String, BootId), BootRow>,
     letters: BTreeMap<AttemptId, DeadLetter>,
     pins: BTreeMap<String, String>,
+    worker_hours: BTreeMap<(String, String, i64), WorkerHourRow>,
 }
 
 impl Model {
@@ -346,6 +348,20 @@ impl Model {
         Ok(order.into_iter().map(|(_, at)| groups[at].clone()).collect())
     }
 
+    pub(crate) fn save_worker_hours(&mut self, hours: &[WorkerHourRow]) {
+        for hour in hours {
+            let key = (hour.worker.clone(), hour.worker_id.clone(), hour.hour_us);
+            let kept = self.worker_hours.entry(key).or_insert_with(|| hour.clone());
+            kept.uptime_us = kept.uptime_us.max(hour.uptime_us);
+            kept.busy_us = kept.busy_us.max(hour.busy_us);
+            kept.requests = kept.requests.max(hour.requests);
+        }
+    }
+
+    pub(crate) fn worker_hours(&self) -> Vec<WorkerHourRow> {
+        self.worker_hours.values().cloned().collect()
+    }
+
     pub(crate) fn pin(&mut self, name: &str, value: &str) -> String {
         self.pins.entry(name.to_owned()).or_insert_with(|| value.to_owned()).clone()
     }
@@ -370,6 +386,7 @@ fn fits(sums: &Sums) -> bool {
         usage.reasoning,
         sums.unpriced,
         sums.estimated,
+        sums.worker_busy_us,
     ];
     counts.iter().all(|count| i64::try_from(*count).is_ok())
 }

@@ -37,6 +37,12 @@ impl Decimal {
         self.scale
     }
 
+    /// Whether it is one or more.
+    #[must_use]
+    pub fn is_at_least_one(self) -> bool {
+        10_u64.checked_pow(self.scale).is_some_and(|one| self.digits >= one)
+    }
+
     /// One plus this: the factor of a margin over cost.
     #[must_use]
     pub fn plus_one(self) -> Option<Self> {

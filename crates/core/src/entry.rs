@@ -10,6 +10,7 @@ use crate::{
     id::{AttemptId, CustomerId, KeyId},
     money::NanoUsd,
     usage::Usage,
+    worker_cost::WorkerTime,
 };
 
 /// How an attempt ended.
@@ -198,6 +199,9 @@ pub struct Line {
     /// What the customer owes; none when unpriced.
     #[n(3)]
     pub charge: Option<NanoUsd>,
+    /// The worker's time; none when no worker of ours served.
+    #[n(4)]
+    pub worker: Option<WorkerTime>,
 }
 
 /// The books' word on one attempt.

@@ -5,11 +5,13 @@
 pub mod decimal;
 pub mod entry;
 pub mod estimate;
+pub mod exact;
 pub mod id;
 pub mod key;
 pub mod money;
 pub mod orphan;
 pub mod price;
+pub mod receipt;
 pub mod record;
 pub mod recovery;
 pub mod usage;

@@ -1,14 +1,16 @@
 //! The published rule for an attempt that was opened and never ended: what the books say after a crash.
 //!
 //! Usage is the provider's last cumulative count if one was seen, else the input estimate plus the estimate of the text
-//! delivered so far. The outcome is `interrupted`; the source is `estimated` in every case.
+//! delivered so far. The outcome is `interrupted`; the source is `estimated` in every case. A worker's time is its last
+//! cumulative count; without one it is zero and flagged: nobody can estimate it.
 
 use crate::{
     entry::{Admission, Entry, Line, Outcome, UsageSource},
     estimate::tokens_from_bytes,
-    price::{BookRule, PriceTable, price_line},
+    price::{BookRule, CostBasis, price_line},
     record::Progress,
     usage::Usage,
+    worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
 };
 
 /// Resolves an orphan. Deterministic: resolving it twice gives the same bytes.
@@ -16,7 +18,7 @@ use crate::{
 pub fn resolve_orphan(
     admission: Admission,
     progress: Option<&Progress>,
-    cost_table: Option<&PriceTable>,
+    cost: Option<CostBasis<'_>>,
     rule: Option<&BookRule>,
 ) -> Entry {
     let estimate = || Usage {
@@ -25,15 +27,21 @@ pub fn resolve_orphan(
         ..Usage::default()
     };
     let usage = progress.and_then(|progress| progress.reported).unwrap_or_else(estimate);
-    let (cost, charge) = price_line(&usage, cost_table, rule);
+    let mut flags = vec!["recovered".to_owned()];
+    let mut worker = progress.and_then(|progress| progress.worker);
+    if worker.is_none() && matches!(cost, Some(CostBasis::Device(_))) {
+        flags.push(WORKER_TIME_UNKNOWN.to_owned());
+        worker = Some(WorkerTime::default());
+    }
+    let (cost, charge) = price_line(&usage, worker.as_ref(), cost, rule);
     let billed_model = admission.target.split_once('/').map_or(admission.target.as_str(), |(_, model)| model);
-    let lines = vec![Line { billed_model: billed_model.to_owned(), usage, cost, charge }];
+    let lines = vec![Line { billed_model: billed_model.to_owned(), usage, cost, charge, worker }];
     let ended_at_us = admission.admitted_at_us;
     Entry {
         admission,
         outcome: Outcome::Interrupted,
         usage_source: UsageSource::Estimated,
-        flags: vec!["recovered".to_owned()],
+        flags,
         lines,
         ended_at_us,
         elapsed_us: 0,

@@ -6,6 +6,7 @@ use crate::{
     entry::{Admission, Entry},
     id::AttemptId,
     usage::Usage,
+    worker_cost::WorkerTime,
 };
 
 /// The version of the payload codec that this build writes.
@@ -23,6 +24,9 @@ pub struct Progress {
     /// UTF-8 bytes of text delivered so far.
     #[n(2)]
     pub delivered_bytes: u64,
+    /// The worker's last cumulative time, if one of ours serves and has told it.
+    #[n(3)]
+    pub worker: Option<WorkerTime>,
 }
 
 /// One record of the journal.

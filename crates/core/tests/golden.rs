@@ -12,11 +12,12 @@ use std::{fs, path::PathBuf};
 use jiff::civil::Date;
 use serde_json::Value;
 use tollgate_core::{
+    decimal::Decimal,
     money::NanoUsd,
     price::{PriceTable, Rates, Tier, TierApplies, price},
     recovery::{Day, Projection, project, recovery},
     usage::Usage,
-    worker_cost::worker_cost,
+    worker_cost::DeviceRate,
 };
 
 fn shared(name: &str) -> Option<Value> {
@@ -78,9 +79,15 @@ fn busy_device_time_costs_what_the_golden_cases_say() {
     let cases = amortization_cases("worker_cost");
     assert!(cases.len() >= 2);
     for case in cases {
-        let price = case["input"]["device_usd_per_hour"].as_str().unwrap().parse().unwrap();
-        let cost = worker_cost(price, case["input"]["busy_micros"].as_u64().unwrap()).unwrap();
-        assert_eq!(cost, nanousd(&case["expected"]["cost_nanousd"]), "{}", case["id"]);
+        let rate = DeviceRate {
+            device_usd_per_hour: case["input"]["device_usd_per_hour"].as_str().unwrap().parse().unwrap(),
+            device_watts: Decimal::ZERO,
+            device_idle_watts: Decimal::ZERO,
+            usd_per_kwh: Decimal::ZERO,
+            pue: Decimal::ONE,
+        };
+        let cost = rate.busy_cost(case["input"]["busy_micros"].as_u64().unwrap(), 1).unwrap();
+        assert_eq!(cost.round_half_even(), Ok(nanousd(&case["expected"]["cost_nanousd"])), "{}", case["id"]);
     }
 }
 

@@ -15,6 +15,7 @@ use tollgate_core::{
     id::{CustomerId, RequestId},
     price::{BookRule, PriceTable},
     usage::Bucket,
+    worker_cost::DeviceRate,
 };
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
     problem::{Body, Id, Params, Problem},
 };
 use crate::{
-    accounts::NewTraining,
+    accounts::{NewTraining, receipts::ReceiptTraining},
     billing::{self, statement::Month},
     config::RecoveryBasis,
     journal, reports,
@@ -144,13 +145,22 @@ pub(super) async fn add_training(
     Ok((StatusCode::CREATED, Json(training_view(&run))))
 }
 
+pub(super) async fn add_training_from_receipt(
+    State(state): State<AdminState>,
+    Body(new): Body<ReceiptTraining>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let run = state.accounts.add_training_from_receipt(new).await?;
+    Ok((StatusCode::CREATED, Json(training_view(&run))))
+}
+
 fn training_view(run: &TrainingRow) -> Value {
     json!({ "id": run.id, "model": run.model, "name": run.name, "cost_usd": run.cost, "in_service": run.in_service.to_string(), "source": run.source })
 }
 
 pub(super) async fn economics(State(state): State<AdminState>) -> Result<Json<reports::economics::Economics>, Problem> {
     let today = state.accounts.clock.today();
-    Ok(Json(reports::economics::economics(&state.accounts.store, today, basis_word(state.basis)).await?))
+    let basis = basis_word(state.basis);
+    Ok(Json(reports::economics::economics(&state.accounts.store, &state.workers, today, basis).await?))
 }
 
 #[derive(Deserialize)]
@@ -186,6 +196,12 @@ pub(super) async fn prices(State(state): State<AdminState>) -> Json<Value> {
             "summary": summary(&version.table),
         })
     });
+    let rates = catalog.rate_versions().into_iter().map(|version| {
+        json!({
+            "id": version.id, "kind": "worker", "for": version.worker, "valid_from": time(version.valid_from_us),
+            "rate": version.rate, "summary": rate_summary(&version.rate),
+        })
+    });
     let rules = catalog.book_versions().into_iter().map(|version| {
         let summary = match &version.rule {
             BookRule::MarginOverCost(margin) => format!("cost + {margin} x cost"),
@@ -196,8 +212,15 @@ pub(super) async fn prices(State(state): State<AdminState>) -> Json<Value> {
             "valid_from": time(version.valid_from_us), "rule": version.rule, "summary": summary,
         })
     });
-    let data: Vec<Value> = costs.chain(rules).collect();
+    let data: Vec<Value> = costs.chain(rates).chain(rules).collect();
     Json(json!({ "data": data, "next": null }))
+}
+
+fn rate_summary(rate: &DeviceRate) -> String {
+    let DeviceRate { device_usd_per_hour, device_watts, device_idle_watts, usd_per_kwh, pue } = rate;
+    format!(
+        "{device_usd_per_hour} an hour, {device_watts} W ({device_idle_watts} W idle) x {pue} at {usd_per_kwh} a kWh"
+    )
 }
 
 fn summary(table: &PriceTable) -> String {

@@ -10,6 +10,7 @@ use axum::{
 use serde_json::json;
 
 use super::{AdminState, Running};
+use crate::workers::board::{State as WorkerState, Status};
 
 /// The process answers.
 pub(super) async fn healthz() -> &'static str {
@@ -22,7 +23,14 @@ pub(super) async fn readyz(State(state): State<AdminState>) -> impl IntoResponse
     let journal = state.running.as_ref().is_some_and(|running| !running.proxy.journal.is_poisoned());
     let providers = state.running.as_ref().map_or(0, |running| running.proxy.routes.load().iter().count());
     let status = if store && journal { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({ "ready": store && journal, "store": store, "journal": journal, "models": providers });
+    let board = state.running.as_ref().map(|running| &running.proxy.workers);
+    let places = board.into_iter().flat_map(|board| board.iter());
+    let workers: serde_json::Map<String, serde_json::Value> =
+        places.map(|place| (place.name.clone(), place.status().state.word().into())).collect();
+    // A worker that is down is told and passed over; the gateway itself answers.
+    let body = json!({
+        "ready": store && journal, "store": store, "journal": journal, "models": providers, "workers": workers,
+    });
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string())
 }
 
@@ -70,5 +78,29 @@ fn metrics_text(running: &Running) -> String {
         // Writing to a string cannot fail.
         let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
     }
+    workers_text(running, &mut text);
     text
+}
+
+/// Name, kind, help and value of a worker's metric.
+type WorkerMetric = (&'static str, &'static str, &'static str, fn(&Status) -> u64);
+
+/// One row of each kind a worker.
+fn workers_text(running: &Running, text: &mut String) {
+    let rows: [WorkerMetric; 3] = [
+        ("tollgate_worker_ready", "gauge", "1 when the worker takes requests", |status| {
+            u64::from(status.state == WorkerState::Ready)
+        }),
+        ("tollgate_worker_restarts_total", "counter", "Starts of the worker after its first", |status| status.restarts),
+        ("tollgate_worker_queued", "gauge", "Requests that wait in the worker", |status| {
+            status.health.as_ref().and_then(|health| health.loaded.as_ref()).map_or(0, |loaded| loaded.queued)
+        }),
+    ];
+    for (name, kind, help, value) in rows {
+        for (index, place) in running.proxy.workers.iter().enumerate() {
+            let head = if index == 0 { format!("# HELP {name} {help}\n# TYPE {name} {kind}\n") } else { String::new() };
+            // Quotes and backslashes are escaped as the format asks; writing to a string cannot fail.
+            let _infallible = writeln!(text, "{head}{name}{{worker={:?}}} {}", place.name, value(&place.status()));
+        }
+    }
 }

@@ -41,7 +41,8 @@ struct Chart {
 }
 
 pub(super) async fn break_even(State(state): State<AdminState>) -> Result<Response, Problem> {
-    let report = economics(&state.accounts.store, state.accounts.clock.today(), basis_word(state.basis)).await?;
+    let today = state.accounts.clock.today();
+    let report = economics(&state.accounts.store, &state.workers, today, basis_word(state.basis)).await?;
     let models = report.models.iter().map(|model| model_page(model, report.basis)).collect();
     let html = Page { report, models }.render().map_err(|error| {
         Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "page_failed", error.to_string())

@@ -63,6 +63,8 @@ impl From<AccountError> for Problem {
         match error {
             AccountError::Store(error) => error.into(),
             AccountError::Invalid { .. } => Self::bad_request("invalid_value", detail),
+            AccountError::UnreadableReceipt(_) => Self::bad_request("invalid_receipt", detail),
+            AccountError::Receipt(_) => Self::bad_request("receipt_does_not_add_up", detail),
             AccountError::Revoked(_) => Self::new(StatusCode::CONFLICT, "revoked", detail),
             AccountError::Randomness(_) => Self::internal("no_randomness", detail),
         }

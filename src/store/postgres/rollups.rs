@@ -15,18 +15,21 @@ use crate::store::{
 const UPSERT: &str = "
 insert into rollups_hourly as cell (
   hour_us, customer_id, key_id, model, target, requests, attempts, input_uncached, cache_read, cache_write_5m,
-  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated
+  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated,
+  worker_busy_us
 )
 select
   hour_us, customer_id, key_id, model, target, requests, attempts, input_uncached, cache_read, cache_write_5m,
-  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated
+  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated,
+  worker_busy_us
 from unnest(
   $1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
   $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[],
-  $17::bigint[], $18::bigint[]
+  $17::bigint[], $18::bigint[], $19::bigint[]
 ) as folded (
   hour_us, customer_id, key_id, model, target, requests, attempts, input_uncached, cache_read, cache_write_5m,
-  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated
+  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated,
+  worker_busy_us
 )
 on conflict (hour_us, customer_id, key_id, model, target) do update set
   requests = cell.requests + excluded.requests,
@@ -41,11 +44,13 @@ on conflict (hour_us, customer_id, key_id, model, target) do update set
   cost_nanousd = cell.cost_nanousd + excluded.cost_nanousd,
   charge_nanousd = cell.charge_nanousd + excluded.charge_nanousd,
   unpriced = cell.unpriced + excluded.unpriced,
-  estimated = cell.estimated + excluded.estimated";
+  estimated = cell.estimated + excluded.estimated,
+  worker_busy_us = cell.worker_busy_us + excluded.worker_busy_us";
 const CELLS: &str = "
 select
   hour_us, customer_id, key_id, model, target, requests, attempts, input_uncached, cache_read, cache_write_5m,
-  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated
+  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated,
+  worker_busy_us
 from rollups_hourly
 order by hour_us, customer_id, key_id, model, target";
 /// A sum that does not fit is an error, as in SQLite.

@@ -15,9 +15,10 @@ use crate::store::{
 const UPSERT: &str = "
 insert into rollups_hourly (
   hour_us, customer_id, key_id, model, target, requests, attempts, input_uncached, cache_read, cache_write_5m,
-  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated
+  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated,
+  worker_busy_us
 )
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (hour_us, customer_id, key_id, model, target) do update set
   requests = requests + excluded.requests,
   attempts = attempts + excluded.attempts,
@@ -31,16 +32,19 @@ on conflict (hour_us, customer_id, key_id, model, target) do update set
   cost_nanousd = cost_nanousd + excluded.cost_nanousd,
   charge_nanousd = charge_nanousd + excluded.charge_nanousd,
   unpriced = unpriced + excluded.unpriced,
-  estimated = estimated + excluded.estimated
+  estimated = estimated + excluded.estimated,
+  worker_busy_us = worker_busy_us + excluded.worker_busy_us
 returning max(
   typeof(requests), typeof(attempts), typeof(input_uncached), typeof(cache_read), typeof(cache_write_5m),
   typeof(cache_write_1h), typeof(cache_write_unspecified), typeof(output), typeof(reasoning), typeof(cost_nanousd),
-  typeof(charge_nanousd), typeof(unpriced), typeof(estimated)
+  typeof(charge_nanousd), typeof(unpriced), typeof(estimated),
+  typeof(worker_busy_us)
 ) as stored_as";
 const CELLS: &str = "
 select
   hour_us, customer_id, key_id, model, target, requests, attempts, input_uncached, cache_read, cache_write_5m,
-  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated
+  cache_write_1h, cache_write_unspecified, output, reasoning, cost_nanousd, charge_nanousd, unpriced, estimated,
+  worker_busy_us
 from rollups_hourly
 order by hour_us, customer_id, key_id, model, target";
 const USAGE: UsageDialect = UsageDialect { sum: ("sum(", ")"), parameters: ["?1", "?2", "?3"] };

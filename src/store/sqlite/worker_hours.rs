@@ -1,0 +1,64 @@
+//! Workers' counters in SQLite.
+
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::{SqliteStore, row};
+use crate::store::{StoreError, column, worker_hours::WorkerHourRow};
+
+/// Counters only grow, so the larger ones are the later ones, in whatever order they come.
+const UPSERT: &str = "
+insert into worker_hours (
+  worker, worker_id, hour_us, model, model_sha256, engine_threads, uptime_us, busy_us, requests
+)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (worker, worker_id, hour_us) do update set
+  uptime_us = max(uptime_us, excluded.uptime_us),
+  busy_us = max(busy_us, excluded.busy_us),
+  requests = max(requests, excluded.requests)";
+const LIST: &str = "
+select worker, worker_id, hour_us, model, model_sha256, engine_threads, uptime_us, busy_us, requests
+from worker_hours
+order by worker, worker_id, hour_us";
+
+pub(super) const STATEMENTS: &[&str] = &[UPSERT, LIST];
+
+impl SqliteStore {
+    pub(in crate::store) async fn save_worker_hours(&self, hours: &[WorkerHourRow]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        for hour in hours {
+            sqlx::query(UPSERT)
+                .bind(&hour.worker)
+                .bind(&hour.worker_id)
+                .bind(hour.hour_us)
+                .bind(&hour.model)
+                .bind(&hour.model_sha256)
+                .bind(i64::from(hour.engine_threads))
+                .bind(column(hour.uptime_us)?)
+                .bind(column(hour.busy_us)?)
+                .bind(column(hour.requests)?)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn worker_hours(&self) -> Result<Vec<WorkerHourRow>, StoreError> {
+        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+    }
+}
+
+fn read(from: &SqliteRow) -> Result<WorkerHourRow, StoreError> {
+    Ok(WorkerHourRow {
+        worker: from.try_get("worker")?,
+        worker_id: from.try_get("worker_id")?,
+        hour_us: from.try_get("hour_us")?,
+        model: from.try_get("model")?,
+        model_sha256: from.try_get("model_sha256")?,
+        engine_threads: u32::try_from(row::count(from, "engine_threads")?)
+            .map_err(|_| StoreError::Damaged("engine thread count"))?,
+        uptime_us: row::count(from, "uptime_us")?,
+        busy_us: row::count(from, "busy_us")?,
+        requests: row::count(from, "requests")?,
+    })
+}
