@@ -1,8 +1,9 @@
 //! Loads and validates price tables, keeps an immutable snapshot, swaps it atomically.
 //!
-//! What we pay is a cost table per provider and model; what customers pay is a rule of a price book. Both are versions:
-//! content-addressed, in force from a time on, never edited.
+//! What we pay is a cost table per provider and model, or a worker's device rate; what customers pay is a rule of a price
+//! book. All are versions: content-addressed, in force from a time on, never edited.
 
+pub mod device;
 mod parse;
 mod toml_walk;
 
@@ -21,7 +22,8 @@ use tollgate_core::{
     worker_cost::DeviceRate,
 };
 
-use crate::config::{Mistake, Worker};
+use self::device::{CostVersion, RateVersion};
+use crate::config::Mistake;
 
 /// The tables shipped with the binary.
 const SHIPPED: &[(&str, &str)] = &[
@@ -58,49 +60,6 @@ pub struct PriceVersion {
     pub table: PriceTable,
 }
 
-/// What a worker's device costs, in one version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkerVersion {
-    /// `worker:local@2026-01-01#3f2a9c0d11aa`
-    #[serde(default)]
-    pub id: String,
-    /// Name of the worker.
-    pub worker: String,
-    /// When it applies, microseconds since 1970 UTC.
-    pub valid_from_us: i64,
-    /// The figures.
-    pub rate: DeviceRate,
-}
-
-/// What a target costs us by, in one version.
-#[derive(Clone, Debug)]
-pub enum CostVersion {
-    /// A provider's prices.
-    Table(Arc<PriceVersion>),
-    /// A worker's device.
-    Device(Arc<WorkerVersion>),
-}
-
-impl CostVersion {
-    /// The id that entries name.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        match self {
-            Self::Table(version) => &version.id,
-            Self::Device(version) => &version.id,
-        }
-    }
-
-    /// What prices a line.
-    #[must_use]
-    pub fn basis(&self) -> CostBasis<'_> {
-        match self {
-            Self::Table(version) => CostBasis::Table(&version.table),
-            Self::Device(version) => CostBasis::Device(&version.rate),
-        }
-    }
-}
-
 /// A rule of a customer's price book, in one version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookVersion {
@@ -134,7 +93,7 @@ pub struct Catalog {
     /// By provider and model or alias; versions ascend by `valid_from_us`, then by `recorded_at_us`.
     costs: HashMap<String, HashMap<String, Vec<Arc<PriceVersion>>>>,
     /// By worker; versions ascend by `valid_from_us`.
-    workers: HashMap<String, Vec<Arc<WorkerVersion>>>,
+    rates: HashMap<String, Vec<Arc<RateVersion>>>,
     /// By book and model; versions ascend by `valid_from_us`.
     books: HashMap<String, HashMap<String, Vec<Arc<BookVersion>>>>,
 }
@@ -187,44 +146,14 @@ pub fn load(dir: &Path) -> Result<Catalog, Vec<Mistake>> {
 }
 
 impl Catalog {
-    /// Adds what the devices of configured workers cost.
-    #[must_use]
-    pub fn with_workers(mut self, workers: &[Worker]) -> Self {
-        for worker in workers {
-            let versions = worker.rates.iter().map(|dated| {
-                let begins = |day: jiff::civil::Date| jiff::tz::TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok();
-                let valid_from_us = dated.valid_from.and_then(begins).map_or(0, Timestamp::as_microsecond);
-                worker_version(&worker.name, valid_from_us, dated.rate)
-            });
-            self.workers.insert(worker.name.clone(), versions.collect());
-        }
-        self
-    }
-
-    /// What a target costs us by at a time: a provider's price of a model, or a worker's device.
+    /// What we pay a provider or worker for a model at a time.
     #[must_use]
     pub fn cost(&self, provider: &str, model: &str, at_us: i64) -> Option<CostVersion> {
-        if let Some(versions) = self.workers.get(provider) {
-            let version = versions.iter().rev().find(|version| version.valid_from_us <= at_us);
-            return version.cloned().map(CostVersion::Device);
+        if self.rates.contains_key(provider) {
+            return self.rate(provider, at_us).cloned().map(CostVersion::Device);
         }
         let versions = self.costs.get(provider)?.get(model)?;
         versions.iter().rev().find(|version| version.valid_from_us <= at_us).cloned().map(CostVersion::Table)
-    }
-
-    /// What a worker's device costs at a time.
-    #[must_use]
-    pub fn device_rate(&self, worker: &str, at_us: i64) -> Option<DeviceRate> {
-        let versions = self.workers.get(worker)?;
-        versions.iter().rev().find(|version| version.valid_from_us <= at_us).map(|version| version.rate)
-    }
-
-    /// Every version of a device's cost, by id.
-    #[must_use]
-    pub fn worker_versions(&self) -> Vec<&Arc<WorkerVersion>> {
-        let mut versions: Vec<_> = self.workers.values().flatten().collect();
-        versions.sort_by(|a, b| a.id.cmp(&b.id));
-        versions
     }
 
     /// The rule of a book for a public model at a time: the model's own, else the one for every model.
@@ -259,7 +188,7 @@ impl Catalog {
         books
     }
 
-    /// Every cost version, by id.
+    /// Every version of a cost table, by id.
     #[must_use]
     pub fn cost_versions(&self) -> Vec<&Arc<PriceVersion>> {
         let by_id: BTreeMap<&str, &Arc<PriceVersion>> = self
@@ -290,8 +219,8 @@ impl Catalog {
     pub fn stored_versions(&self) -> Vec<StoredVersion> {
         let costs = self.cost_versions().into_iter().map(|version| stored(&version.id, "cost", version.as_ref()));
         let books = self.book_versions().into_iter().map(|version| stored(&version.id, "book", version.as_ref()));
-        let workers = self.worker_versions().into_iter().map(|version| stored(&version.id, "worker", version.as_ref()));
-        costs.chain(workers).chain(books).collect()
+        let rates = self.rate_versions().into_iter().map(|version| stored(&version.id, "worker", version.as_ref()));
+        costs.chain(rates).chain(books).collect()
     }
 
     fn insert_cost(&mut self, mut version: PriceVersion) {
@@ -317,12 +246,6 @@ impl Catalog {
     }
 }
 
-fn worker_version(worker: &str, valid_from_us: i64, rate: DeviceRate) -> Arc<WorkerVersion> {
-    let mut version = WorkerVersion { id: String::new(), worker: worker.to_owned(), valid_from_us, rate };
-    version.id = format!("worker:{worker}@{}#{}", day(valid_from_us), digest(&version));
-    Arc::new(version)
-}
-
 fn stored(id: &str, kind: &'static str, version: &impl Serialize) -> StoredVersion {
     StoredVersion { id: id.to_owned(), kind, body: serde_json::to_string(version).unwrap_or_default() }
 }
@@ -338,11 +261,11 @@ fn day(at_us: i64) -> String {
     jiff::tz::TimeZone::UTC.to_datetime(at).date().to_string()
 }
 
-/// Prices, devices and rules by version id, as entries name them.
+/// Price tables, device rates and rules by version id, as entries name them.
 #[derive(Clone, Debug, Default)]
 pub struct Versions {
     costs: HashMap<String, PriceTable>,
-    devices: HashMap<String, DeviceRate>,
+    rates: HashMap<String, DeviceRate>,
     rules: HashMap<String, BookRule>,
 }
 
@@ -358,24 +281,25 @@ impl Versions {
                     versions.costs.extend(read.ok().map(|version| (id.to_owned(), version.table)));
                 }
                 "worker" => {
-                    let read = serde_json::from_str::<WorkerVersion>(body);
-                    versions.devices.extend(read.ok().map(|version| (id.to_owned(), version.rate)));
+                    let read = serde_json::from_str::<RateVersion>(body);
+                    versions.rates.extend(read.ok().map(|version| (id.to_owned(), version.rate)));
                 }
-                _ => {
+                "book" => {
                     let read = serde_json::from_str::<BookVersion>(body);
                     versions.rules.extend(read.ok().map(|version| (id.to_owned(), version.rule)));
                 }
+                // Of a newer build: what names it shows up as unpriced, as above.
+                _ => {}
             }
         }
         versions
     }
 
-    /// What an entry names as the basis of its cost.
+    /// The cost table or device rate that an entry names.
     #[must_use]
     pub fn cost(&self, id: Option<&str>) -> Option<CostBasis<'_>> {
         let id = id?;
-        let table = self.costs.get(id).map(CostBasis::Table);
-        table.or_else(|| self.devices.get(id).map(CostBasis::Device))
+        self.costs.get(id).map(CostBasis::Table).or_else(|| self.rates.get(id).map(CostBasis::Device))
     }
 
     /// The rule that an entry names.

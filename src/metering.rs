@@ -6,14 +6,10 @@ use tollgate_core::{
     entry::{Outcome, UsageSource},
     estimate::tokens_from_bytes,
     usage::Usage,
-    worker_cost::WorkerTime,
+    worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
 };
 
-use crate::upstream::{
-    outcome,
-    sniff::Sniffed,
-    usage::{map_usage, worker_time},
-};
+use crate::upstream::{outcome, sniff::Sniffed, usage::map_usage, worker::worker_time};
 
 /// Why reading an upstream's answer stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +24,15 @@ pub enum End {
     ClientLeft,
     /// The gateway was stopped.
     Shutdown,
+}
+
+/// Who served: whose words are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reporter {
+    /// A provider: its tokens.
+    Provider,
+    /// A worker of ours: its tokens and its time.
+    Worker,
 }
 
 /// What an attempt used and how it ended.
@@ -49,7 +54,7 @@ pub struct Metered {
     pub reported_total: Option<u64>,
     /// The cost as reported, decimal text of USD.
     pub reported_cost_usd: Option<String>,
-    /// Time of the worker as reported; whoever is no worker is not believed.
+    /// The worker's time; none when a provider served, or nothing was used.
     pub worker: Option<WorkerTime>,
 }
 
@@ -69,6 +74,34 @@ impl Metered {
             worker: None,
         }
     }
+
+    /// The same ending with the usage of a worker's final record, which is exact however much of the answer arrived.
+    #[must_use]
+    pub fn told_by_record(mut self, usage_raw: String) -> Self {
+        let mapped = map_usage(&usage_raw, &Sniffed::default());
+        if mapped.usage.is_none() {
+            return self;
+        }
+        self.source = mapped.source;
+        self.usage = mapped.usage;
+        self.flags = mapped.flags;
+        self.reported_total = mapped.reported_total;
+        self.raw_usage = Some(usage_raw);
+        self.take_worker_time();
+        self
+    }
+
+    /// A line of a worker says its time, and says so when it is not known.
+    fn take_worker_time(&mut self) {
+        if self.usage.is_none() {
+            return;
+        }
+        self.worker = self.raw_usage.as_deref().and_then(worker_time);
+        if self.worker.is_none() {
+            self.flags.push(WORKER_TIME_UNKNOWN.to_owned());
+            self.worker = Some(WorkerTime::default());
+        }
+    }
 }
 
 /// Concludes an answer of status 2xx from what its sniffer saw.
@@ -76,7 +109,7 @@ impl Metered {
 /// Reported usage wins, even when the answer was cut after it. Without a report, delivered text is estimated by the
 /// published rule and marked; an answer of which nothing came is not billed.
 #[must_use]
-pub fn conclude(seen: &Sniffed, end: End, input_estimate: u64) -> Metered {
+pub fn conclude(seen: &Sniffed, end: End, input_estimate: u64, reporter: Reporter) -> Metered {
     let outcome = match end {
         End::ClientLeft => Outcome::ClientDisconnect,
         End::Shutdown => Outcome::Shutdown,
@@ -100,7 +133,6 @@ pub fn conclude(seen: &Sniffed, end: End, input_estimate: u64) -> Metered {
         }
         metered.reported_total = mapped.reported_total;
         metered.reported_cost_usd = mapped.reported_cost_usd;
-        metered.worker = worker_time(raw);
         metered.raw_usage = Some(raw.clone());
     }
     let something_came = seen.output_bytes() > 0 || seen.choices_seen || seen.finish.is_some();
@@ -111,6 +143,9 @@ pub fn conclude(seen: &Sniffed, end: End, input_estimate: u64) -> Metered {
             output: tokens_from_bytes(seen.output_bytes()),
             ..Usage::default()
         });
+    }
+    if reporter == Reporter::Worker {
+        metered.take_worker_time();
     }
     metered
 }

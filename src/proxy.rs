@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod detach;
+mod drain;
 pub mod error;
 mod exchange;
 pub mod keys;
@@ -12,7 +13,7 @@ mod live;
 mod stream;
 mod upstream_error;
 mod whole;
-mod worker_request;
+mod worker;
 
 use std::sync::{
     Arc,

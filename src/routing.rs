@@ -1,6 +1,7 @@
 //! Turns a public model name into an ordered list of targets.
 //!
-//! A model is public when a `[[model]]` names it, or when a configured provider's price table does.
+//! A model is public when a `[[model]]` names it, else when a worker serves it, else when a configured provider's price
+//! table names it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use crate::{
     config::{Config, secret::SecretError},
 };
 
-/// A provider, ready to be called.
+/// A provider or worker, ready to be called.
 pub struct Provider {
     /// Name in targets and price tables.
     pub name: String,
@@ -21,7 +22,7 @@ pub struct Provider {
     pub allow_private: bool,
     /// What happens when a client leaves.
     pub drain: DrainPolicy,
-    /// Of a local worker: where its `/health` and its requests are, without a slash at the end.
+    /// Of a worker of ours: the root of its control paths, without a slash at the end.
     pub worker_root: Option<String>,
 }
 
@@ -32,7 +33,7 @@ pub enum DrainPolicy {
     Cancel,
     /// Read on for at most this long.
     Drain(Duration),
-    /// A worker: tell it to stop, then read its exact usage, for at most this long.
+    /// Tell the worker to end the request, then read on for at most this long: its usage is exact to the last step.
     CancelThenDrain(Duration),
 }
 
@@ -70,6 +71,7 @@ impl Routes {
     pub fn build(config: &Config, catalog: &Catalog) -> Result<Self, SecretError> {
         let mut providers =
             config.providers.iter().map(|provider| ready(provider, config)).collect::<Result<Vec<_>, _>>()?;
+        let workers: Vec<_> = config.workers.iter().map(|worker| ready_worker(worker, config)).collect();
         let timeout = Duration::from_millis(config.server.request_timeout_ms);
         let mut routes = BTreeMap::new();
         for provider in &providers {
@@ -79,15 +81,18 @@ impl Routes {
                 routes.entry(model.to_owned()).or_insert_with(|| Arc::new(route));
             }
         }
-        for worker in &config.workers {
-            let provider = ready_worker(worker, config);
+        let mut served: BTreeMap<&String, Vec<Target>> = BTreeMap::new();
+        for (worker, ready) in config.workers.iter().zip(&workers) {
             for model in &worker.models {
-                let targets = vec![target(&provider, model)];
-                let route = Route { model: model.clone(), targets, attempts_max: 1, timeout };
-                routes.entry(model.clone()).or_insert_with(|| Arc::new(route));
+                served.entry(model).or_default().push(target(ready, model));
             }
-            providers.push(provider);
         }
+        for (model, targets) in served {
+            // A worker that cannot be reached is no reason to refuse while another serves the same model.
+            let route = Route { model: model.clone(), attempts_max: targets.len(), targets, timeout };
+            routes.insert(model.clone(), Arc::new(route));
+        }
+        providers.extend(workers);
         for model in &config.models {
             let targets: Vec<Target> = model
                 .targets

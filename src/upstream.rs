@@ -5,3 +5,4 @@ pub mod outcome;
 pub mod request;
 pub mod sniff;
 pub mod usage;
+pub mod worker;

@@ -20,6 +20,15 @@ pub fn check_together(config: &Config, catalog: &Catalog) -> (Vec<String>, Vec<S
             if config.prices.refuse_unpriced { mistakes.push(what) } else { notes.push(what) }
         }
     }
+    for worker in &config.workers {
+        if catalog.rate(&worker.name, now_us).is_none() {
+            let what = format!("worker {}: none of its rates is in force yet", worker.name);
+            if config.prices.refuse_unpriced { mistakes.push(what) } else { notes.push(what) }
+        }
+        if !catalog.models_of(&worker.name).is_empty() {
+            notes.push(format!("worker {}: a [[price]] names it, but it costs its device's time", worker.name));
+        }
+    }
     for secret in config.providers.iter().filter_map(|provider| Some((&provider.name, provider.api_key.as_ref()?))) {
         if let Err(error) = secret.1.read() {
             mistakes.push(format!("provider {}: {error}", secret.0));

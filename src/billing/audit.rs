@@ -70,7 +70,7 @@ struct Cell {
     cost: i128,
     charge: i128,
     unpriced: i128,
-    worker_busy_us: i128,
+    worker_busy: i128,
 }
 
 /// Recomputes everything.
@@ -115,16 +115,18 @@ impl Audit {
         let admission = &entry.admission;
         let place = admission.id.to_string();
         self.entries += 1;
-        let (mut cost, mut charge, mut tokens) = (0_i128, 0_i128, 0_i128);
+        let (mut cost, mut charge, mut tokens, mut worker_busy) = (0_i128, 0_i128, 0_i128, 0_i128);
         for line in &entry.lines {
-            let table = versions.cost(admission.cost_price_version.as_deref());
+            let basis = versions.cost(admission.cost_price_version.as_deref());
             let rule = versions.rule(admission.charge_price_version.as_deref());
-            let (expected_cost, expected_charge) = price_line(&line.usage, line.worker.as_ref(), table, rule);
+            let (expected_cost, expected_charge) = price_line(&line.usage, line.worker.as_ref(), basis, rule);
             self.differ("cost of a line", &place, shown(expected_cost), shown(line.cost));
             self.differ("charge of a line", &place, shown(expected_charge), shown(line.charge));
             cost += i128::from(line.cost.unwrap_or_default().get());
             charge += i128::from(line.charge.unwrap_or_default().get());
             tokens += i128::from(line.usage.input_total()) + i128::from(line.usage.output);
+            let time = line.worker.unwrap_or_default();
+            worker_busy += i128::from(time.prefill_busy_us) + i128::from(time.decode_busy_us);
         }
         self.differ("stored cost", &place, cost, stored.cost_nanousd);
         self.differ("stored charge", &place, charge, stored.charge_nanousd);
@@ -136,9 +138,7 @@ impl Audit {
         cell.cost += cost;
         cell.charge += charge;
         cell.unpriced += i128::from(entry.is_unpriced());
-        let times = entry.lines.iter().filter_map(|line| line.worker);
-        cell.worker_busy_us +=
-            times.map(|time| i128::from(time.prefill_busy_us) + i128::from(time.decode_busy_us)).sum::<i128>();
+        cell.worker_busy += worker_busy;
         *self.statements.entry((admission.customer_id, Month::of(admission.admitted_at_us))).or_default() += charge;
     }
 
@@ -159,7 +159,7 @@ impl Audit {
             self.differ("rollup cost", &place, cell.cost, sums.cost.get());
             self.differ("rollup charge", &place, cell.charge, sums.charge.get());
             self.differ("rollup unpriced", &place, cell.unpriced, sums.unpriced);
-            self.differ("rollup worker time", &place, cell.worker_busy_us, sums.worker_busy_us);
+            self.differ("rollup worker_busy_us", &place, cell.worker_busy, sums.worker_busy_us);
         }
     }
 

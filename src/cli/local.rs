@@ -41,13 +41,13 @@ pub(super) fn serve(cli: &Cli) -> Result<Output, CliError> {
 pub(super) fn check(cli: &Cli) -> Result<Output, CliError> {
     let loaded = load_config(cli.config.as_deref(), &environment());
     let prices_dir = loaded.as_ref().ok().and_then(|loaded| loaded.config.prices.dir.clone());
-    let catalog = catalog::load_configured(prices_dir.as_deref());
+    let workers = loaded.as_ref().map_or(&[][..], |loaded| &loaded.config.workers);
+    let catalog = catalog::load_configured(prices_dir.as_deref()).map(|catalog| catalog.with_workers(workers));
     let mut mistakes: Vec<String> = loaded.as_ref().err().into_iter().flatten().map(ToString::to_string).collect();
     mistakes.extend(catalog.as_ref().err().into_iter().flatten().map(ToString::to_string));
     let mut notes = Vec::new();
-    if let (Ok(loaded), Ok(catalog)) = (&loaded, catalog) {
-        let catalog = catalog.with_workers(&loaded.config.workers);
-        (mistakes, notes) = app::check_together(&loaded.config, &catalog);
+    if let (Ok(loaded), Ok(catalog)) = (&loaded, &catalog) {
+        (mistakes, notes) = app::check_together(&loaded.config, catalog);
     }
     let good = mistakes.is_empty();
     let text = if cli.json {

@@ -7,19 +7,18 @@ use std::{sync::Arc, time::Duration};
 use tollgate_core::{
     entry::{Admission, Entry, Line},
     money::NanoUsd,
-    orphan::{WORKER_TIME_UNKNOWN, resolve_orphan},
-    price::{CostBasis, price_line},
+    orphan::resolve_orphan,
+    price::{BookRule, CostBasis, price_line},
     record::Progress,
     usage::Usage,
     worker_cost::WorkerTime,
 };
 
 use crate::{
-    catalog::{BookVersion, CostVersion},
+    catalog::{BookVersion, device::CostVersion},
     clock::Clock,
     journal::attempt::{EndReceipt, OpenAttempt},
     metering::Metered,
-    upstream::sniff::Sniffed,
 };
 
 /// Least time between two PROGRESS records.
@@ -41,10 +40,12 @@ impl Prices {
         self.cost.is_some() && self.rule.is_some()
     }
 
-    /// Whether the target is a worker, whose time is the cost.
-    #[must_use]
-    pub const fn is_device(&self) -> bool {
-        matches!(self.cost, Some(CostVersion::Device(_)))
+    fn basis(&self) -> Option<CostBasis<'_>> {
+        self.cost.as_ref().map(CostVersion::basis)
+    }
+
+    fn rule(&self) -> Option<&BookRule> {
+        self.rule.as_ref().map(|version| &version.rule)
     }
 }
 
@@ -56,6 +57,16 @@ pub struct Attempt {
     started: Duration,
     first_byte: Option<Duration>,
     progress_at: Duration,
+}
+
+/// What was counted of an attempt so far.
+pub struct Counted {
+    /// The upstream's last cumulative usage.
+    pub reported: Option<Usage>,
+    /// A worker's last cumulative time.
+    pub worker: Option<WorkerTime>,
+    /// UTF-8 bytes of delivered text.
+    pub delivered_bytes: u64,
 }
 
 /// What an ended attempt came to.
@@ -75,6 +86,12 @@ impl Attempt {
         Self { open: Some(open), prices, clock, started, first_byte: None, progress_at: started }
     }
 
+    /// `provider/model`, where it goes; empty when it has ended.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.open.as_ref().map_or("", |open| &open.admission().target)
+    }
+
     /// Marks that bytes go upstream now.
     pub fn sent(&self) {
         if let Some(open) = &self.open {
@@ -90,16 +107,14 @@ impl Attempt {
     }
 
     /// Writes what was counted so far, at most once a second.
-    pub fn progress(&mut self, now: Duration, seen: impl FnOnce() -> (Sniffed, Option<Usage>, Option<WorkerTime>)) {
+    pub fn progress(&mut self, now: Duration, counted: impl FnOnce() -> Counted) {
         if now.saturating_sub(self.progress_at) < PROGRESS_EVERY {
             return;
         }
         self.progress_at = now;
         if let Some(open) = &self.open {
-            let (seen, reported, time) = seen();
-            let worker = time.filter(|_| self.prices.is_device());
-            let id = open.admission().id;
-            open.progress(Progress { id, reported, delivered_bytes: seen.output_bytes(), worker });
+            let Counted { reported, worker, delivered_bytes } = counted();
+            open.progress(Progress { id: open.admission().id, reported, delivered_bytes, worker });
         }
     }
 
@@ -123,17 +138,8 @@ impl Attempt {
         let mut flags = metered.flags;
         let target_model = admission.target.split_once('/').map_or("", |(_, model)| model).to_owned();
         let line = metered.usage.map(|usage| {
-            let basis = self.prices.cost.as_ref().map(CostVersion::basis);
-            let rule = self.prices.rule.as_ref().map(|version| &version.rule);
-            let worker = match basis {
-                Some(CostBasis::Device(_)) if metered.worker.is_none() => {
-                    flags.push(WORKER_TIME_UNKNOWN.to_owned());
-                    Some(WorkerTime::default())
-                }
-                Some(CostBasis::Device(_)) => metered.worker,
-                _ => None,
-            };
-            let (cost, charge) = price_line(&usage, worker.as_ref(), basis, rule);
+            let worker = metered.worker;
+            let (cost, charge) = price_line(&usage, worker.as_ref(), self.prices.basis(), self.prices.rule());
             if cost.is_none() || charge.is_none() {
                 flags.push("unpriced".to_owned());
             }
@@ -161,9 +167,7 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
         tracing::error!(attempt = %open.admission().id, "an attempt was abandoned; it is recorded as interrupted");
-        let basis = self.prices.cost.as_ref().map(CostVersion::basis);
-        let rule = self.prices.rule.as_ref().map(|version| &version.rule);
-        let entry = resolve_orphan(open.admission().clone(), None, basis, rule);
+        let entry = resolve_orphan(open.admission().clone(), None, self.prices.basis(), self.prices.rule());
         drop(open.end(entry));
     }
 }

@@ -6,43 +6,25 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll},
 };
 
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// Tells work whether its client is still there.
 #[derive(Clone, Debug, Default)]
-pub struct ClientGone(Arc<Gone>);
-
-#[derive(Debug, Default)]
-struct Gone {
-    left: AtomicBool,
-    news: Notify,
-}
+pub struct ClientGone(CancellationToken);
 
 impl ClientGone {
     /// True once the client has left.
     #[must_use]
     pub fn get(&self) -> bool {
-        self.0.left.load(Ordering::Acquire)
+        self.0.is_cancelled()
     }
 
-    /// Waits until the client has left; for ever if it stays.
-    pub async fn wait(&self) {
-        let news = self.0.news.notified();
-        if !self.get() {
-            news.await;
-        }
-    }
-
-    fn left(&self) {
-        self.0.left.store(true, Ordering::Release);
-        self.0.news.notify_waiters();
+    /// Resolves when the client has left.
+    pub async fn left(&self) {
+        self.0.cancelled().await;
     }
 }
 
@@ -86,7 +68,7 @@ where
 {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
-            self.gone.left();
+            self.gone.0.cancel();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 // Bounded: every step of the work has a time limit of its own.
                 runtime.spawn(async move { drop(work.await) });
@@ -111,6 +93,18 @@ mod tests {
         drop(work);
         go.send(()).unwrap();
         assert!(rx.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn work_that_waits_for_its_client_to_leave_is_woken_at_once() {
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        let mut work = DetachOnDrop::new(|gone| async move {
+            gone.left().await;
+            tx.send(()).unwrap();
+        });
+        assert!(futures_util::poll!(&mut work).is_pending());
+        drop(work);
+        rx.await.unwrap();
     }
 
     #[tokio::test]

@@ -4,10 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, Response, Uri, header},
+    http::{HeaderMap, HeaderValue, Response, Uri, header, response::Parts},
 };
-use hyper::body::Incoming;
-use tokio::time::timeout;
 use tollgate_core::{
     entry::{Admission, Outcome},
     id::{AttemptId, RequestId},
@@ -21,7 +19,7 @@ use super::{
     live::{Live, Silence},
     stream::MeteredBody,
     upstream_error, whole,
-    worker_request::WorkerRequest,
+    worker::{NoHead, WorkerCall, head},
 };
 use crate::{
     admission::gate::Admitted,
@@ -31,11 +29,9 @@ use crate::{
     upstream::{
         client::{request_headers, response_headers},
         request::{Endpoint, OpenAiRequest},
+        worker::X_REQUEST_ID,
     },
 };
-
-/// By which a worker knows a request.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A target of a route and the prices in force for it.
 pub(super) struct PlannedTarget {
@@ -103,13 +99,13 @@ impl Exchange {
             return Err(ProxyError::UnknownModel(self.route.model.clone()));
         };
         let admission = self.admission(number, target, &planned.prices, holder);
+        let id = admission.id;
         let open = permit.open(admission).await?;
         let attempt = Attempt::new(open, planned.prices.clone(), self.proxy.clock.clone(), self.started);
         if gone.get() {
             attempt.void();
             return Err(ProxyError::Unreachable);
         }
-        let (body, injected) = self.request.upstream_body(&target.model);
         let uri = match endpoint_uri(target, self.endpoint) {
             Ok(uri) => uri,
             Err(error) => {
@@ -119,29 +115,20 @@ impl Exchange {
         };
         attempt.sent();
         let provider = &target.provider;
-        let id = AttemptId { request_id: self.request_id, attempt: number };
-        let worker = WorkerRequest::new(&self.proxy, provider, id);
-        let mut headers = request_headers(&self.headers);
-        if let (Some(_), Ok(name)) = (&worker, WorkerRequest::name(id).parse()) {
-            headers.insert(X_REQUEST_ID, name);
-        }
-        let sent = self.proxy.client.send(&uri, provider.api_key.as_deref(), provider.allow_private, headers, body);
-        let response = match timeout(self.route.timeout, with_cancel(sent, worker.as_ref(), gone)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
-                tracing::warn!(target = target.label, %error, "an upstream was not reached");
-                let flag = if error.before_any_byte() { "not_sent" } else { "unanswered" };
-                end_unanswered(attempt, flag);
-                // It died a moment ago, before its keeper has seen it.
-                let error = match self.is_worker(target) && error.before_any_byte() {
-                    true => ProxyError::WorkerUnavailable(self.route.model.clone()),
-                    false => ProxyError::Unreachable,
-                };
-                return Ok(Tried::Failed { error, retryable: true });
-            }
-            Err(_elapsed) => {
-                end_unanswered(attempt, "timeout");
-                return Ok(Tried::Failed { error: ProxyError::UpstreamTimeout, retryable: true });
+        let mut call = WorkerCall::new(provider, id);
+        let headers = self.upstream_headers(call.is_some().then_some(id));
+        let (body, injected) = self.request.upstream_body(&target.model);
+        let client = &self.proxy.client;
+        let sent = client.send(&uri, provider.api_key.as_deref(), provider.allow_private, headers, body);
+        let response = match head(&self.proxy, self.route.timeout, sent, call.as_mut(), gone).await {
+            Ok(response) => response,
+            Err(no_head) => {
+                // A worker that died a moment ago, before its keeper has seen it, is no broken upstream.
+                let model = self.route.model.clone();
+                let unreached =
+                    if call.is_some() { ProxyError::WorkerUnavailable(model) } else { ProxyError::Unreachable };
+                let left = call.filter(|_| gone.get());
+                return Ok(self.unanswered(attempt, no_head, unreached, left, admitted).await);
             }
         };
         let status = response.status();
@@ -153,43 +140,65 @@ impl Exchange {
             return Ok(Tried::Failed { error, retryable });
         }
         let Some(holder) = admitted.take() else { return Err(ProxyError::Unreachable) };
-        self.answer(attempt, holder, response, Asked { injected, worker }, target, gone).await.map(Tried::Answered)
-    }
-
-    async fn answer(
-        &self,
-        attempt: Attempt,
-        admitted: Admitted,
-        response: Response<Incoming>,
-        asked: Asked,
-        target: &Target,
-        gone: &ClientGone,
-    ) -> Result<Response<Body>, ProxyError> {
         let (parts, upstream) = response.into_parts();
-        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let is_stream = content_type.starts_with("text/event-stream");
-        let headers = response_headers(&parts.headers);
         let live = Live {
             proxy: Arc::clone(&self.proxy),
             attempt: Some(attempt),
-            admitted: Some(admitted),
+            admitted: Some(holder),
             upstream: Some(upstream),
             status: parts.status.as_u16(),
             input_estimate: self.input_estimate,
-            drain: target.provider.drain,
+            drain: provider.drain,
+            worker: call,
             silence: Silence::new(self.route.timeout),
-            worker: asked.worker,
         };
-        let mut response = if is_stream {
-            Response::new(Body::new(MeteredBody::events(live, asked.injected)))
-        } else {
-            whole::answer(live, content_type, gone).await?
+        answer(live, parts, injected, gone).await.map(Tried::Answered)
+    }
+
+    /// `name` is what a worker is to call the request.
+    fn upstream_headers(&self, name: Option<AttemptId>) -> HeaderMap {
+        let mut headers = request_headers(&self.headers);
+        let name = name.and_then(|id| HeaderValue::from_str(&id.to_string()).ok());
+        headers.extend(name.map(|name| (X_REQUEST_ID, name)));
+        headers
+    }
+
+    /// Ends an attempt without an answer. `left` is the request at a worker whose client has left: what it computed until
+    /// then is booked, if it can be told.
+    async fn unanswered(
+        &self,
+        attempt: Attempt,
+        no_head: NoHead,
+        unreached: ProxyError,
+        left: Option<WorkerCall>,
+        admitted: &mut Option<Admitted>,
+    ) -> Tried {
+        let (flag, error) = match no_head {
+            NoHead::Send(error) => {
+                tracing::warn!(target = attempt.target(), %error, "an upstream was not reached");
+                if error.before_any_byte() { ("not_sent", unreached) } else { ("unanswered", ProxyError::Unreachable) }
+            }
+            NoHead::Timeout => ("timeout", ProxyError::UpstreamTimeout),
+            NoHead::Left => ("unanswered", ProxyError::Unreachable),
         };
-        *response.status_mut() = parts.status;
-        for (name, value) in &headers {
-            response.headers_mut().insert(name, value.clone());
+        let metered = match left {
+            None => Metered::nothing(Outcome::UpstreamError, Some(flag)),
+            Some(call) => {
+                let outcome = if self.proxy.is_stopping() { Outcome::Shutdown } else { Outcome::ClientDisconnect };
+                let nothing = Metered::nothing(outcome, Some(flag));
+                match call.final_usage(&self.proxy.client).await {
+                    Some(usage_raw) => nothing.told_by_record(usage_raw),
+                    None => nothing,
+                }
+            }
+        };
+        let ended = attempt.end(metered, None);
+        if let Some(ended) = ended.filter(|ended| ended.tokens > 0)
+            && let Some(admitted) = admitted.take()
+        {
+            admitted.settle(ended.tokens);
         }
-        Ok(response)
+        Tried::Failed { error, retryable: true }
     }
 
     fn is_worker(&self, target: &Target) -> bool {
@@ -228,29 +237,21 @@ impl Exchange {
     }
 }
 
-/// What was asked for on the client's behalf.
-struct Asked {
-    /// Usage, by the gateway's own option.
-    injected: bool,
-    /// The request at a local worker.
-    worker: Option<WorkerRequest>,
-}
-
-/// Waits for an answer; a worker whose client leaves meanwhile is told to end it, and answers with what it has.
-async fn with_cancel<T>(answer: impl Future<Output = T>, worker: Option<&WorkerRequest>, gone: &ClientGone) -> T {
-    tokio::pin!(answer);
-    if let Some(worker) = worker {
-        tokio::select! {
-            answer = &mut answer => return answer,
-            () = gone.wait() => {}
-        }
-        worker.cancel().await;
+/// Passes an answer of status 2xx on.
+async fn answer(live: Live, parts: Parts, injected: bool, gone: &ClientGone) -> Result<Response<Body>, ProxyError> {
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let is_stream = content_type.starts_with("text/event-stream");
+    let headers = response_headers(&parts.headers);
+    let mut response = if is_stream {
+        Response::new(Body::new(MeteredBody::events(live, injected)))
+    } else {
+        whole::answer(live, content_type, gone).await?
+    };
+    *response.status_mut() = parts.status;
+    for (name, value) in &headers {
+        response.headers_mut().insert(name, value.clone());
     }
-    answer.await
-}
-
-fn end_unanswered(attempt: Attempt, flag: &str) {
-    drop(attempt.end(Metered::nothing(Outcome::UpstreamError, Some(flag)), None));
+    Ok(response)
 }
 
 fn endpoint_uri(target: &Target, endpoint: Endpoint) -> Result<Uri, ProxyError> {

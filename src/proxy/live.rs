@@ -14,12 +14,12 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use super::{
     Proxy,
     attempt::{Attempt, Ended},
-    worker_request::WorkerRequest,
+    worker::WorkerCall,
 };
 use crate::{
     admission::gate::Admitted,
     journal::attempt::EndReceipt,
-    metering::{End, Metered, conclude},
+    metering::{End, Metered, Reporter, conclude},
     routing::DrainPolicy,
     upstream::sniff::Sniffed,
 };
@@ -42,9 +42,9 @@ pub(super) struct Live {
     pub(super) status: u16,
     pub(super) input_estimate: u64,
     pub(super) drain: DrainPolicy,
+    /// The request at its worker, when one of ours serves.
+    pub(super) worker: Option<WorkerCall>,
     pub(super) silence: Silence,
-    /// Where a local worker serves.
-    pub(super) worker: Option<WorkerRequest>,
 }
 
 /// Wakes a reader whose upstream has been silent for too long; re-armed only when it fires, not at each chunk.
@@ -118,7 +118,26 @@ impl Live {
 
     /// Ends the attempt with what was seen and settles the key's tokens. None when it was ended before.
     pub(super) fn end(&mut self, seen: &Sniffed, end: End) -> Option<Ended> {
-        self.end_as(conclude(seen, end, self.input_estimate))
+        self.end_told(seen, end, None)
+    }
+
+    /// As [`Self::end`], with the usage of a worker's final record when there is one.
+    pub(super) fn end_told(&mut self, seen: &Sniffed, end: End, record: Option<String>) -> Option<Ended> {
+        let metered = conclude(seen, end, self.input_estimate, self.reporter());
+        self.end_as(match record {
+            Some(usage_raw) => metered.told_by_record(usage_raw),
+            None => metered,
+        })
+    }
+
+    /// How an answer ends that nobody waits for.
+    pub(super) fn end_without_client(&self) -> End {
+        if self.proxy.is_stopping() { End::Shutdown } else { End::ClientLeft }
+    }
+
+    /// Whose words the answer is.
+    pub(super) const fn reporter(&self) -> Reporter {
+        if self.worker.is_some() { Reporter::Worker } else { Reporter::Provider }
     }
 
     /// As [`Self::end`], with a conclusion of the caller's.

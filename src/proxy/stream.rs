@@ -1,31 +1,31 @@
 //! A response body that passes an upstream's bytes on as they come and sees to it that their entry is written.
 //!
 //! Withheld is only the end: the terminal event, or what tells that the stream broke, waits until ENDED is durable.
-//! Dropped early (the client left), the rest is read on in the background within bounds.
+//! Dropped early (the client left), [`drain`] sees to the rest.
 
 use std::{
     collections::VecDeque,
     convert::Infallible,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use tokio::time::timeout;
 
 use super::{
-    detach::DetachOnDrop,
+    attempt::Counted,
+    drain,
     live::{CutOff, Live, durable_in_time},
-    worker_request::WorkerRequest,
+    worker::Asking,
 };
 use crate::{
-    metering::End,
-    routing::DrainPolicy,
+    metering::{End, Reporter},
     upstream::{
         sniff::{JsonSniffer, Sniffed, SseSniffer},
-        usage::{map_usage, worker_time},
+        usage::map_usage,
+        worker::worker_time,
     },
 };
 
@@ -38,30 +38,36 @@ pub(super) struct MeteredBody {
     ready: VecDeque<Bytes>,
 }
 
-/// Resolves when an entry is durable.
-type Durable = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 enum State {
     Passing {
         live: Box<Live>,
         sniffer: Sniffer,
     },
+    /// A worker broke off; it is asked what was used.
+    Asking {
+        live: Box<Live>,
+        sniffer: Sniffer,
+        seen: Box<Sniffed>,
+        end: End,
+        asking: Asking,
+    },
     /// The entry is submitted; `held` leaves when it is durable.
     Closing {
-        durable: Durable,
+        durable: Pin<Box<dyn Future<Output = ()> + Send>>,
         held: Option<Bytes>,
         break_off: bool,
     },
     Ended,
 }
 
-enum Sniffer {
+/// Looks on as the answer passes.
+pub(super) enum Sniffer {
     Events(Box<SseSniffer>),
     Json(Box<JsonSniffer>),
 }
 
 impl Sniffer {
-    fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
+    pub(super) fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
         match self {
             Self::Events(sniffer) => sniffer.push(chunk, out),
             Self::Json(sniffer) => {
@@ -71,11 +77,11 @@ impl Sniffer {
         }
     }
 
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         matches!(self, Self::Events(sniffer) if sniffer.is_done())
     }
 
-    fn summary(&self) -> Sniffed {
+    pub(super) fn summary(&self) -> Sniffed {
         match self {
             Self::Events(sniffer) => sniffer.summary(),
             Self::Json(sniffer) => sniffer.summary(),
@@ -112,10 +118,19 @@ impl MeteredBody {
         Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::from([begun]) }
     }
 
-    /// Ends the attempt and goes on to [`State::Closing`].
-    fn close(&mut self, end: End) {
-        let State::Passing { mut live, mut sniffer } = std::mem::replace(&mut self.state, State::Ended) else { return };
+    /// Nothing more comes from the upstream. The attempt ends, unless a worker is to be asked how it did.
+    fn upstream_ended(&mut self, end: End) {
+        let State::Passing { mut live, sniffer } = std::mem::replace(&mut self.state, State::Ended) else { return };
         let seen = sniffer.summary();
+        let asking = if seen.says_its_end() { None } else { live.ask_how_it_ended() };
+        match asking {
+            None => self.close(live, sniffer, &seen, end, None),
+            Some(asking) => self.state = State::Asking { live, sniffer, seen: Box::new(seen), end, asking },
+        }
+    }
+
+    /// Ends the attempt and goes on to [`State::Closing`].
+    fn close(&mut self, mut live: Box<Live>, mut sniffer: Sniffer, seen: &Sniffed, end: End, record: Option<String>) {
         let held = sniffer.finish();
         let close = match (&sniffer, end) {
             (_, End::Terminal) => Close::Properly,
@@ -129,32 +144,15 @@ impl MeteredBody {
             _ => held,
         };
         live.finish_upstream();
-        let durable = match (live.worker.clone(), end) {
-            (Some(worker), End::Cut | End::Eof) => asked_of_worker(*live, worker, seen, end),
-            _ => submitted(&mut live, &seen, end),
-        };
+        let ended = live.end_told(seen, end, record);
+        let proxy = Arc::clone(&live.proxy);
+        let durable = Box::pin(async move {
+            if let Some(ended) = ended {
+                durable_in_time(ended.receipt, &proxy).await;
+            }
+        });
         self.state = State::Closing { durable, held, break_off: close == Close::BreakOff };
     }
-}
-
-/// Submits the entry; resolves when it is durable.
-fn submitted(live: &mut Live, seen: &Sniffed, end: End) -> Durable {
-    let ended = live.end(seen, end);
-    let proxy = Arc::clone(&live.proxy);
-    Box::pin(async move {
-        if let Some(ended) = ended {
-            durable_in_time(ended.receipt, &proxy).await;
-        }
-    })
-}
-
-/// As [`submitted`], after the worker was asked what it knows of a request whose answer broke off. Goes on by itself when
-/// the client leaves.
-fn asked_of_worker(mut live: Live, worker: WorkerRequest, mut seen: Sniffed, end: End) -> Durable {
-    Box::pin(DetachOnDrop::new(|_gone| async move {
-        worker.complete(&mut seen).await;
-        submitted(&mut live, &seen, end).await;
-    }))
 }
 
 /// What is left of an incomplete event is ended first, so that the error is an event of its own.
@@ -187,7 +185,7 @@ impl Body for MeteredBody {
             match &mut body.state {
                 State::Passing { live, sniffer } => {
                     if sniffer.is_done() {
-                        body.close(End::Terminal);
+                        body.upstream_ended(End::Terminal);
                         continue;
                     }
                     match ready!(live.poll_chunk(cx)) {
@@ -195,9 +193,18 @@ impl Body for MeteredBody {
                             sniffer.push(chunk, &mut body.ready);
                             progress(live, sniffer);
                         }
-                        Some(Err(CutOff)) => body.close(End::Cut),
-                        None => body.close(End::Eof),
+                        Some(Err(CutOff)) => body.upstream_ended(End::Cut),
+                        None => body.upstream_ended(End::Eof),
                     }
+                }
+                State::Asking { asking, .. } => {
+                    let record = ready!(asking.as_mut().poll(cx));
+                    let State::Asking { live, sniffer, seen, end, .. } =
+                        std::mem::replace(&mut body.state, State::Ended)
+                    else {
+                        continue;
+                    };
+                    body.close(live, sniffer, &seen, end, record);
                 }
                 State::Closing { durable, held, break_off } => {
                     ready!(durable.as_mut().poll(cx));
@@ -218,14 +225,19 @@ impl Body for MeteredBody {
     }
 }
 
-fn progress(live: &mut Live, sniffer: &Sniffer) {
+/// Writes what was counted so far, now and then.
+pub(super) fn progress(live: &mut Live, sniffer: &Sniffer) {
     let now = live.proxy.clock.monotonic();
+    let reporter = live.reporter();
     if let Some(attempt) = &mut live.attempt {
         attempt.progress(now, || {
             let seen = sniffer.summary();
             let raw = seen.usage_raw.as_deref();
-            let (reported, time) = (raw.and_then(|raw| map_usage(raw, &seen).usage), raw.and_then(worker_time));
-            (seen, reported, time)
+            Counted {
+                reported: raw.and_then(|raw| map_usage(raw, &seen).usage),
+                worker: raw.filter(|_| reporter == Reporter::Worker).and_then(worker_time),
+                delivered_bytes: seen.output_bytes(),
+            }
         });
     }
 }
@@ -233,61 +245,15 @@ fn progress(live: &mut Live, sniffer: &Sniffer) {
 /// The client left before the end.
 impl Drop for MeteredBody {
     fn drop(&mut self) {
-        let State::Passing { mut live, sniffer } = std::mem::replace(&mut self.state, State::Ended) else { return };
-        if live.proxy.is_stopping() {
-            drop(live.end(&sniffer.summary(), End::Shutdown));
-            return;
-        }
-        let (DrainPolicy::Drain(at_most) | DrainPolicy::CancelThenDrain(at_most)) = live.drain else {
-            drop(live.end(&sniffer.summary(), End::ClientLeft));
-            return;
-        };
-        let place = Arc::clone(&live.proxy.drains).try_acquire_owned();
-        match (place, tokio::runtime::Handle::try_current()) {
-            (Ok(place), Ok(runtime)) => {
-                live.proxy.counters.drained.fetch_add(1, Ordering::Relaxed);
-                runtime.spawn(async move {
-                    read_on(*live, sniffer, at_most).await;
-                    drop(place);
-                });
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Passing { live, sniffer } => drain::left(live, sniffer),
+            State::Asking { mut live, seen, end, asking, .. } => {
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    // Bounded: the worker is not waited for long.
+                    runtime.spawn(async move { drop(live.end_told(&seen, end, asking.await)) });
+                }
             }
-            _ => {
-                live.proxy.counters.drain_refused.fetch_add(1, Ordering::Relaxed);
-                drop(live.end(&sniffer.summary(), End::ClientLeft));
-            }
+            State::Closing { .. } | State::Ended => {}
         }
     }
-}
-
-/// Reads an answer that nobody waits for to its end, because its usage comes last. Bounded in time and bytes.
-async fn read_on(mut live: Live, mut sniffer: Sniffer, at_most: std::time::Duration) {
-    let bytes_max = live.proxy.settings.drain_bytes_max;
-    let mut unread = VecDeque::new();
-    let reading = async {
-        if let Some(worker) = &live.worker.clone()
-            && !worker.cancel().await
-        {
-            live.upstream = None;
-            return;
-        }
-        let mut bytes_read: u64 = 0;
-        while !sniffer.is_done() && bytes_read <= bytes_max {
-            let Some(Ok(chunk)) = live.next_chunk().await else { break };
-            bytes_read = bytes_read.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
-            sniffer.push(chunk, &mut unread);
-            unread.clear();
-            progress(&mut live, &sniffer);
-        }
-    };
-    // Whatever ended the reading, the entry says that the client had left.
-    let _elapsed = timeout(at_most, reading).await;
-    if sniffer.is_done() {
-        live.finish_upstream();
-    }
-    let mut seen = sniffer.summary();
-    if let (Some(worker), false) = (live.worker.clone(), sniffer.is_done()) {
-        live.upstream = None;
-        worker.complete(&mut seen).await;
-    }
-    drop(live.end(&seen, End::ClientLeft));
 }

@@ -6,21 +6,18 @@ use axum::{
     http::{HeaderName, HeaderValue, Response},
 };
 use bytes::{Bytes, BytesMut};
-use tollgate_core::{entry::Outcome, usage::Usage};
+use tollgate_core::entry::Outcome;
 
 use super::{
+    attempt::Ended,
     detach::ClientGone,
     error::ProxyError,
-    live::{CutOff, Live, durable_in_time},
+    live::{Live, durable_in_time},
     stream::MeteredBody,
-    worker_request::WorkerRequest,
 };
 use crate::{
     metering::{End, Metered},
-    upstream::{
-        sniff::{JsonSniffer, Sniffed},
-        usage::worker_time,
-    },
+    upstream::sniff::{JsonSniffer, Sniffed},
 };
 
 /// Largest answer that is held whole, in bytes.
@@ -36,9 +33,8 @@ pub(super) async fn answer(
     let mut sniffer = JsonSniffer::new();
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
-    let mut told = gone.get();
     loop {
-        match next_chunk(&mut live, gone, &mut told).await {
+        match live.next_chunk_for(gone).await {
             Some(Ok(chunk)) => {
                 sniffer.push(&chunk);
                 if first.is_empty() && more.is_empty() {
@@ -54,12 +50,7 @@ pub(super) async fn answer(
                 }
             }
             Some(Err(_cut)) => {
-                if let Some(worker) = live.worker.clone() {
-                    return Err(broken_off(live, worker, sniffer.summary(), gone).await);
-                }
-                // The client gets none of it, so it owes nothing for it.
-                let outcome = if gone.get() { Outcome::ClientDisconnect } else { Outcome::Truncated };
-                if let Some(ended) = live.end_as(Metered::nothing(outcome, Some("not_delivered"))) {
+                if let Some(ended) = end_cut(&mut live, &sniffer.summary(), gone).await {
                     durable_in_time(ended.receipt, &live.proxy).await;
                 }
                 return Err(ProxyError::InvalidUpstreamBody("cut off"));
@@ -69,7 +60,7 @@ pub(super) async fn answer(
     }
     let body = if more.is_empty() { first } else { more.freeze() };
     let seen = sniffer.finish();
-    let end = if gone.get() { End::ClientLeft } else { End::Terminal };
+    let end = if gone.get() { live.end_without_client() } else { End::Terminal };
     let valid = seen.is_json_object;
     let ended = live.end(&seen, end);
     let mut response = Response::new(Body::from(body));
@@ -86,31 +77,17 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-/// The next bytes; a worker whose client leaves meanwhile is told, once, to end its answer.
-async fn next_chunk(live: &mut Live, gone: &ClientGone, told: &mut bool) -> Option<Result<Bytes, CutOff>> {
-    if let (Some(worker), false) = (live.worker.clone(), *told) {
-        tokio::select! {
-            chunk = live.next_chunk() => return chunk,
-            () = gone.wait() => {}
+/// Ends an answer that was cut off. A client that waits for it gets none of it, so it owes nothing for it; one that has
+/// left used what a worker computed for it until then.
+async fn end_cut(live: &mut Live, seen: &Sniffed, gone: &ClientGone) -> Option<Ended> {
+    if !gone.get() {
+        return live.end_as(Metered::nothing(Outcome::Truncated, Some("not_delivered")));
+    }
+    match live.ask_how_it_ended() {
+        None => live.end_as(Metered::nothing(Outcome::ClientDisconnect, Some("not_delivered"))),
+        Some(asking) => {
+            let record = asking.await;
+            live.end_told(seen, live.end_without_client(), record)
         }
-        *told = true;
-        worker.cancel().await;
     }
-    live.next_chunk().await
-}
-
-/// A worker's answer broke off: the client gets none of it and owes nothing, but its time was ours, and is asked for.
-async fn broken_off(mut live: Live, worker: WorkerRequest, mut seen: Sniffed, gone: &ClientGone) -> ProxyError {
-    worker.complete(&mut seen).await;
-    let outcome = if gone.get() { Outcome::ClientDisconnect } else { Outcome::Truncated };
-    let mut metered = Metered::nothing(outcome, Some("not_delivered"));
-    if let Some(time) = seen.usage_raw.as_deref().and_then(worker_time) {
-        metered.usage = Some(Usage::default());
-        metered.worker = Some(time);
-        metered.raw_usage = seen.usage_raw;
-    }
-    if let Some(ended) = live.end_as(metered) {
-        durable_in_time(ended.receipt, &live.proxy).await;
-    }
-    ProxyError::InvalidUpstreamBody("cut off")
 }

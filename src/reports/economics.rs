@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::{ToSpan, civil::Date};
 use serde::Serialize;
 use tollgate_core::{
+    exact::Exact,
     money::{MoneyOverflow, NanoUsd},
-    price::Exact,
     recovery::{Day, Projection, RATE_WINDOW_DAYS, Recovery, project, recovery},
 };
 

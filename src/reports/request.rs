@@ -72,17 +72,17 @@ pub struct LineView {
     pub billed_model: String,
     /// Tokens.
     pub usage: Usage,
-    /// Time of the worker that served.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub worker: Option<WorkerTime>,
     /// None: unpriced.
     pub cost_usd: Option<NanoUsd>,
     /// None: unpriced.
     pub charge_usd: Option<NanoUsd>,
-    /// Version of the cost table.
+    /// Version of the cost table or device rate.
     pub cost_price_version: Option<String>,
     /// Version of the book's rule.
     pub charge_price_version: Option<String>,
+    /// A worker's time; only where one of ours served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerTime>,
 }
 
 /// An attempt.
@@ -149,10 +149,10 @@ fn lines(entry: &Entry) -> impl Iterator<Item = LineView> {
         target: entry.admission.target.clone(),
         billed_model: line.billed_model.clone(),
         usage: line.usage,
-        worker: line.worker,
         cost_usd: line.cost,
         charge_usd: line.charge,
         cost_price_version: entry.admission.cost_price_version.clone(),
         charge_price_version: entry.admission.charge_price_version.clone(),
+        worker: line.worker,
     })
 }

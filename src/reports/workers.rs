@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 use tollgate_core::{
+    exact::Exact,
     money::{MoneyOverflow, NanoUsd},
-    price::Exact,
     worker_cost::DeviceRate,
 };
 

@@ -11,7 +11,7 @@ use super::{Store, StoreError};
 pub struct PriceVersionRow {
     /// Its id.
     pub id: String,
-    /// `cost` or `book`.
+    /// `cost`, `worker` or `book`.
     pub kind: String,
     /// JSON of the version.
     pub body: String,

@@ -49,7 +49,7 @@ pub struct Sums {
     pub unpriced: u64,
     /// Attempts whose usage is not the provider's last word.
     pub estimated: u64,
-    /// Thread time of local workers, microseconds.
+    /// Thread time of workers of ours, microseconds.
     pub worker_busy_us: u64,
 }
 
@@ -172,7 +172,7 @@ impl Sums {
             add_usage(&mut self.usage, &line.usage)?;
             self.cost = self.cost.checked_add(line.cost.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
             self.charge = self.charge.checked_add(line.charge.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
-            let busy_us = line.worker.map_or(0, |worker| worker.busy_us());
+            let busy_us = line.worker.map_or(0, |time| time.busy_us());
             self.worker_busy_us = self.worker_busy_us.checked_add(busy_us).ok_or(StoreError::TooLarge)?;
         }
         self.unpriced += u64::from(entry.is_unpriced());

@@ -124,14 +124,27 @@ impl UpstreamClient {
             return Err(SendError::PrivateAddress);
         }
         let client = if allow_private { &self.private } else { &self.public };
-        client.request(request).await.map_err(|error| {
-            let chain = chain(&error);
-            match error.is_connect() {
-                true if chain.contains(PRIVATE) => SendError::PrivateAddress,
-                true => SendError::Connect(chain),
-                false => SendError::Broken(chain),
-            }
-        })
+        client.request(request).await.map_err(send_error)
+    }
+
+    /// Calls a control path of a worker of ours, which may be anywhere, without a body.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn control(&self, method: Method, uri: &Uri) -> Result<Response<Incoming>, SendError> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.clone();
+        self.private.request(request).await.map_err(send_error)
+    }
+}
+
+fn send_error(error: hyper_util::client::legacy::Error) -> SendError {
+    let chain = chain(&error);
+    match error.is_connect() {
+        true if chain.contains(PRIVATE) => SendError::PrivateAddress,
+        true => SendError::Connect(chain),
+        false => SendError::Broken(chain),
     }
 }
 

@@ -15,9 +15,9 @@ pub fn of_answer(seen: &Sniffed, whole: bool) -> Outcome {
     }
     match seen.finish.as_deref() {
         Some("length") => Outcome::Length,
-        Some("content_filter") => Outcome::Refusal,
-        // A worker's word for an answer that somebody ended early.
+        // A worker of ours ended it for somebody else than its client, who is told apart before.
         Some("cancelled") => Outcome::Truncated,
+        Some("content_filter") => Outcome::Refusal,
         Some(_) if seen.refusal_seen => Outcome::Refusal,
         Some(_) => Outcome::Complete,
         // Embeddings have no finish reason; a stream's terminal event says that nothing is missing.

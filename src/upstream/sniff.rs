@@ -37,6 +37,12 @@ pub struct Sniffed {
 }
 
 impl Sniffed {
+    /// Whether the answer told how it ended, so that its usage is the last word.
+    #[must_use]
+    pub const fn says_its_end(&self) -> bool {
+        self.done || self.finish.is_some() || self.error_seen
+    }
+
     /// All delivered bytes, the base of an output estimate.
     #[must_use]
     pub const fn output_bytes(&self) -> u64 {

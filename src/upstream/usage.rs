@@ -3,16 +3,13 @@
 //! Cached and cache-written tokens are inside `prompt_tokens`; reasoning is inside `completion_tokens`, except where the
 //! total says that it stands beside. What cannot be is flagged, never a panic and never silently zero.
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
-use tollgate_core::{entry::UsageSource, usage::Usage, worker_cost::WorkerTime};
+use tollgate_core::{entry::UsageSource, usage::Usage};
 
 use super::sniff::Sniffed;
 
 /// A larger count is no count of tokens.
 const TOKENS_MAX: u64 = 1 << 40;
-/// A longer time of one request is no time: a hundred days, in microseconds.
-const BUSY_US_MAX: u64 = 8_640_000_000_000;
 
 /// A usage object, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,17 +45,6 @@ pub fn map_usage(raw: &str, seen: &Sniffed) -> MappedUsage {
     let source = if reader.flags.is_empty() { UsageSource::ProviderFinal } else { UsageSource::ProviderFinalSuspect };
     let reported_cost_usd = reported_cost(&object);
     MappedUsage { usage, source, flags: reader.flags, reported_total, reported_cost_usd }
-}
-
-/// The time that a worker reports beside its tokens (docs/worker.md); none when it is not whole.
-#[must_use]
-pub fn worker_time(raw: &str) -> Option<WorkerTime> {
-    #[derive(Deserialize)]
-    struct Reported {
-        worker: WorkerTime,
-    }
-    let time = serde_json::from_str::<Reported>(raw).ok()?.worker;
-    (time.engine_threads > 0 && time.busy_us() <= BUSY_US_MAX).then_some(time)
 }
 
 struct Reader {

@@ -7,7 +7,7 @@ use tollgate::{
         audit::audit,
         statement::{Month, statement},
     },
-    catalog::{CostVersion, load_shipped},
+    catalog::{device::CostVersion, load_shipped},
     journal::{Journal, Options},
     posting::recover::{Recovered, recover},
     store::{Store, customers::CustomerRow, entries::PostBatch, prices::PriceVersionRow},
@@ -74,9 +74,9 @@ fn entry(number: u64, admitted_at_us: i64) -> Entry {
     let catalog = load_shipped().unwrap();
     let admission = admission(number, admitted_at_us);
     let usage = Usage { input_uncached: 10 + number, output: 3 * number, ..Usage::default() };
-    let cost_version = catalog.cost("demo", "demo-model", admitted_at_us);
+    let version = catalog.cost("demo", "demo-model", admitted_at_us);
     let rule = catalog.charge_rule("default", "demo-model", admitted_at_us).map(|version| &version.rule);
-    let (cost, charge) = price_line(&usage, None, cost_version.as_ref().map(CostVersion::basis), rule);
+    let (cost, charge) = price_line(&usage, None, version.as_ref().map(CostVersion::basis), rule);
     Entry {
         admission,
         outcome: Outcome::Complete,

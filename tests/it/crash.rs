@@ -20,10 +20,11 @@ use crate::harness::{base_toml, chat};
 const ROUNDS: u64 = 20;
 const CLIENTS: u64 = 16;
 
-struct Process(Child);
+/// A gateway in a process of its own.
+pub(crate) struct Process(Child);
 
 impl Process {
-    fn start(config: &Path) -> Self {
+    pub(crate) fn start(config: &Path) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
             .args(["--config", config.to_str().unwrap(), "serve"])
             .stderr(Stdio::null())
@@ -32,13 +33,14 @@ impl Process {
         Self(child)
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 }
 
-fn cli(config: &Path, args: &[&str]) -> Value {
+/// A command and its JSON.
+pub(crate) fn cli(config: &Path, args: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_tollgate"))
         .args(["--config", config.to_str().unwrap(), "--json"])
         .args(args)
@@ -49,11 +51,11 @@ fn cli(config: &Path, args: &[&str]) -> Value {
         .unwrap_or_else(|error| panic!("{args:?}: {error}: {text} {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-async fn wait_until_ready(client: &reqwest::Client, admin: u16) {
+pub(crate) async fn wait_until_ready(client: &reqwest::Client, admin: u16) {
     for _ in 0..200 {
         if let Ok(response) = client.get(format!("http://127.0.0.1:{admin}/readyz")).send().await
             && response.status().is_success()

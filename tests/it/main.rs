@@ -21,3 +21,4 @@ mod metering_fixtures;
 mod requests;
 mod shared;
 mod worker_config;
+mod worker_money;

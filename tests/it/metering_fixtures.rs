@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fs, path::Path};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tollgate::{
-    metering::{End, Metered, conclude},
+    metering::{End, Metered, Reporter, conclude},
     upstream::sniff::{JsonSniffer, Sniffed, SseSniffer},
 };
 use tollgate_core::entry::UsageSource;
@@ -114,7 +114,7 @@ fn end_of(case: &Case, seen: &Sniffed) -> End {
 }
 
 fn check(case: &Case, seen: &Sniffed, how: &str) {
-    let metered = conclude(seen, end_of(case, seen), INPUT_ESTIMATE);
+    let metered = conclude(seen, end_of(case, seen), INPUT_ESTIMATE, Reporter::Provider);
     let expected = &case.meta["expected"];
     let id = case.id();
     assert_eq!(json!(metered.outcome), expected["outcome"], "{id} {how}: outcome");
@@ -182,7 +182,8 @@ fn a_stream_cut_after_any_event_that_delivered_something_is_never_a_silent_zero(
     for case in all_cases().iter().filter(|case| case.is_stream()) {
         for event in case.data_events() {
             let (seen, _) = feed(case, [case.body.slice(0..event.end)]);
-            let metered = conclude(&seen, if seen.done { End::Terminal } else { End::Cut }, INPUT_ESTIMATE);
+            let metered =
+                conclude(&seen, if seen.done { End::Terminal } else { End::Cut }, INPUT_ESTIMATE, Reporter::Provider);
             if seen.delivered_bytes > 0 {
                 let usage = metered.usage.unwrap_or_else(|| panic!("{}: no usage after {event:?}", case.id()));
                 assert!(usage.output > 0 && usage.input_total() > 0, "{} cut after {event:?}: {usage:?}", case.id());

@@ -199,7 +199,7 @@ pub struct Line {
     /// What the customer owes; none when unpriced.
     #[n(3)]
     pub charge: Option<NanoUsd>,
-    /// Time of the worker that served; none where a provider did.
+    /// The worker's time; none when no worker of ours served.
     #[n(4)]
     pub worker: Option<WorkerTime>,
 }

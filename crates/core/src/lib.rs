@@ -5,6 +5,7 @@
 pub mod decimal;
 pub mod entry;
 pub mod estimate;
+pub mod exact;
 pub mod id;
 pub mod key;
 pub mod money;

@@ -1,7 +1,8 @@
 //! The published rule for an attempt that was opened and never ended: what the books say after a crash.
 //!
 //! Usage is the provider's last cumulative count if one was seen, else the input estimate plus the estimate of the text
-//! delivered so far. The outcome is `interrupted`; the source is `estimated` in every case.
+//! delivered so far. The outcome is `interrupted`; the source is `estimated` in every case. A worker's time is its last
+//! cumulative count; without one it is zero and flagged: nobody can estimate it.
 
 use crate::{
     entry::{Admission, Entry, Line, Outcome, UsageSource},
@@ -9,11 +10,8 @@ use crate::{
     price::{BookRule, CostBasis, price_line},
     record::Progress,
     usage::Usage,
-    worker_cost::WorkerTime,
+    worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
 };
-
-/// Flag of an entry whose worker did not say how long it took: the time is in the device's own counters.
-pub const WORKER_TIME_UNKNOWN: &str = "worker_time_unknown";
 
 /// Resolves an orphan. Deterministic: resolving it twice gives the same bytes.
 #[must_use]
@@ -30,14 +28,11 @@ pub fn resolve_orphan(
     };
     let usage = progress.and_then(|progress| progress.reported).unwrap_or_else(estimate);
     let mut flags = vec!["recovered".to_owned()];
-    let worker = progress.and_then(|progress| progress.worker);
-    let worker = match cost {
-        Some(CostBasis::Device(_)) if worker.is_none() => {
-            flags.push(WORKER_TIME_UNKNOWN.to_owned());
-            Some(WorkerTime::default())
-        }
-        _ => worker,
-    };
+    let mut worker = progress.and_then(|progress| progress.worker);
+    if worker.is_none() && matches!(cost, Some(CostBasis::Device(_))) {
+        flags.push(WORKER_TIME_UNKNOWN.to_owned());
+        worker = Some(WorkerTime::default());
+    }
     let (cost, charge) = price_line(&usage, worker.as_ref(), cost, rule);
     let billed_model = admission.target.split_once('/').map_or(admission.target.as_str(), |(_, model)| model);
     let lines = vec![Line { billed_model: billed_model.to_owned(), usage, cost, charge, worker }];

@@ -6,80 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     decimal::Decimal,
+    exact::Exact,
     money::{MoneyOverflow, NanoUsd},
     usage::{Bucket, Usage},
     worker_cost::{DeviceRate, WorkerTime},
 };
-
-/// A non-negative rational amount of nano-dollars.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exact {
-    numerator: u128,
-    denominator: u128,
-}
-
-impl Exact {
-    /// Nothing.
-    pub const ZERO: Self = Self { numerator: 0, denominator: 1 };
-
-    /// `numerator / denominator` nano-dollars; the denominator must not be zero (zero counts as one).
-    #[must_use]
-    pub const fn new(numerator: u128, denominator: u128) -> Self {
-        Self { numerator, denominator: if denominator == 0 { 1 } else { denominator } }
-    }
-
-    /// The sum, exact. For denominators of which one is a multiple of the other, such as powers of ten.
-    ///
-    /// # Errors
-    /// [`MoneyOverflow`] when it does not fit 128 bits, or the denominators are others.
-    pub(crate) fn add(self, other: Self) -> Result<Self, MoneyOverflow> {
-        let denominator = self.denominator.max(other.denominator);
-        let widen = |amount: Self| {
-            let whole = denominator.checked_rem(amount.denominator) == Some(0);
-            let factor = denominator.checked_div(amount.denominator).filter(|_| whole)?;
-            amount.numerator.checked_mul(factor)
-        };
-        let (a, b) = widen(self).zip(widen(other)).ok_or(MoneyOverflow)?;
-        Ok(Self { numerator: a.checked_add(b).ok_or(MoneyOverflow)?, denominator })
-    }
-
-    /// The product with a decimal, exact.
-    ///
-    /// # Errors
-    /// [`MoneyOverflow`] when the intermediate does not fit 128 bits.
-    pub fn times(self, factor: Decimal) -> Result<Self, MoneyOverflow> {
-        let unit = 10_u128.checked_pow(factor.scale()).ok_or(MoneyOverflow)?;
-        Ok(Self {
-            numerator: self.numerator.checked_mul(u128::from(factor.digits())).ok_or(MoneyOverflow)?,
-            denominator: self.denominator.checked_mul(unit).ok_or(MoneyOverflow)?,
-        })
-    }
-
-    /// The product with `numerator / denominator`, exact; a denominator of zero counts as one.
-    ///
-    /// # Errors
-    /// As [`Self::times`].
-    pub fn times_ratio(self, numerator: u128, denominator: u128) -> Result<Self, MoneyOverflow> {
-        Ok(Self {
-            numerator: self.numerator.checked_mul(numerator).ok_or(MoneyOverflow)?,
-            denominator: self.denominator.checked_mul(denominator.max(1)).ok_or(MoneyOverflow)?,
-        })
-    }
-
-    /// The nearest nano-dollar, half to even.
-    ///
-    /// # Errors
-    /// [`MoneyOverflow`] when the amount does not fit an `i64`.
-    pub fn round_half_even(self) -> Result<NanoUsd, MoneyOverflow> {
-        let quotient = self.numerator.checked_div(self.denominator).ok_or(MoneyOverflow)?;
-        let remainder = self.numerator.checked_rem(self.denominator).ok_or(MoneyOverflow)?;
-        // Compares the remainder with what is missing to the next nano-dollar, so nothing is doubled and nothing overflows.
-        let missing = self.denominator.saturating_sub(remainder);
-        let up = remainder > missing || (remainder == missing && quotient & 1 == 1);
-        let rounded = if up { quotient.checked_add(1).ok_or(MoneyOverflow)? } else { quotient };
-        i64::try_from(rounded).map(NanoUsd::new).map_err(|_| MoneyOverflow)
-    }
-}
 
 /// Prices in USD per million tokens. A missing price is not zero; free is `"0"`, said explicitly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,6 +128,25 @@ fn names(buckets: &[Bucket]) -> String {
     buckets.iter().map(|bucket| bucket.name()).collect::<Vec<_>>().join(", ")
 }
 
+/// What we pay for a line: by its tokens, or by the time of a device of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CostBasis<'a> {
+    /// A provider's prices.
+    Table(&'a PriceTable),
+    /// A worker's device.
+    Device(&'a DeviceRate),
+}
+
+impl CostBasis<'_> {
+    /// The unrounded cost of a line; none when it is unpriced, and for a device whose time is not told.
+    fn exact(self, usage: &Usage, worker: Option<&WorkerTime>) -> Option<Exact> {
+        match self {
+            Self::Table(table) => price(usage, table).ok().map(|charge| charge.exact),
+            Self::Device(rate) => worker.and_then(|time| rate.busy_cost(time.busy_us(), time.engine_threads).ok()),
+        }
+    }
+}
+
 /// How a customer's charge follows from our cost or from a table of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -264,33 +214,13 @@ pub fn price(usage: &Usage, table: &PriceTable) -> Result<Charge, PriceError> {
 ///
 /// # Errors
 /// As [`price`].
-pub fn charge(usage: &Usage, cost: &Charge, rule: &BookRule) -> Result<NanoUsd, PriceError> {
+pub fn charge(usage: &Usage, cost: Exact, rule: &BookRule) -> Result<NanoUsd, PriceError> {
     match rule {
-        BookRule::MarginOverCost(margin) => Ok(with_margin(cost.exact, *margin)?),
-        BookRule::Absolute(table) => Ok(price(usage, table)?.amount),
-    }
-}
-
-/// What a line costs us by: a provider's prices, or a worker's device and the time it took.
-#[derive(Clone, Copy, Debug)]
-pub enum CostBasis<'a> {
-    /// Tokens at a provider's prices.
-    Table(&'a PriceTable),
-    /// Busy time at a device's price.
-    Device(&'a DeviceRate),
-}
-
-impl CostBasis<'_> {
-    /// The cost of a line, exact; none when it is unpriced or does not fit. A device without a known time costs nothing
-    /// here: the device's own counters book that time apart.
-    fn exact(self, usage: &Usage, worker: Option<&WorkerTime>) -> Option<Exact> {
-        match self {
-            Self::Table(table) => price(usage, table).ok().map(|charge| charge.exact),
-            Self::Device(rate) => {
-                let time = worker.copied().unwrap_or_default();
-                rate.busy_cost(time.busy_us(), time.engine_threads).ok()
-            }
+        BookRule::MarginOverCost(margin) => {
+            let factor = margin.plus_one().ok_or(MoneyOverflow)?;
+            Ok(cost.times(factor)?.round_half_even()?)
         }
+        BookRule::Absolute(table) => Ok(price(usage, table)?.amount),
     }
 }
 
@@ -302,15 +232,12 @@ pub fn price_line(
     cost: Option<CostBasis<'_>>,
     rule: Option<&BookRule>,
 ) -> (Option<NanoUsd>, Option<NanoUsd>) {
-    let cost = cost.and_then(|basis| basis.exact(usage, worker));
+    let exact = cost.and_then(|basis| basis.exact(usage, worker));
+    let cost = exact.and_then(|exact| Some((exact, exact.round_half_even().ok()?)));
     let charge = match (rule, cost) {
         (Some(BookRule::Absolute(table)), _) => price(usage, table).ok().map(|charge| charge.amount),
-        (Some(BookRule::MarginOverCost(margin)), Some(cost)) => with_margin(cost, *margin).ok(),
+        (Some(rule @ BookRule::MarginOverCost(_)), Some((exact, _))) => charge(usage, exact, rule).ok(),
         _ => None,
     };
-    (cost.and_then(|cost| cost.round_half_even().ok()), charge)
-}
-
-fn with_margin(cost: Exact, margin: Decimal) -> Result<NanoUsd, MoneyOverflow> {
-    cost.times(margin.plus_one().ok_or(MoneyOverflow)?)?.round_half_even()
+    (cost.map(|(_, amount)| amount), charge)
 }

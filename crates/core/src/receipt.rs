@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use crate::{
     decimal::Decimal,
+    exact::Exact,
     money::{MoneyOverflow, NanoUsd},
-    price::Exact,
 };
 
 /// Seconds in an hour.

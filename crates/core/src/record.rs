@@ -24,7 +24,7 @@ pub struct Progress {
     /// UTF-8 bytes of text delivered so far.
     #[n(2)]
     pub delivered_bytes: u64,
-    /// The worker's last cumulative time, if a worker serves.
+    /// The worker's last cumulative time, if one of ours serves and has told it.
     #[n(3)]
     pub worker: Option<WorkerTime>,
 }

@@ -1,4 +1,4 @@
-//! The cost of a local worker: its device's time at the device's hourly price, energy included.
+//! A local worker's time on a request, and its cost: the device's time at the device's hourly price, energy included.
 //!
 //! A device with N engine threads has N microseconds of thread time a microsecond, so a microsecond of one thread costs
 //! 1/N of the device's. Watts are configured figures of the whole device, not measurements.
@@ -6,32 +6,36 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{decimal::Decimal, money::MoneyOverflow, price::Exact};
+use crate::{decimal::Decimal, exact::Exact, money::MoneyOverflow};
 
 /// Longest thread time that a rate must be able to price exactly: a hundred days, in microseconds.
 const PRICEABLE_US: u64 = 8_640_000_000_000;
 /// Most engine threads for which it must.
 const PRICEABLE_THREADS: u32 = 4096;
 
-/// Where a worker's time went for one request, as the worker reports it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+/// The flag of an entry whose worker did not say, or could not be asked, how long it was busy: its line says zero, and the
+/// time is part of what the device's own counters have beyond all entries.
+pub const WORKER_TIME_UNKNOWN: &str = "worker_time_unknown";
+
+/// Where a worker's time on a request went. Processor time of engine threads, so neighbours do not change it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct WorkerTime {
-    /// Wall time in its queue, microseconds; costs nothing.
+    /// Wall time in the worker's queue; costs nothing.
     #[n(0)]
     pub queue_us: u64,
-    /// Thread time of prefill, microseconds.
+    /// Thread time of prefill.
     #[n(1)]
     pub prefill_busy_us: u64,
-    /// Thread time of decode, microseconds.
+    /// Thread time of decode.
     #[n(2)]
     pub decode_busy_us: u64,
-    /// Engine threads of the worker: so many microseconds of thread time are one of its device.
+    /// Engine threads of the worker; 0 when the times are not known.
     #[n(3)]
     pub engine_threads: u32,
 }
 
 impl WorkerTime {
-    /// Thread time that is paid for. Saturates.
+    /// Thread time that is paid for. Saturates at `u64::MAX`.
     #[must_use]
     pub const fn busy_us(&self) -> u64 {
         self.prefill_busy_us.saturating_add(self.decode_busy_us)

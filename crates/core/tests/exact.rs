@@ -128,6 +128,37 @@ fn usage() -> impl Strategy<Value = Usage> {
     })
 }
 
+/// Figures as an operator may write them: any of them zero, prices of up to six decimals.
+fn rate() -> impl Strategy<Value = DeviceRate> {
+    let figure = |most: u64| {
+        prop_oneof![
+            Just(Decimal::ZERO),
+            (0..most, 0_u64..1_000_000).prop_map(|(whole, part)| format!("{whole}.{part:06}").parse().unwrap())
+        ]
+    };
+    let watts = |most: u64| (0..most, 0_u64..10).prop_map(|(whole, part)| format!("{whole}.{part}").parse().unwrap());
+    let pue = (1_u64..3, 0_u64..100).prop_map(|(whole, part)| format!("{whole}.{part:02}").parse().unwrap());
+    (figure(50), watts(2000), watts(500), figure(2), pue).prop_map(
+        |(device_usd_per_hour, device_watts, device_idle_watts, usd_per_kwh, pue)| DeviceRate {
+            device_usd_per_hour,
+            device_watts,
+            device_idle_watts,
+            usd_per_kwh,
+            pue,
+        },
+    )
+}
+
+fn busy() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0_u64), 1_u64..10_000, 1_u64..60_000_000, 1_u64..4_000_000_000_000]
+}
+
+fn any_decimal((digits, scale): (u64, u32)) -> Decimal {
+    let text = format!("{digits:0>width$}", width = usize::try_from(scale).unwrap() + 1);
+    let (whole, part) = text.split_at(text.len() - usize::try_from(scale).unwrap());
+    format!("{whole}.{part:0<1}").parse().unwrap()
+}
+
 fn big(amount: NanoUsd) -> BigInt {
     BigInt::from(amount.get())
 }
@@ -153,13 +184,7 @@ fn entry(usage: Usage, flags: Vec<String>, stream: bool) -> Entry {
         outcome: Outcome::ClientDisconnect,
         usage_source: UsageSource::ProviderPartial,
         flags,
-        lines: vec![Line {
-            billed_model: "m".into(),
-            usage,
-            cost: Some(NanoUsd::new(-1)),
-            charge: None,
-            worker: Some(WorkerTime { queue_us: 1, prefill_busy_us: u64::MAX, decode_busy_us: 3, engine_threads: 4 }),
-        }],
+        lines: vec![Line { billed_model: "m".into(), usage, cost: Some(NanoUsd::new(-1)), charge: None, worker: None }],
         ended_at_us: i64::MAX,
         elapsed_us: u64::MAX,
         first_byte_us: None,
@@ -188,8 +213,49 @@ proptest! {
     #[test]
     fn a_margin_is_taken_from_the_unrounded_cost(usage in usage(), table in table(), margin in margin()) {
         if let (Ok(cost), Some(exact)) = (price(&usage, &table), naive(&usage, &table)) {
-            let owed = charge(&usage, &cost, &BookRule::MarginOverCost(margin)).unwrap();
+            let owed = charge(&usage, cost.exact, &BookRule::MarginOverCost(margin)).unwrap();
             prop_assert_eq!(big(owed), round(&(exact * (of_decimal(margin) + ratio(1)))));
+        }
+    }
+
+    #[test]
+    fn device_time_costs_the_exact_rational_rounded_once_and_a_margin_is_taken_before_rounding(
+        rate in rate(), prefill in busy(), decode in busy(), threads in 0_u32..128, margin in margin(),
+    ) {
+        let hourly = of_decimal(rate.device_usd_per_hour)
+            + of_decimal(rate.device_watts) / ratio(1000) * of_decimal(rate.pue) * of_decimal(rate.usd_per_kwh);
+        let hours = ratio(prefill) + ratio(decode);
+        let hours = hours / ratio(3_600_000_000) / ratio(u64::from(threads.max(1)));
+        let exact = hours * hourly * ratio(1_000_000_000);
+        let time = WorkerTime { queue_us: 7, prefill_busy_us: prefill, decode_busy_us: decode, engine_threads: threads };
+        let rule = BookRule::MarginOverCost(margin);
+        let (cost, charge) = price_line(&Usage::default(), Some(&time), Some(CostBasis::Device(&rate)), Some(&rule));
+        prop_assert!(rate.is_priceable());
+        prop_assert_eq!(big(cost.unwrap()), round(&exact));
+        prop_assert_eq!(big(charge.unwrap()), round(&(exact * (of_decimal(margin) + ratio(1)))));
+    }
+
+    #[test]
+    fn idle_time_costs_what_the_device_and_its_idle_watts_cost(rate in rate(), idle in busy(), threads in 1_u32..128) {
+        let hourly = of_decimal(rate.device_usd_per_hour)
+            + of_decimal(rate.device_idle_watts) / ratio(1000) * of_decimal(rate.pue) * of_decimal(rate.usd_per_kwh);
+        let exact = ratio(idle) * hourly * ratio(1_000_000_000) / ratio(3_600_000_000) / ratio(u64::from(threads));
+        prop_assert_eq!(big(rate.idle_cost(idle, threads).unwrap().round_half_even().unwrap()), round(&exact));
+    }
+
+    #[test]
+    fn any_rate_and_any_time_is_an_exact_cost_or_unpriced_and_never_a_wrap(
+        figures in prop::array::uniform5((any::<u64>(), 0_u32..19)), time in any::<u64>(), threads in any::<u32>(),
+    ) {
+        let [device_usd_per_hour, device_watts, device_idle_watts, usd_per_kwh, pue] = figures.map(any_decimal);
+        let rate = DeviceRate { device_usd_per_hour, device_watts, device_idle_watts, usd_per_kwh, pue };
+        if let Ok(cost) = rate.busy_cost(time, threads).and_then(tollgate_core::exact::Exact::round_half_even) {
+            let hourly = of_decimal(device_usd_per_hour)
+                + of_decimal(device_watts) / ratio(1000) * of_decimal(pue) * of_decimal(usd_per_kwh);
+            let exact = ratio(time) * hourly * ratio(5) / ratio(18) / ratio(u64::from(threads.max(1)));
+            prop_assert_eq!(big(cost), round(&exact));
+        } else if rate.is_priceable() {
+            prop_assert!(time > 8_640_000_000_000 || threads > 4096, "{rate:?} {time} {threads}");
         }
     }
 
@@ -220,7 +286,7 @@ proptest! {
     fn damaged_bytes_are_an_error_or_another_record_and_never_a_panic(at in 0_usize..400, bit in 0_u8..8, cut in 0_usize..400) {
         let entry = entry(Usage::default(), vec!["f".into()], true);
         for record in [Record::Ended(Box::new(entry.clone())), Record::Opened(Box::new(entry.admission.clone())), Record::Sent(entry.admission.id),
-            Record::Progress(Progress { id: entry.admission.id, reported: None, delivered_bytes: 3, worker: None })] {
+            Record::Progress(Progress { id: entry.admission.id, reported: None, delivered_bytes: 3, worker: Some(WorkerTime::default()) })] {
             let mut bytes = Vec::new();
             record.encode(&mut bytes);
             let _truncated = Record::decode(record.kind().code(), 1, &bytes[..cut.min(bytes.len())]);
@@ -245,6 +311,50 @@ fn what_a_newer_build_wrote_is_named_and_its_added_fields_are_skipped() {
     assert_eq!(decode_entry(&bytes).unwrap(), entry);
 }
 
+/// As builds wrote them before lines and progress knew a worker's time.
+const OLD_ENTRY: &str = "018a8e8250000000000007710181010101010101010350000000000001720282020202020202025000000000000173038303030303030303666f70656e61696e2f76312f656d62656464696e6773616d63702f6df5246176f609f68182616161620702816d70617274735f636c616d7065648183616d8c0c03000000190190010000000000201b7fffffffffffffff1bfffffffffffffffff618c8627b7d";
+const OLD_PROGRESS: &str = "83825000000000000771018101010101010101038c0c030000001901900100000000001829";
+
+#[test]
+fn journals_of_builds_that_knew_no_worker_time_read_the_same_and_theirs_read_ours() {
+    let usage = Usage { input_uncached: 12, cache_read: 3, output: 400, reasoning: 1, ..Usage::default() };
+    let mut entry = entry(usage, vec!["parts_clamped".into()], true);
+    let old = hex::decode(OLD_ENTRY).unwrap();
+    assert_eq!(decode_entry(&old).unwrap(), entry);
+    assert_eq!(encode_entry(&entry), old, "without a worker nothing changes on disk");
+    let progress = |worker| Progress { id: entry.admission.id, reported: Some(usage), delivered_bytes: 41, worker };
+    let bytes = |record: &Record| {
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        bytes
+    };
+    let old = hex::decode(OLD_PROGRESS).unwrap();
+    assert_eq!(Record::decode(3, 1, &old).unwrap(), Record::Progress(progress(None)));
+    assert_eq!(bytes(&Record::Progress(progress(None))), old);
+
+    // An older build skips fields that it does not know: what it reads of ours are the fields that it wrote itself.
+    let time = WorkerTime { queue_us: 1, prefill_busy_us: 2, decode_busy_us: u64::MAX, engine_threads: u32::MAX };
+    let ours = Record::Progress(progress(Some(time)));
+    let written = bytes(&ours);
+    assert_eq!((written[0], &written[1..old.len()]), (0x84, &old[1..]), "one field more, behind the others");
+    assert_eq!(Record::decode(3, 1, &written).unwrap(), ours);
+    entry.lines[0].worker = Some(time);
+    assert_eq!(decode_entry(&encode_entry(&entry)).unwrap(), entry);
+}
+
+#[test]
+fn device_time_that_nobody_told_is_unpriced_and_never_free() {
+    let rate = DeviceRate {
+        device_usd_per_hour: Decimal::ONE,
+        device_watts: Decimal::ZERO,
+        device_idle_watts: Decimal::ZERO,
+        usd_per_kwh: Decimal::ZERO,
+        pue: Decimal::ONE,
+    };
+    let usage = Usage { output: 5, ..Usage::default() };
+    assert_eq!(price_line(&usage, None, Some(CostBasis::Device(&rate)), None), (None, None));
+}
+
 #[test]
 fn ties_go_to_the_even_nano_dollar() {
     let table = |price: &str| PriceTable {
@@ -265,50 +375,4 @@ fn a_one_hour_cache_write_is_never_guessed_from_the_five_minute_price() {
     let usage = Usage { cache_write_1h: 1, ..Usage::default() };
     let unpriced = price(&usage, &PriceTable { usd_per_mtok: rates, ..PriceTable::default() });
     assert_eq!(unpriced.unwrap_err(), PriceError::Unpriced(vec![Bucket::CacheWrite1h]));
-}
-
-fn decimal_of(digits: u64, scale: u32) -> Decimal {
-    let unit = 10_u64.pow(scale);
-    format!("{}.{:0width$}", digits / unit, digits % unit, width = usize::try_from(scale).unwrap()).parse().unwrap()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn busy_time_costs_its_share_of_the_device_and_its_energy_exactly(
-        device in 0_u64..1_000_000, watts in 0_u64..10_000, kwh in 0_u64..1000, pue in 100_u64..300,
-        prefill in 0_u64..10_000_000_000, decode in 0_u64..10_000_000_000, threads in 1_u32..256,
-    ) {
-        let rate = DeviceRate {
-            device_usd_per_hour: decimal_of(device, 4), device_watts: decimal_of(watts, 1), device_idle_watts: decimal_of(0, 1),
-            usd_per_kwh: decimal_of(kwh, 3), pue: decimal_of(pue, 2),
-        };
-        let time = WorkerTime { queue_us: 5, prefill_busy_us: prefill, decode_busy_us: decode, engine_threads: threads };
-        let per_hour = of_decimal(rate.device_usd_per_hour)
-            + of_decimal(rate.device_watts) / ratio(1000) * of_decimal(rate.pue) * of_decimal(rate.usd_per_kwh);
-        let hours = ratio(prefill + decode) / ratio(3_600_000_000) / ratio(u64::from(threads));
-        let exact = per_hour * hours * ratio(1_000_000_000);
-        let margin = decimal_of(25, 2);
-        let basis = Some(CostBasis::Device(&rate));
-        let (cost, owed) = price_line(&Usage::default(), Some(&time), basis, Some(&BookRule::MarginOverCost(margin)));
-        prop_assert_eq!(big(cost.unwrap()), round(&exact));
-        prop_assert_eq!(big(owed.unwrap()), round(&(exact * (of_decimal(margin) + ratio(1)))));
-    }
-}
-
-/// Written by the build before workers had times.
-const OLD_ENTRY: &str = "018b8c8250000000000001770787070707070707070250000000000001710181010101010101015000000000000172028202020202020202666f70656e6169742f76312f636861742f636f6d706c6574696f6e73616d63702f6df5056163f60300008161668184616d8c010000000002000000000000030406070818c8f603";
-const OLD_PROGRESS: &str = "83825000000000000177078707070707070707028c0000000000090000000000001829";
-
-#[test]
-fn what_an_older_build_wrote_is_read_with_no_worker_time() {
-    let entry = decode_entry(&hex(OLD_ENTRY)).unwrap();
-    assert_eq!((entry.lines[0].cost, entry.lines[0].worker), (Some(NanoUsd::new(3)), None));
-    let Record::Progress(progress) = Record::decode(3, 1, &hex(OLD_PROGRESS)).unwrap() else { panic!("progress") };
-    assert_eq!((progress.delivered_bytes, progress.worker), (41, None));
-}
-
-fn hex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
 }

@@ -1,6 +1,9 @@
 //! The command line of the worker, and the life of its process.
 
-use std::{net::SocketAddr, os::unix::process::CommandExt, path::PathBuf, process::Command, sync::Arc, time::Duration};
+use std::{
+    io::IsTerminal, net::SocketAddr, os::unix::process::CommandExt, path::PathBuf, process::Command, sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
 use tokio::{
@@ -107,7 +110,8 @@ pub fn run() -> Result<(), WorkerError> {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("TOLLGATE_WORKER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
     one_compute_thread()?;
     match cli.command {
         WorkerCommand::Serve(args) => {

@@ -182,6 +182,12 @@ pub(super) async fn prices(State(state): State<AdminState>) -> Json<Value> {
             "summary": summary(&version.table),
         })
     });
+    let rates = catalog.rate_versions().into_iter().map(|version| {
+        json!({
+            "id": version.id, "kind": "worker", "for": version.worker, "valid_from": time(version.valid_from_us),
+            "rate": version.rate, "summary": rate_summary(&version.rate),
+        })
+    });
     let rules = catalog.book_versions().into_iter().map(|version| {
         let summary = match &version.rule {
             BookRule::MarginOverCost(margin) => format!("cost + {margin} x cost"),
@@ -192,16 +198,15 @@ pub(super) async fn prices(State(state): State<AdminState>) -> Json<Value> {
             "valid_from": time(version.valid_from_us), "rule": version.rule, "summary": summary,
         })
     });
-    let workers = catalog.worker_versions().into_iter().map(|version| {
-        let DeviceRate { device_usd_per_hour, device_watts, usd_per_kwh, pue, .. } = version.rate;
-        json!({
-            "id": version.id, "kind": "worker", "for": version.worker, "valid_from": time(version.valid_from_us),
-            "rate": version.rate,
-            "summary": format!("{device_usd_per_hour} an hour, {device_watts} W x {pue} at {usd_per_kwh} a kWh"),
-        })
-    });
-    let data: Vec<Value> = costs.chain(workers).chain(rules).collect();
+    let data: Vec<Value> = costs.chain(rates).chain(rules).collect();
     Json(json!({ "data": data, "next": null }))
+}
+
+fn rate_summary(rate: &DeviceRate) -> String {
+    let DeviceRate { device_usd_per_hour, device_watts, device_idle_watts, usd_per_kwh, pue } = rate;
+    format!(
+        "{device_usd_per_hour} an hour, {device_watts} W ({device_idle_watts} W idle) x {pue} at {usd_per_kwh} a kWh"
+    )
 }
 
 fn summary(table: &PriceTable) -> String {

@@ -389,17 +389,27 @@ impl Watch {
     }
 
     fn note(&mut self) {
-        let text = || std::str::from_utf8(&self.captured).ok().map(str::to_owned);
         let decoded = || serde_json::from_slice::<String>(&self.captured).ok().filter(|text| !text.is_empty());
         match self.field {
             Field::Usage => {
-                self.seen.usage_raw = text();
+                replace_text(&mut self.seen.usage_raw, &self.captured);
                 self.event.has_usage = true;
             }
-            Field::Timings => self.seen.timings_raw = text(),
+            Field::Timings => replace_text(&mut self.seen.timings_raw, &self.captured),
             Field::Model => self.seen.model = decoded().filter(|model| model.len() <= 256),
             Field::Finish => self.seen.finish = decoded().or(self.seen.finish.take()),
             _ => {}
         }
     }
+}
+
+/// Keeps the room of the text before: some upstreams send a usage object with every chunk.
+fn replace_text(kept: &mut Option<String>, captured: &[u8]) {
+    let Ok(text) = std::str::from_utf8(captured) else {
+        *kept = None;
+        return;
+    };
+    let kept = kept.get_or_insert_default();
+    kept.clear();
+    kept.push_str(text);
 }
