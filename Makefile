@@ -1,19 +1,28 @@
 # make run: one gateway on this machine, ready for a pasted curl.  make test: everything a change must pass.
-.PHONY: help run test test-all lint bench torture clean
+.PHONY: help run model test test-worker test-all lint bench clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-run:             ## Build, start a gateway with a scripted upstream, print base URL, key, curl line and page
+run:             ## Build, start gateway and worker with the shipped model, print base URL, key, curl line and page
 	@scripts/setup.sh build
 	@scripts/run.sh
 
+model:           ## Train the small model that is shipped again, into models/small
+	@scripts/setup.sh build
+	@scripts/model.sh
+
 test:            ## Unit, property and integration tests, and the official SDK
 	@scripts/setup.sh test
-	cargo test --workspace --quiet
+	cargo test --quiet
 	scripts/test-sdk.sh
 
-test-all: lint test ## What CI runs
+test-worker:     ## The candle worker: its tests, then 500 requests through the gateway and a kill
+	@scripts/setup.sh test
+	cargo test --quiet -p tollgate-worker
+	scripts/test-worker.sh
+
+test-all: lint test test-worker ## What CI runs
 
 lint:            ## Format, clippy, docs, dependencies
 	@scripts/setup.sh lint
