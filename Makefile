@@ -1,5 +1,5 @@
 # make run: one gateway on this machine, ready for a pasted curl.  make test: everything a change must pass.
-.PHONY: help run model test test-worker test-all lint bench clean
+.PHONY: help run model test test-worker test-all lint bench oracle oracle-self bench-worker clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +34,23 @@ lint:            ## Format, clippy, docs, dependencies
 bench:           ## Measurements; figures go into docs and commit bodies
 	cargo bench --bench http_client
 	cargo bench --bench sniff
+
+oracle:          ## Opt-in: the candle worker against llama.cpp, token by token (fetches a model of 238 MB)
+	@scripts/setup.sh oracle
+	@scripts/gemma.sh
+	cargo build --release --quiet -p tollgate-worker
+	node scripts/oracle.mjs
+
+oracle-self:     ## Opt-in: the oracle itself, against llama.cpp with planted faults
+	@scripts/setup.sh oracle
+	@scripts/gemma.sh
+	node --test tests/oracle
+
+bench-worker:    ## Opt-in: the candle worker's speed beside llama.cpp's, on an otherwise quiet machine
+	@scripts/setup.sh oracle
+	@scripts/gemma.sh
+	cargo build --release --quiet -p tollgate-worker
+	node scripts/bench-worker.mjs
 
 clean:           ## Remove what was built and the demo's data
 	cargo clean
