@@ -1,20 +1,29 @@
-# make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: on a private Postgres).
+# make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: its books in a private Postgres).
 # make test: everything a change must pass.
-.PHONY: help run test test-all lint bench torture clean
+.PHONY: help run model test test-worker test-all lint bench oracle oracle-self bench-worker clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-run:             ## Build, start a gateway with a scripted upstream, print base URL, key, curl line and page
+run:             ## Build, start gateway and worker with the shipped model, print base URL, key, curl line and page
 	@STORE=$(STORE) scripts/setup.sh build
 	@STORE=$(STORE) scripts/run.sh
 
+model:           ## Train the small model that is shipped again, into models/small
+	@scripts/setup.sh build
+	@scripts/model.sh
+
 test:            ## Unit, property and integration tests, and the official SDK
 	@scripts/setup.sh test
-	cargo test --workspace --quiet
+	cargo test --quiet
 	scripts/test-sdk.sh
 
-test-all: lint test ## What CI runs
+test-worker:     ## The candle worker: its tests, then 500 requests through the gateway and a kill
+	@scripts/setup.sh test
+	cargo test --quiet -p tollgate-worker
+	scripts/test-worker.sh
+
+test-all: lint test test-worker ## What CI runs
 
 lint:            ## Format, clippy, docs, dependencies
 	@scripts/setup.sh lint
@@ -27,6 +36,23 @@ bench:           ## Measurements; figures go into docs and commit bodies
 	cargo bench --bench http_client
 	cargo bench --bench sniff
 	cargo bench --bench posting
+
+oracle:          ## Opt-in: the candle worker against llama.cpp, token by token (fetches a model of 238 MB)
+	@scripts/setup.sh oracle
+	@scripts/gemma.sh
+	cargo build --release --quiet -p tollgate-worker
+	node scripts/oracle.mjs
+
+oracle-self:     ## Opt-in: the oracle itself, against llama.cpp with planted faults
+	@scripts/setup.sh oracle
+	@scripts/gemma.sh
+	node --test tests/oracle
+
+bench-worker:    ## Opt-in: the candle worker's speed beside llama.cpp's, on an otherwise quiet machine
+	@scripts/setup.sh oracle
+	@scripts/gemma.sh
+	cargo build --release --quiet -p tollgate-worker
+	node scripts/bench-worker.mjs
 
 clean:           ## Remove what was built and the demo's data
 	cargo clean

@@ -14,3 +14,14 @@ wait_for() {
     sleep 0.1
   done
 }
+
+# build_worker release: the candle worker for the processor of this machine, in a target folder of its own (other flags would
+# rebuild everything), then beside the gateway, where it looks for it. Built portably it runs at about two thirds the speed.
+build_worker() {
+  local target=${CARGO_TARGET_DIR:-target}
+  RUSTFLAGS="${WORKER_RUSTFLAGS--C target-cpu=native}" cargo build --profile "$1" -p tollgate-worker --target-dir "$target/worker"
+  mkdir -p "$target/$1"
+  # Renamed into place: a worker that runs keeps its file.
+  cp "$target/worker/$1/tollgate-worker" "$target/$1/tollgate-worker.new"
+  mv -f "$target/$1/tollgate-worker.new" "$target/$1/tollgate-worker"
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the given purpose needs and is missing: by apt when it can, else says exactly what.
-# Usage: scripts/setup.sh build|test|lint
+# Usage: scripts/setup.sh build|test|lint|oracle
 set -euo pipefail
 purpose=${1:-build}
 
@@ -35,4 +35,16 @@ fi
 if [ "$purpose" = lint ] && ! command -v cargo-deny >/dev/null; then
   echo "installing cargo-deny" >&2
   cargo install --quiet --locked cargo-deny
+fi
+if [ "$purpose" = oracle ]; then
+  node_major=$(node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/')
+  if [ "${node_major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
+    echo "missing: Node.js 20 or newer with npm (https://nodejs.org), to run llama.cpp's prebuilt library" >&2
+    exit 1
+  fi
+  # .npmrc there says: no install scripts, so nothing is compiled or downloaded but the packages of the lock file.
+  lock=tests/oracle/package-lock.json installed=tests/oracle/node_modules/.package-lock.json
+  if [ ! -e "$installed" ] || [ "$lock" -nt "$installed" ]; then
+    (cd tests/oracle && npm ci --loglevel=error >/dev/null)
+  fi
 fi

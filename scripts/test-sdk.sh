@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
-cargo build --quiet --workspace
+cargo build --quiet
 bin=$(pwd)/${CARGO_TARGET_DIR:-target}/debug
 dir=$(mktemp -d)
 pids=()

@@ -85,3 +85,71 @@ fn version(worker: &str, dated: &DatedRate) -> RateVersion {
     version.id = format!("worker:{worker}@{}#{}", day(valid_from_us), digest(&version));
     version
 }
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{decimal::Decimal, price::CostBasis};
+
+    use super::*;
+    use crate::catalog::{Versions, load_shipped};
+
+    const MIDNIGHT_US: i64 = 1_798_761_600_000_000;
+
+    fn worker(name: &str, later: &str) -> Worker {
+        let rate = |usd: &str| DeviceRate {
+            device_usd_per_hour: usd.parse().unwrap(),
+            device_watts: Decimal::ZERO,
+            device_idle_watts: Decimal::ZERO,
+            usd_per_kwh: Decimal::ZERO,
+            pue: Decimal::ONE,
+        };
+        let dated =
+            |day: Option<&str>, usd| DatedRate { valid_from: day.map(|day| day.parse().unwrap()), rate: rate(usd) };
+        Worker {
+            name: name.to_owned(),
+            root_url: String::new(),
+            base_url: String::new(),
+            models: Vec::new(),
+            rates: vec![dated(None, "0.05"), dated(Some("2027-01-01"), later)],
+            spawn: None,
+        }
+    }
+
+    #[test]
+    fn a_rate_is_in_force_from_midnight_utc_of_its_day() {
+        let catalog = Catalog::default().with_workers(&[worker("w", "0.04")]);
+        let at = |at_us| catalog.cost("w", "anything", at_us).unwrap().id().to_owned();
+        assert!(at(0).starts_with("worker:w@1970-01-01#"));
+        assert_eq!(at(MIDNIGHT_US - 1), at(0));
+        assert!(at(MIDNIGHT_US).starts_with("worker:w@2027-01-01#"));
+        assert_eq!(at(i64::MAX), at(MIDNIGHT_US));
+        assert!(catalog.cost("v", "anything", MIDNIGHT_US).is_none());
+    }
+
+    #[test]
+    fn a_worker_costs_its_device_even_when_a_table_names_it() {
+        let catalog = load_shipped().unwrap();
+        assert!(matches!(catalog.cost("demo", "demo-model", MIDNIGHT_US), Some(CostVersion::Table(_))));
+        let catalog = catalog.with_workers(&[worker("demo", "0.04")]);
+        assert!(matches!(catalog.cost("demo", "demo-model", MIDNIGHT_US), Some(CostVersion::Device(_))));
+    }
+
+    #[test]
+    fn the_same_figures_have_the_same_id_and_a_stored_rate_reads_back() {
+        let ids = |later| {
+            let catalog = Catalog::default().with_workers(&[worker("w", later)]);
+            catalog.rate_versions().iter().map(|version| version.id.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids("0.04"), ids("0.040"));
+        assert_eq!(ids("0.04")[0], ids("0.06")[0]);
+        assert_ne!(ids("0.04")[1], ids("0.06")[1]);
+        let catalog = Catalog::default().with_workers(&[worker("w", "0.04")]);
+        let stored = catalog.stored_versions();
+        let rows = stored.iter().map(|version| (version.id.as_str(), version.kind, version.body.as_str()));
+        let versions = Versions::from_stored(rows);
+        for version in catalog.rate_versions() {
+            assert_eq!(versions.cost(Some(&version.id)), Some(CostBasis::Device(&version.rate)));
+            assert!(versions.rule(Some(&version.id)).is_none());
+        }
+    }
+}

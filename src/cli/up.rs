@@ -103,7 +103,8 @@ fn open_log(data_dir: &Path) -> io::Result<File> {
 }
 
 fn curl(demo: &Demo) -> String {
-    let body = json!({ "model": MODEL, "messages": [{ "role": "user", "content": "What is break-even?" }] });
+    let body =
+        format!("{{\"model\":\"{MODEL}\",\"messages\":[{{\"role\":\"user\",\"content\":\"What is break-even?\"}}]}}");
     format!(
         "curl http://{}/v1/chat/completions -H \"Authorization: Bearer {}\" -H \"Content-Type: application/json\" -d '{body}'",
         demo.gateway.address, demo.key
@@ -120,7 +121,8 @@ fn for_people(demo: &Demo, config: &Config) -> String {
         "\nTollgate runs. A small model of its own answers, on this machine's processor: no account, no network.\n\
          Prices are illustrative. Its training cost {} USD by its receipt, and is booked x {} so that there is a way to go.\n\n  \
          Base URL   http://{}/v1\n  Model      {MODEL}\n  Demo key   {}\n  Break-even {}\n\nPaste this:\n\n  {}\n\n\
-         Every request moves the break-even page. Ctrl-C stops; books and log are in {data_dir}.\n",
+         Every request moves the break-even page. Ctrl-C stops; books and log are in {data_dir}.\n\
+         Commands find this gateway by its folder: TOLLGATE_SERVER__DATA_DIR={data_dir} tollgate workers list\n",
         training.receipt_cost_usd,
         training.scale,
         demo.gateway.address,

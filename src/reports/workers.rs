@@ -46,15 +46,15 @@ pub struct WorkerTimeView {
     pub utilisation: Option<String>,
     /// Cost of the requests that it served: its busy time, by their entries.
     pub inference_cost_usd: NanoUsd,
-    /// Cost of the idle time, apart from inference cost.
-    pub idle_cost_usd: NanoUsd,
-    /// Idle time for which the configuration has no rate: not in the cost.
+    /// Cost of the idle time, apart from inference cost; none when some of it has no rate.
+    pub idle_cost_usd: Option<NanoUsd>,
+    /// Idle time for which the configuration has no rate.
     pub unpriced_idle_us: u64,
     /// Tokens of those requests.
     pub tokens: u64,
     /// Inference cost of a million tokens (usage basis); none without tokens.
     pub usd_per_mtok_usage: Option<NanoUsd>,
-    /// Inference and idle cost of a million tokens (allocation basis); none without tokens.
+    /// Inference and idle cost of a million tokens (allocation basis); none without tokens or idle cost.
     pub usd_per_mtok_allocation: Option<NanoUsd>,
 }
 
@@ -64,11 +64,11 @@ pub struct WorkerTimeView {
 /// [`EconomicsError`].
 pub async fn workers(store: &Store, configured: &[Worker]) -> Result<Vec<WorkerTimeView>, EconomicsError> {
     let mut times: BTreeMap<String, WorkerTimeView> =
-        configured.iter().map(|worker| (worker.name.clone(), WorkerTimeView::default())).collect();
+        configured.iter().map(|worker| (worker.name.clone(), nothing_yet())).collect();
     for hour in differences(store.worker_hours().await?) {
         let worker = configured.iter().find(|worker| worker.name == hour.counters.worker);
         let rate = worker.and_then(|worker| rate_on(worker, day_of(hour.counters.hour_us)));
-        add_hour(times.entry(hour.counters.worker.clone()).or_default(), &hour, rate)?;
+        add_hour(times.entry(hour.counters.worker.clone()).or_insert_with(nothing_yet), &hour, rate)?;
     }
     for group in store.usage_by(&[By::Target], Span::default()).await? {
         let target = group.target.unwrap_or_default();
@@ -82,6 +82,10 @@ pub async fn workers(store: &Store, configured: &[Worker]) -> Result<Vec<WorkerT
     let mut finished = finished.collect::<Result<Vec<_>, MoneyOverflow>>()?;
     finished.sort_by_key(|time| order(&time.name));
     Ok(finished)
+}
+
+fn nothing_yet() -> WorkerTimeView {
+    WorkerTimeView { idle_cost_usd: Some(NanoUsd::ZERO), ..WorkerTimeView::default() }
 }
 
 /// What passed in one run between two hours' last counters.
@@ -127,9 +131,12 @@ fn add_hour(time: &mut WorkerTimeView, hour: &Difference, rate: Option<DeviceRat
     match rate {
         Some(rate) => {
             let cost = rate.idle_cost(idle_us, hour.counters.engine_threads)?.round_half_even()?;
-            time.idle_cost_usd = time.idle_cost_usd.checked_add(cost)?;
+            time.idle_cost_usd = time.idle_cost_usd.map(|sum| sum.checked_add(cost)).transpose()?;
         }
-        None => time.unpriced_idle_us = time.unpriced_idle_us.saturating_add(idle_us),
+        None => {
+            time.idle_cost_usd = None;
+            time.unpriced_idle_us = time.unpriced_idle_us.saturating_add(idle_us);
+        }
     }
     Ok(())
 }
@@ -142,7 +149,7 @@ fn add_requests(time: &mut WorkerTimeView, sums: &Sums) -> Result<(), MoneyOverf
 }
 
 fn finish(name: String, time: WorkerTimeView) -> Result<WorkerTimeView, MoneyOverflow> {
-    let with_idle = time.inference_cost_usd.checked_add(time.idle_cost_usd)?;
+    let with_idle = time.idle_cost_usd.map(|idle| time.inference_cost_usd.checked_add(idle)).transpose()?;
     let unattributed_us = i128::from(time.busy_us) - i128::from(time.attributed_us);
     Ok(WorkerTimeView {
         name,
@@ -153,7 +160,7 @@ fn finish(name: String, time: WorkerTimeView) -> Result<WorkerTimeView, MoneyOve
         }),
         utilisation: utilisation(time.busy_us, time.capacity_us),
         usd_per_mtok_usage: per_mtok(time.inference_cost_usd, time.tokens),
-        usd_per_mtok_allocation: per_mtok(with_idle, time.tokens),
+        usd_per_mtok_allocation: with_idle.and_then(|cost| per_mtok(cost, time.tokens)),
         ..time
     })
 }
@@ -216,7 +223,7 @@ mod tests {
     fn a_new_run_counts_from_its_start_and_the_old_one_keeps_its_hours() {
         let rows =
             vec![row("a", 1, HOUR / 2, 100), row("a", 2, HOUR, 300), row("b", 2, HOUR / 4, 50), row("b", 5, HOUR, 60)];
-        let mut time = WorkerTimeView::default();
+        let mut time = nothing_yet();
         for hour in differences(rows) {
             add_hour(&mut time, &hour, Some(rate("1"))).unwrap();
         }
@@ -224,7 +231,7 @@ mod tests {
         assert_eq!(time.capacity_us, time.busy_us + time.idle_us);
         // Two hours of a two-thread device: 1 USD and 10 W x 2 x 0.50 USD a kWh = 0.01 USD each, less 360 us of
         // thread time at 0.14 nano-dollars; each hour of a run is rounded by itself.
-        assert_eq!(time.idle_cost_usd.to_string(), "2.019999950");
+        assert_eq!(time.idle_cost_usd, Some("2.019999950".parse().unwrap()));
     }
 
     #[test]
@@ -236,11 +243,11 @@ mod tests {
         assert_eq!(on("2026-01-01"), None);
         assert_eq!(on("2026-01-02").as_deref(), Some("1"));
         assert_eq!(on("2030-01-01").as_deref(), Some("2"));
-        let mut time = WorkerTimeView::default();
+        let mut time = nothing_yet();
         for hour in differences(vec![row("a", 1, HOUR, 0)]) {
             add_hour(&mut time, &hour, None).unwrap();
         }
-        assert_eq!((time.idle_cost_usd, time.unpriced_idle_us), (NanoUsd::ZERO, 2 * HOUR));
+        assert_eq!((time.idle_cost_usd, time.unpriced_idle_us), (None, 2 * HOUR));
     }
 
     #[test]
@@ -250,14 +257,14 @@ mod tests {
             busy_us: 1,
             tokens: 3,
             inference_cost_usd: NanoUsd::new(6),
-            idle_cost_usd: NanoUsd::new(12),
+            idle_cost_usd: Some(NanoUsd::new(12)),
             ..WorkerTimeView::default()
         };
         let time = finish("w".to_owned(), time).unwrap();
         assert_eq!(time.usd_per_mtok_usage, Some(NanoUsd::new(2_000_000)));
         assert_eq!(time.usd_per_mtok_allocation, Some(NanoUsd::new(6_000_000)));
         assert_eq!(time.utilisation.as_deref(), Some("0.3333"));
-        let none = finish("w".to_owned(), WorkerTimeView::default()).unwrap();
+        let none = finish("w".to_owned(), nothing_yet()).unwrap();
         assert_eq!((none.utilisation, none.usd_per_mtok_usage), (None, None));
     }
 }

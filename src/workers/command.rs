@@ -13,6 +13,8 @@ use crate::config::Worker;
 /// Variables of ours that a worker gets, if they are set. Never a secret: provider keys stay here.
 const PASSED: &[&str] =
     &["PATH", "HOME", "TMPDIR", "LANG", "TZ", "RUST_BACKTRACE", "LD_LIBRARY_PATH", "TOLLGATE_WORKER_LOG"];
+/// Our log wants plain lines.
+const PLAIN_LINES: (&str, &str) = ("NO_COLOR", "1");
 /// Threads inside one matrix product: the engine's own threads are the parallel ones, and pools that spin while they wait
 /// would take the processor from them.
 const ONE_THREAD: &[&str] = &["CANDLE_NUM_THREADS", "RAYON_NUM_THREADS"];
@@ -44,7 +46,9 @@ impl Launch {
             let threads = environment.get(*name).cloned().unwrap_or_else(|| "1".to_owned());
             ((*name).to_owned(), threads)
         });
-        Some(Self { program: resolve(program, beside), args, env: passed.chain(one_thread).collect() })
+        let plain_lines = [(PLAIN_LINES.0.to_owned(), PLAIN_LINES.1.to_owned())];
+        let env = passed.chain(one_thread).chain(plain_lines).collect();
+        Some(Self { program: resolve(program, beside), args, env })
     }
 
     /// The command: in a process group of its own, so that Ctrl-C at a terminal reaches the gateway alone, which then ends
@@ -120,7 +124,7 @@ mod tests {
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let launch = Launch::of(&worker(&["w"], "http://127.0.0.1:1"), None, &environment).unwrap();
         let env: Vec<String> = launch.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(env, ["PATH=/bin", "CANDLE_NUM_THREADS=1", "RAYON_NUM_THREADS=2"]);
+        assert_eq!(env, ["PATH=/bin", "CANDLE_NUM_THREADS=1", "RAYON_NUM_THREADS=2", "NO_COLOR=1"]);
     }
 
     #[test]

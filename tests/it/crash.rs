@@ -59,6 +59,7 @@ pub(crate) async fn wait_until_ready(client: &reqwest::Client, admin: u16) {
     for _ in 0..200 {
         if let Ok(response) = client.get(format!("http://127.0.0.1:{admin}/readyz")).send().await
             && response.status().is_success()
+            && !response.text().await.unwrap().contains("starting")
         {
             return;
         }

@@ -71,6 +71,17 @@ pub(crate) fn base_toml(dir: &Path, upstream: &str) -> String {
     )
 }
 
+/// Waits until every worker's first health page was read, or it was found not to answer.
+pub(crate) async fn workers_were_looked_at(gateway: &Gateway) {
+    for _ in 0..200 {
+        if gateway.proxy.workers.iter().all(|place| place.status().state.word() != "starting") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("a worker is still starting after five seconds");
+}
+
 impl Harness {
     pub(crate) async fn start() -> Self {
         Self::start_with("").await
@@ -84,6 +95,7 @@ impl Harness {
         let toml = format!("{}{toml}", base_toml(dir.path(), &upstream.openai_url()));
         let loaded = config(dir.path(), &toml);
         let gateway = Gateway::start(&loaded.config).await.unwrap();
+        workers_were_looked_at(&gateway).await;
         let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(64).build().unwrap();
         let mut harness =
             Self { gateway: Some(gateway), upstream, client, customer: String::new(), key: String::new(), dir };
@@ -169,7 +181,9 @@ impl Harness {
         self.gateway.take().unwrap().stop().await;
         let path = self.dir.path().join("tollgate.toml");
         let loaded = load(Some(&path), &BTreeMap::new()).unwrap();
-        self.gateway = Some(Gateway::start(&loaded.config).await.unwrap());
+        let gateway = Gateway::start(&loaded.config).await.unwrap();
+        workers_were_looked_at(&gateway).await;
+        self.gateway = Some(gateway);
     }
 }
 

@@ -3,11 +3,15 @@
 use std::{collections::BTreeMap, fs};
 
 use serde_json::Value;
-use tollgate::config::{
-    Config,
-    load::load,
-    options::{Kind, OPTIONS},
-    schema::json_schema,
+use tollgate::{
+    app::check_together,
+    catalog::load_shipped,
+    config::{
+        Config,
+        load::load,
+        options::{Kind, OPTIONS},
+        schema::json_schema,
+    },
 };
 
 fn loaded(toml: &str) -> Result<Config, Vec<String>> {
@@ -136,4 +140,23 @@ fn the_schema_knows_every_option_of_a_list_within_a_table() {
     for row in rates {
         assert_ne!(within[row.path.rsplit('.').next().unwrap()], Value::Null, "{}", row.path);
     }
+}
+
+#[test]
+fn a_worker_whose_rates_all_lie_ahead_is_a_mistake_while_unpriced_models_are_refused() {
+    let worker = r#"
+[[worker]]
+name = "w"
+url = "http://127.0.0.1:9200"
+models = ["a"]
+device_usd_per_hour = "1"
+valid_from = "2999-01-01"
+"#;
+    let check = |prices: &str| {
+        let config = loaded(&format!("{prices}{worker}")).unwrap();
+        check_together(&config, &load_shipped().unwrap().with_workers(&config.workers))
+    };
+    let what = ["worker w: none of its rates is in force yet".to_owned()];
+    assert_eq!(check(""), (what.to_vec(), Vec::new()));
+    assert_eq!(check("[prices]\nunpriced = \"record\"\n"), (Vec::new(), what.to_vec()));
 }

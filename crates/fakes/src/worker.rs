@@ -135,6 +135,17 @@ impl State {
         self.sessions().insert(session.id().to_owned(), Arc::clone(session)).is_none()
     }
 
+    /// What it says of itself: one model, two engine threads, and the time of all its requests.
+    fn health(&self) -> serde_json::Value {
+        let known: Vec<Known> = self.sessions().values().map(|session| session.known()).collect();
+        let time = |name: &str| known.iter().filter_map(|known| known.usage["worker"][name].as_u64()).sum::<u64>();
+        serde_json::json!({
+            "status": "ok", "worker_id": "scripted", "model": "small", "model_sha256": "00", "engine_threads": 2,
+            "uptime_us": 1_000_000, "prefill_busy_us_total": time("prefill_busy_us"),
+            "decode_busy_us_total": time("decode_busy_us"), "requests_total": known.len(),
+        })
+    }
+
     fn die(&self) {
         if let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {
             accepting.abort();

@@ -87,6 +87,8 @@ async fn respond(request: Request<Incoming>, state: Arc<State>) -> Response<Repl
     match (&parts.method, path) {
         (&Method::POST, "/v1/chat/completions") => generate(state, name, true, &body).await,
         (&Method::POST, "/v1/completions") => generate(state, name, false, &body).await,
+        (&Method::GET, "/health") => json_reply(StatusCode::OK, &state.health()),
+        (&Method::GET, "/ready") => json_reply(StatusCode::OK, &json!("ready")),
         (method, _) => match path.strip_prefix("/v1/requests/") {
             Some(rest) => control(&state, method, rest),
             None => json_reply(StatusCode::NOT_FOUND, &error("There is nothing at this path.", "not_found")),
