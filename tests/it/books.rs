@@ -111,7 +111,8 @@ pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
 fn batch(numbers: std::ops::Range<u64>) -> PostBatch {
     let at_us = |number: u64| NOVEMBER_US + i64::try_from(number).unwrap() * 1_000_000_000;
     let through_sequence = numbers.end;
-    let entries = numbers.map(|number| (number, entry(number, at_us(number)))).collect();
+    // Sequences begin with 1.
+    let entries = numbers.map(|number| (number + 1, entry(number, at_us(number)))).collect();
     PostBatch::new("main".into(), BootId::new(1, &[4; 10]), through_sequence, entries)
 }
 
@@ -195,7 +196,7 @@ async fn a_month_is_half_open_at_midnight_utc() {
     assert_eq!(from_us, NOVEMBER_US);
     let entries =
         vec![(1, entry(1, from_us - 1)), (2, entry(2, from_us)), (3, entry(3, to_us - 1)), (4, entry(4, to_us))];
-    let batch = PostBatch { entries, ..batch(0..0) };
+    let batch = PostBatch::new("main".into(), BootId::new(1, &[4; 10]), 4, entries);
     store.post(&batch).await.unwrap();
     let november = statement(&store, customer(), Month::parse("2026-11").unwrap()).await.unwrap();
     assert_eq!((november.lines[0].requests, november.lines[0].usage.output), (2, 15));
