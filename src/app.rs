@@ -4,6 +4,7 @@ pub mod backup;
 mod books;
 mod check;
 pub mod files;
+mod join;
 pub mod listener;
 mod serve;
 pub mod up;
@@ -43,6 +44,9 @@ pub enum AppError {
         "this gateway's pepper is not the one that the keys in these books were hashed with; give every replica the same [keys] pepper, or restore the one of this data folder"
     )]
     OtherPepper,
+    /// The replica's name.
+    #[error(transparent)]
+    Lease(#[from] crate::fleet::lease::LeaseError),
     /// Recovery of earlier journals.
     #[error("the journals of earlier runs cannot be posted: {0}")]
     Recovery(#[from] PostingError),

@@ -5,6 +5,7 @@
 
 pub mod device;
 mod parse;
+mod shared;
 mod toml_walk;
 
 use std::{

@@ -14,7 +14,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 
-use self::args::{Cli, Command, ConfigCommand};
+use self::args::{Cli, Command, ConfigCommand, PricesCommand};
 
 /// Everything went well.
 const EXIT_OK: u8 = 0;
@@ -102,6 +102,7 @@ fn run(cli: &Cli) -> Result<Output, CliError> {
         Command::Config(ConfigCommand::Show) => local::config_show(cli),
         Command::Config(ConfigCommand::Schema) => local::config_schema(),
         Command::Migrate => store::migrate(cli),
+        Command::Prices(PricesCommand::Publish) => store::publish_prices(cli),
         Command::Backup { dir } => store::make_backup(cli, dir),
         Command::Restore { dir } => store::restore(cli, dir),
         command => remote::run(cli, command),

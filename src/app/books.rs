@@ -10,12 +10,13 @@ use tollgate_core::key::hash_secret;
 use super::{AppError, files::DataDir};
 use crate::{
     accounts::Accounts,
-    catalog::{self, CatalogHandle},
+    catalog::{self, Catalog, CatalogHandle},
     clock::Clock,
     config::{Config, RecoveryBasis, Worker},
+    fleet::prices,
     http::admin::{self, Access, AdminState, Running},
     posting::recover::recover,
-    store::{Store, prices::PriceVersionRow},
+    store::Store,
 };
 
 /// What is hashed to tell peppers apart; no secret of a key looks like it.
@@ -26,6 +27,8 @@ pub struct Books {
     pub(super) data_dir: DataDir,
     pub(super) accounts: Accounts,
     pub(super) catalog: Arc<CatalogHandle>,
+    /// As this process's files have it; in force for all only if they agree.
+    pub(super) own_prices: Catalog,
     basis: RecoveryBasis,
     workers: Arc<[Worker]>,
     journal_dir: PathBuf,
@@ -40,26 +43,26 @@ impl Books {
         let clock = Clock::system();
         let data_dir = DataDir::open(&config.server.data_dir)?;
         let pepper = data_dir.pepper(config)?;
-        let catalog = catalog::load_configured(config.prices.dir.as_deref())?.with_workers(&config.workers);
+        let own_prices = catalog::load_configured(config.prices.dir.as_deref())?.with_workers(&config.workers);
         let store = Store::open_configured(&config.store).await?;
         // Keys that one replica makes must work at the others, and after a restore.
         let fingerprint = hex::encode(hash_secret(&pepper, PEPPER_FINGERPRINT));
         if store.pin("pepper", &fingerprint).await? != fingerprint {
             return Err(AppError::OtherPepper);
         }
-        let versions: Vec<PriceVersionRow> = catalog
-            .stored_versions()
-            .into_iter()
-            .map(|version| PriceVersionRow { id: version.id, kind: version.kind.to_owned(), body: version.body })
-            .collect();
-        store.save_price_versions(&versions, clock.unix_us()).await?;
+        prices::keep_versions(&store, &own_prices, clock.unix_us()).await?;
+        let catalog = if store.is_shared() { prices::follow(&store, &own_prices).await? } else { own_prices.clone() };
         recover(&store, &config.journal.dir, &config.journal.replica).await?;
         let accounts = Accounts { store, clock, pepper };
-        accounts.set_configured_trainings(&config.trainings).await?;
+        // In a shared store they are those of the gateways, not of whoever runs a command.
+        if !accounts.store.is_shared() {
+            accounts.set_configured_trainings(&config.trainings).await?;
+        }
         Ok(Self {
             data_dir,
             accounts,
             catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+            own_prices,
             basis: config.recovery_basis,
             workers: config.workers.clone().into(),
             journal_dir: config.journal.dir.clone(),

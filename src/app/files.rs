@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -48,7 +48,7 @@ pub enum FilesError {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// Path of the admin socket in a data folder.
@@ -69,7 +69,7 @@ impl DataDir {
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
         let lock = lock.map_err(|source| FilesError::Io { path: lock_path, source })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(fs::TryLockError::WouldBlock) => Err(FilesError::Locked(path.to_owned())),
             Err(fs::TryLockError::Error(source)) => Err(io_error(source)),
         }
@@ -105,6 +105,17 @@ impl DataDir {
             None => self.kept("admin-token")?,
         };
         if token.len() < ADMIN_TOKEN_LEN_MIN { Err(FilesError::WeakToken) } else { Ok(token) }
+    }
+
+    /// What tells this folder from every other one, a copy of it included: a word made on first start, and where the lock
+    /// stands on its disk.
+    ///
+    /// # Errors
+    /// When it cannot be read or made.
+    pub fn instance(&self) -> Result<String, FilesError> {
+        let word = self.kept("instance")?;
+        let lock = self.lock.metadata().map_err(|source| FilesError::Io { path: self.path.join("lock"), source })?;
+        Ok(format!("{word}-{}-{}", lock.dev(), lock.ino()))
     }
 
     /// A secret of 64 hexadecimal digits in a file of mode 0600, made when it is missing.

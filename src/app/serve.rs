@@ -14,6 +14,7 @@ use tollgate_core::id::BootId;
 use super::{
     AppError, Books,
     files::admin_socket,
+    join::join,
     listener::{Stopper, serve},
     upkeep::Upkeep,
     watch::Watch,
@@ -27,7 +28,7 @@ use crate::{
         data,
     },
     journal::{Durability, Journal, Options, SEGMENT_BYTES_DEFAULT},
-    posting::live::Poster,
+    posting::{live::Poster, state::PostingState},
     proxy::{Proxy, Settings, keys::reload},
     routing::Routes,
     workers::{Patience, Workers, board::Board},
@@ -37,6 +38,8 @@ use crate::{
 const RECORD_MAX: Duration = Duration::from_secs(5);
 /// The last posting gets so long; what is left is posted by the next start.
 const POST_MAX: Duration = Duration::from_secs(10);
+/// The same while the store takes nothing.
+const POST_MAX_WITHOUT_STORE: Duration = Duration::from_secs(2);
 
 /// A running gateway.
 pub struct Gateway {
@@ -52,8 +55,11 @@ pub struct Gateway {
     workers: Workers,
     stopper: Stopper,
     listeners: Vec<JoinHandle<()>>,
+    posting: Arc<PostingState>,
     poster: JoinHandle<()>,
     stop_posting: CancellationToken,
+    lease: JoinHandle<()>,
+    stop_lease: CancellationToken,
     /// Tasks that only look on: they end when told to, and nothing waits for them.
     stop_watching: CancellationToken,
     grace: Duration,
@@ -115,8 +121,9 @@ impl Gateway {
         let clock = books.accounts.clock.clone();
         let keyring = Arc::new(Keyring::new(books.accounts.pepper, clock.clone()));
         reload(&keyring, &books.accounts.store, config.limits).await?;
-        let routes = Routes::build(config, &books.catalog.load())?;
         let boot_id = BootId::new(u64::try_from(clock.unix_us() / 1000).unwrap_or(0), &entropy::random()?);
+        let lease = join(&books, config, boot_id).await?;
+        let routes = Routes::build(config, &books.catalog.load())?;
         let options = Options {
             dir: config.journal.dir.clone(),
             replica: config.journal.replica.clone(),
@@ -145,13 +152,23 @@ impl Gateway {
         let proxy = Arc::new(proxy);
         let stop_posting = CancellationToken::new();
         let poster = Poster::new(books.accounts.store.clone(), journal, config.journal.replica.clone(), clock.clone());
+        let posting = poster.state();
         let poster = tokio::spawn(poster.run(stop_posting.clone()));
         let stop_watching = CancellationToken::new();
-        let watch = Watch { store: books.accounts.store.clone(), keyring: Arc::clone(&keyring), limits: config.limits };
+        let watch =
+            Watch::new(books.accounts.store.clone(), Arc::clone(&proxy), books.own_prices.clone(), config.clone());
         tokio::spawn(watch.run(stop_watching.clone()));
+        let (lease_state, stop_lease) = (lease.state(), CancellationToken::new());
+        let lease = tokio::spawn(lease.keep(stop_lease.clone()));
         let upkeep = Upkeep::new(books.accounts.store.clone(), clock.clone(), &config.store);
         tokio::spawn(upkeep.run(stop_watching.clone()));
-        let running = Running { keyring, limits: config.limits, proxy: Arc::clone(&proxy) };
+        let running = Running {
+            keyring,
+            limits: config.limits,
+            proxy: Arc::clone(&proxy),
+            posting: Arc::clone(&posting),
+            lease: lease_state,
+        };
         let state = books.admin_state(Some(running));
 
         let stopper = Stopper::default();
@@ -181,8 +198,11 @@ impl Gateway {
             workers,
             stopper,
             listeners,
+            posting,
             poster,
             stop_posting,
+            lease,
+            stop_lease,
             stop_watching,
             grace: Duration::from_millis(config.server.shutdown_grace_ms),
             socket,
@@ -211,7 +231,9 @@ impl Gateway {
         if timeout(self.grace, self.stopper.connections.wait()).await.is_err() {
             tracing::warn!("the grace is over; the rest is cut and recorded");
             self.stopper.cut.cancel();
-            self.stopper.connections.wait().await;
+            if timeout(RECORD_MAX, self.stopper.connections.wait()).await.is_err() {
+                tracing::warn!("a connection does not end; it is left behind");
+            }
         }
         let all_recorded = async {
             while self.proxy.journal.in_flight() > 0 {
@@ -227,9 +249,16 @@ impl Gateway {
         self.workers.stop().await;
         self.stop_watching.cancel();
         self.stop_posting.cancel();
-        if timeout(POST_MAX, self.poster).await.is_err() {
+        // A store that is away is not waited for: the journal has everything.
+        let post_max = if self.posting.failing_since().is_some() { POST_MAX_WITHOUT_STORE } else { POST_MAX };
+        let mut poster = self.poster;
+        if timeout(post_max, &mut poster).await.is_err() {
+            poster.abort();
             tracing::warn!("not all entries were posted; the next start goes on with them");
         }
+        // Last but for the store: until here the name is ours.
+        self.stop_lease.cancel();
+        let _ended = self.lease.await;
         // Gone already when the folder was removed.
         let _gone = std::fs::remove_file(&self.socket);
         self.books.close().await;

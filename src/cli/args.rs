@@ -71,6 +71,9 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         archive: Vec<PathBuf>,
     },
+    /// Gateways on the same store
+    #[command(subcommand)]
+    Replicas(ReplicasCommand),
     /// Entries that the store refused for what they are
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -202,6 +205,8 @@ pub(super) struct KeyCreateArgs {
 pub(super) enum PricesCommand {
     /// Every price version and rule in force
     Show,
+    /// Put the price files of this configuration into force for all gateways on the store
+    Publish,
 }
 
 #[derive(Debug, Args)]
@@ -272,6 +277,12 @@ pub(super) struct TrainingAddArgs {
 #[derive(Debug, Subcommand)]
 pub(super) enum WorkersCommand {
     /// List workers
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ReplicasCommand {
+    /// List them
     List,
 }
 

@@ -9,7 +9,7 @@ use super::{
     CliError, Output,
     args::{
         Billing, Cli, Command, CustomersCommand, DeadLettersCommand, JournalCommand, KeyCreateArgs, KeysCommand,
-        PricesCommand, RequestsCommand, TrainingAddArgs, TrainingCommand, WorkersCommand,
+        PricesCommand, ReplicasCommand, RequestsCommand, TrainingAddArgs, TrainingCommand, WorkersCommand,
     },
     connect::{Admin, running},
     local,
@@ -110,6 +110,14 @@ const TRAINING_COLUMNS: &[Column] =
 const PRICE_COLUMNS: &[Column] =
     &[("VERSION", "id"), ("KIND", "kind"), ("FOR", "for"), ("VALID FROM", "valid_from"), ("PRICES", "summary")];
 
+const REPLICA_COLUMNS: &[Column] = &[
+    ("NAME", "name"),
+    ("STATUS", "status"),
+    ("HOST", "host"),
+    ("PROCESS", "pid"),
+    ("STARTED", "started_at"),
+    ("RENEWED", "renewed_at"),
+];
 const DEAD_LETTER_COLUMNS: &[Column] = &[
     ("ID", "id"),
     ("CUSTOMER", "customer_id"),
@@ -175,6 +183,7 @@ fn call(command: &Command) -> Result<Call, CliError> {
         Command::Economics => get("/admin/v1/economics", Show::Economics),
         Command::Workers(WorkersCommand::List) => get("/admin/v1/workers", Show::Workers),
         Command::Audit { archive } => get(audit_path(archive), Show::Findings),
+        Command::Replicas(ReplicasCommand::List) => get("/admin/v1/replicas", Show::Rows(REPLICA_COLUMNS.to_vec())),
         Command::DeadLetters(DeadLettersCommand::List) => {
             get("/admin/v1/dead-letters", Show::Rows(DEAD_LETTER_COLUMNS.to_vec()))
         }
@@ -187,6 +196,7 @@ fn call(command: &Command) -> Result<Call, CliError> {
         | Command::Check
         | Command::Init { .. }
         | Command::Config(_)
+        | Command::Prices(PricesCommand::Publish)
         | Command::Migrate
         | Command::Backup { .. }
         | Command::Restore { .. } => {

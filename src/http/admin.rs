@@ -8,6 +8,7 @@ mod health;
 mod keys;
 mod page;
 mod problem;
+mod replicas;
 mod workers;
 
 use std::{path::PathBuf, sync::Arc};
@@ -22,6 +23,8 @@ use crate::{
     admission::keyring::Keyring,
     catalog::CatalogHandle,
     config::{Limits, RecoveryBasis, Worker},
+    fleet::lease::LeaseState,
+    posting::state::PostingState,
     proxy::Proxy,
 };
 
@@ -51,6 +54,10 @@ pub struct Running {
     pub limits: Limits,
     /// For health and metrics.
     pub proxy: Arc<Proxy>,
+    /// How far the books are.
+    pub posting: Arc<PostingState>,
+    /// Whether the replica's name is ours.
+    pub lease: Arc<LeaseState>,
 }
 
 /// Who may call.
@@ -80,6 +87,7 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/economics", get(books::economics))
         .route("/workers", get(workers::list))
         .route("/audit", get(books::audit))
+        .route("/replicas", get(replicas::list))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/{id}/retry", post(dead_letters::retry))
         .route("/journal/verify", get(books::verify_journal))

@@ -8,6 +8,8 @@ use super::{Engine, Store, StoreError, postgres::PostgresListener};
 
 /// Customers and keys.
 pub const ACCOUNTS: &str = "accounts";
+/// Price sets.
+pub const PRICES: &str = "prices";
 
 /// Counters by topic.
 pub type Changes = BTreeMap<String, i64>;

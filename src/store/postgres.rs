@@ -13,7 +13,9 @@ mod entries;
 mod keys;
 mod partitions;
 mod pins;
+mod price_sets;
 mod prices;
+mod replicas;
 mod rollups;
 mod row;
 mod training;
@@ -168,7 +170,9 @@ fn statements() -> Vec<String> {
         keys::STATEMENTS,
         partitions::STATEMENTS,
         pins::STATEMENTS,
+        price_sets::STATEMENTS,
         prices::STATEMENTS,
+        replicas::STATEMENTS,
         rollups::STATEMENTS,
         training::STATEMENTS,
         worker_hours::STATEMENTS,

@@ -9,7 +9,9 @@ mod dump;
 mod entries;
 mod keys;
 mod pins;
+mod price_sets;
 mod prices;
+mod replicas;
 mod rollups;
 mod row;
 mod training;
@@ -113,7 +115,9 @@ fn statements() -> Vec<String> {
         entries::STATEMENTS,
         keys::STATEMENTS,
         pins::STATEMENTS,
+        price_sets::STATEMENTS,
         prices::STATEMENTS,
+        replicas::STATEMENTS,
         rollups::STATEMENTS,
         training::STATEMENTS,
         worker_hours::STATEMENTS,

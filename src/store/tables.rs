@@ -81,6 +81,17 @@ pub(super) const TABLES: &[Table] = &[
         columns: &[("id", Kind::Text), ("kind", Kind::Text), ("body", Kind::Text), ("recorded_at_us", Kind::Integer)],
         key: "id",
     },
+    Table {
+        name: "price_sets",
+        columns: &[
+            ("number", Kind::Integer),
+            ("digest", Kind::Text),
+            ("versions", Kind::Text),
+            ("published_by", Kind::Text),
+            ("published_at_us", Kind::Integer),
+        ],
+        key: "number",
+    },
     ENTRIES,
     Table {
         name: "rollups_hourly",
@@ -185,6 +196,6 @@ pub(super) const TABLES: &[Table] = &[
     },
 ];
 
-/// Tables that are no part of the books: counters of changes, and what the migrations say of themselves.
+/// Tables that are no part of the books: counters of changes, who is alive, and what the migrations say of themselves.
 #[cfg(test)]
-pub(super) const NOT_BOOKS: &[&str] = &["changes", "_sqlx_migrations"];
+pub(super) const NOT_BOOKS: &[&str] = &["changes", "replicas", "_sqlx_migrations"];

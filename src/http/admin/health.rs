@@ -1,6 +1,6 @@
 //! Health and metrics.
 
-use std::{fmt::Write, sync::atomic::Ordering};
+use std::{fmt::Write, sync::atomic::Ordering, time::Duration};
 
 use axum::{
     extract::State,
@@ -9,35 +9,79 @@ use axum::{
 };
 use serde_json::json;
 
+use tokio::time::timeout;
+
 use super::{AdminState, Running};
+use crate::store::{Store, StoreError};
 use crate::workers::board::{State as WorkerState, Status};
+
+/// The store is asked for so long; then it counts as away.
+const STORE_ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// The process answers.
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The gateway can serve: the store answers, the journal writes, earlier journals were replayed (before listening).
+/// The gateway can serve: its journal writes, and its name is its own. Keys and prices are in memory and what is used goes
+/// to the journal, so a store that is away is told, and does not stop anybody.
 pub(super) async fn readyz(State(state): State<AdminState>) -> impl IntoResponse {
-    let store = state.accounts.store.ping().await.is_ok();
-    let journal = state.running.as_ref().is_some_and(|running| !running.proxy.journal.is_poisoned());
-    let providers = state.running.as_ref().map_or(0, |running| running.proxy.routes.load().iter().count());
-    let status = if store && journal { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let board = state.running.as_ref().map(|running| &running.proxy.workers);
+    let store = matches!(timeout(STORE_ANSWER_MAX, state.accounts.store.ping()).await, Ok(Ok(())));
+    let running = state.running.as_ref();
+    let journal = running.is_some_and(|running| !running.proxy.journal.is_poisoned());
+    let name = running.is_some_and(|running| !running.lease.is_lost());
+    let models = running.map_or(0, |running| running.proxy.routes.load().iter().count());
+    let lag = running.map_or(0, lag_records);
+    let failing = running.and_then(|running| running.posting.failing_since());
+    let failing_s = failing.map_or(0, |since| state.accounts.clock.monotonic().saturating_sub(since).as_secs());
+    let board = running.map(|running| &running.proxy.workers);
     let places = board.into_iter().flat_map(|board| board.iter());
     let workers: serde_json::Map<String, serde_json::Value> =
         places.map(|place| (place.name.clone(), place.status().state.word().into())).collect();
     // A worker that is down is told and passed over; the gateway itself answers.
+    let ready = journal && name;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
-        "ready": store && journal, "store": store, "journal": journal, "models": providers, "workers": workers,
+        "ready": ready, "store": store, "store_failing_s": failing_s, "store_lag_records": lag, "journal": journal,
+        "name": name, "models": models, "workers": workers,
     });
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string())
 }
 
+/// Records that are durable in the journal and not in the books yet.
+fn lag_records(running: &Running) -> u64 {
+    let durable = *running.proxy.journal.durable().borrow();
+    durable.saturating_sub(running.posting.through())
+}
+
 /// Prometheus text.
 pub(super) async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
-    let text = state.running.as_ref().map_or_else(String::new, metrics_text);
+    let mut text = state.running.as_ref().map_or_else(String::new, metrics_text);
+    books_text(&state.accounts.store, &mut text).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}
+
+/// What the store says of all gateways together. Left out while it is away: an old number would be believed.
+async fn books_text(store: &Store, text: &mut String) {
+    let read = async { Ok::<_, StoreError>((store.usage_gap().await?, store.dead_letter_count().await?)) };
+    let found = timeout(STORE_ANSWER_MAX, read).await;
+    let found = found.ok().and_then(Result::ok);
+    row(text, "tollgate_store_up", "gauge", "1 when the store answers", u64::from(found.is_some()));
+    if let Some((gap, letters)) = found {
+        row(text, "tollgate_usage_gap_total", "gauge", "Events that the books cannot account for; must be 0", gap);
+        row(
+            text,
+            "tollgate_dead_letters",
+            "gauge",
+            "Entries that the store refused and that wait to be posted",
+            letters,
+        );
+    }
+}
+
+/// A metric without labels. Writing to a string cannot fail.
+fn row(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+    let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
 }
 
 fn metrics_text(running: &Running) -> String {
@@ -54,6 +98,24 @@ fn metrics_text(running: &Running) -> String {
             *journal.durable().borrow(),
         ),
         ("tollgate_journal_poisoned", "gauge", "1 when the journal cannot write", u64::from(journal.is_poisoned())),
+        (
+            "tollgate_journal_lag_entries",
+            "gauge",
+            "Records that are durable in the journal and not in the books yet",
+            lag_records(running),
+        ),
+        (
+            "tollgate_posted_total",
+            "counter",
+            "Entries that this process has put into the books",
+            running.posting.entries(),
+        ),
+        (
+            "tollgate_posting_failures_total",
+            "counter",
+            "Batches that the store did not take at once",
+            running.posting.failures(),
+        ),
         (
             "tollgate_released_before_durable_total",
             "counter",
@@ -75,8 +137,7 @@ fn metrics_text(running: &Running) -> String {
     ];
     let mut text = String::new();
     for (name, kind, help, value) in rows {
-        // Writing to a string cannot fail.
-        let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        row(&mut text, name, kind, help, value);
     }
     workers_text(running, &mut text);
     text

@@ -1,0 +1,132 @@
+//! A gateway's name among replicas, held while it lives: of two processes that ask for one name, one is refused.
+//!
+//! A predecessor on the same data folder is known to be gone, since the folder's lock is ours, and is replaced at once; one
+//! elsewhere is waited for until its name is given back or was not renewed for too long.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{
+    Store, StoreError,
+    replicas::{Claim, ReplicaRow},
+};
+
+/// A name that was not renewed for so long is free.
+pub const NAME_HELD_MAX: Duration = Duration::from_secs(10);
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// A name that is held is asked for again after so long ...
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// ... so many times: a little longer than a name is held without being renewed.
+const ASKED_MAX: u32 = 48;
+/// Giving a name back at the end takes at most so long; else it runs out by itself.
+const RELEASE_MAX: Duration = Duration::from_secs(1);
+
+/// Why a gateway may not have its name.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Another living process has it.
+    #[error(
+        "the replica `{}` runs already: process {} on {}; give this one another [journal] replica, or stop the other one",
+        .0.name, .0.pid, .0.host
+    )]
+    Held(Box<ReplicaRow>),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whether the name is ours: read by health.
+#[derive(Debug, Default)]
+pub struct LeaseState {
+    lost: AtomicBool,
+}
+
+impl LeaseState {
+    /// Another process has taken the name: this one should end.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+}
+
+/// A name that is held.
+#[derive(Debug)]
+pub struct Lease {
+    store: Store,
+    claim: Claim,
+    state: Arc<LeaseState>,
+}
+
+impl Lease {
+    /// Takes a name, waiting for a predecessor to let go of it.
+    ///
+    /// # Errors
+    /// [`LeaseError::Held`] when the other one goes on living.
+    pub async fn take(store: Store, claim: Claim) -> Result<Self, LeaseError> {
+        for asked in 0..ASKED_MAX {
+            if store.take_name(&claim, NAME_HELD_MAX).await? {
+                return Ok(Self { store, claim, state: Arc::default() });
+            }
+            if asked == 0 {
+                tracing::info!(replica = claim.name, "another process holds this name; waiting for it to let go");
+            }
+            sleep(ASK_AGAIN).await;
+        }
+        let holder = store.replicas().await?.into_iter().find(|replica| replica.name == claim.name);
+        let holder = holder.ok_or_else(|| StoreError::NotFound(format!("replica {}", claim.name)))?;
+        Err(LeaseError::Held(Box::new(holder)))
+    }
+
+    /// Whether the name is ours.
+    #[must_use]
+    pub fn state(&self) -> Arc<LeaseState> {
+        Arc::clone(&self.state)
+    }
+
+    /// Renews the name until told to stop, then gives it back. While the store is away nobody else can take it either.
+    pub async fn keep(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = sleep(RENEW_EVERY) => {}
+            }
+            match self.renew().await {
+                Ok(is_ours) => {
+                    if self.state.lost.swap(!is_ours, Ordering::AcqRel) == is_ours {
+                        self.say(is_ours);
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the replica's name was not renewed; it is tried again"),
+            }
+        }
+        let released = timeout(RELEASE_MAX, self.store.release_name(&self.claim.name, self.claim.boot_id)).await;
+        if !matches!(released, Ok(Ok(()))) {
+            tracing::warn!("the replica's name was not given back; it runs out by itself");
+        }
+    }
+
+    /// Takes it anew when whoever had it is gone.
+    async fn renew(&self) -> Result<bool, StoreError> {
+        if self.store.renew_name(&self.claim.name, self.claim.boot_id).await? {
+            return Ok(true);
+        }
+        self.store.take_name(&self.claim, NAME_HELD_MAX).await
+    }
+
+    fn say(&self, is_ours: bool) {
+        let replica = &self.claim.name;
+        if is_ours {
+            tracing::info!(replica, "the replica's name is held again");
+        } else {
+            tracing::error!(replica, "another process has taken this replica's name; end one of them");
+        }
+    }
+}
