@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
 };
 
@@ -87,8 +87,12 @@ async fn respond(request: Request<Incoming>, state: Arc<State>) -> Response<Repl
     match (&parts.method, path) {
         (&Method::POST, "/v1/chat/completions") => generate(state, name, true, &body).await,
         (&Method::POST, "/v1/completions") => generate(state, name, false, &body).await,
+        (&Method::GET, "/health" | "/ready") if state.life.hangs.load(Relaxed) => std::future::pending().await,
         (&Method::GET, "/health") => json_reply(StatusCode::OK, &state.health()),
-        (&Method::GET, "/ready") => json_reply(StatusCode::OK, &json!("ready")),
+        (&Method::GET, "/ready") if state.life.is_ready() => json_reply(StatusCode::OK, &json!("ready")),
+        (&Method::GET, "/ready") => {
+            json_reply(StatusCode::SERVICE_UNAVAILABLE, &error("It takes no requests.", "not_ready"))
+        }
         (method, _) => match path.strip_prefix("/v1/requests/") {
             Some(rest) => control(&state, method, rest),
             None => json_reply(StatusCode::NOT_FOUND, &error("There is nothing at this path.", "not_found")),
