@@ -100,6 +100,11 @@ impl FakeWorker {
         self.state.life.hangs.store(hangs, Ordering::Relaxed);
     }
 
+    /// Whether its queue is full: it refuses requests with 429 and `retry-after: 7`.
+    pub fn set_full(&self, full: bool) {
+        self.state.life.full.store(full, Ordering::Relaxed);
+    }
+
     /// What it knows of a request.
     #[must_use]
     pub fn known(&self, id: &str) -> Option<Known> {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -106,6 +109,11 @@ async fn generate(state: Arc<State>, name: &str, chat: bool, body: &[u8]) -> Res
         Ok(read) => read,
         Err(message) => return json_reply(StatusCode::BAD_REQUEST, &error(&message, "invalid_value")),
     };
+    if state.life.full.load(Relaxed) {
+        let mut refused = json_reply(StatusCode::TOO_MANY_REQUESTS, &error("queue of worker-7 is full", "queue_full"));
+        refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("7"));
+        return refused;
+    }
     if name.is_empty() {
         return json_reply(StatusCode::BAD_REQUEST, &error("The caller must name its request here.", "no_name"));
     }

@@ -21,6 +21,7 @@ pub(crate) struct Life {
     started: Instant,
     status: Mutex<String>,
     pub(super) hangs: AtomicBool,
+    pub(super) full: AtomicBool,
 }
 
 impl Default for Life {
@@ -30,6 +31,7 @@ impl Default for Life {
             started: Instant::now(),
             status: Mutex::new("ok".to_owned()),
             hangs: AtomicBool::new(false),
+            full: AtomicBool::new(false),
         }
     }
 }
