@@ -22,3 +22,4 @@ mod requests;
 mod shared;
 mod worker_config;
 mod worker_money;
+mod workers;
