@@ -89,13 +89,19 @@ impl Harness {
 
     /// Starts with more configuration behind the common part.
     pub(crate) async fn start_with(toml: &str) -> Self {
+        let harness = Self::start_at_once(toml).await;
+        workers_were_looked_at(harness.gateway()).await;
+        harness
+    }
+
+    /// The same, without a wait for workers.
+    pub(crate) async fn start_at_once(toml: &str) -> Self {
         let upstream = FakeUpstream::start().await;
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("upstream-key"), "sk-upstream-secret").unwrap();
         let toml = format!("{}{toml}", base_toml(dir.path(), &upstream.openai_url()));
         let loaded = config(dir.path(), &toml);
         let gateway = Gateway::start(&loaded.config).await.unwrap();
-        workers_were_looked_at(&gateway).await;
         let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(64).build().unwrap();
         let mut harness =
             Self { gateway: Some(gateway), upstream, client, customer: String::new(), key: String::new(), dir };

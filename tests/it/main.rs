@@ -28,3 +28,4 @@ mod store_model;
 mod store_schema;
 mod worker_config;
 mod worker_money;
+mod workers;

@@ -2,6 +2,8 @@
 //! records, and the faults that a worker can have. What it counted itself is what tests hold the books against.
 
 mod http;
+mod life;
+pub mod process;
 mod script;
 mod session;
 
@@ -9,14 +11,14 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
 use serde_json::Value;
 use tokio::{net::TcpListener, task::AbortHandle};
 
-use self::session::Session;
+use self::{life::Life, session::Session};
 use crate::serve::listen;
 
 /// How often a wait looks again.
@@ -34,6 +36,7 @@ pub struct FakeWorker {
 pub(crate) struct State {
     sessions: Mutex<HashMap<String, Arc<Session>>>,
     accepting: Mutex<Option<AbortHandle>>,
+    life: Life,
 }
 
 /// What a worker knows of one request.
@@ -87,6 +90,21 @@ impl FakeWorker {
         self.state.die();
     }
 
+    /// What its health page says: `ok`, `loading`, `draining`. It is ready when it is `ok`.
+    pub fn set_status(&self, status: &str) {
+        self.state.life.set_status(status);
+    }
+
+    /// Whether it leaves every look at it unanswered.
+    pub fn set_hangs(&self, hangs: bool) {
+        self.state.life.hangs.store(hangs, Ordering::Relaxed);
+    }
+
+    /// Whether its queue is full: it refuses requests with 429 and `retry-after: 7`.
+    pub fn set_full(&self, full: bool) {
+        self.state.life.full.store(full, Ordering::Relaxed);
+    }
+
     /// What it knows of a request.
     #[must_use]
     pub fn known(&self, id: &str) -> Option<Known> {
@@ -135,15 +153,10 @@ impl State {
         self.sessions().insert(session.id().to_owned(), Arc::clone(session)).is_none()
     }
 
-    /// What it says of itself: one model, two engine threads, and the time of all its requests.
     fn health(&self) -> serde_json::Value {
         let known: Vec<Known> = self.sessions().values().map(|session| session.known()).collect();
         let time = |name: &str| known.iter().filter_map(|known| known.usage["worker"][name].as_u64()).sum::<u64>();
-        serde_json::json!({
-            "status": "ok", "worker_id": "scripted", "model": "small", "model_sha256": "00", "engine_threads": 2,
-            "uptime_us": 1_000_000, "prefill_busy_us_total": time("prefill_busy_us"),
-            "decode_busy_us_total": time("decode_busy_us"), "requests_total": known.len(),
-        })
+        self.life.health(time("prefill_busy_us"), time("decode_busy_us"), known.len())
     }
 
     fn die(&self) {

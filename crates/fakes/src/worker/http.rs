@@ -3,12 +3,15 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -87,8 +90,12 @@ async fn respond(request: Request<Incoming>, state: Arc<State>) -> Response<Repl
     match (&parts.method, path) {
         (&Method::POST, "/v1/chat/completions") => generate(state, name, true, &body).await,
         (&Method::POST, "/v1/completions") => generate(state, name, false, &body).await,
+        (&Method::GET, "/health" | "/ready") if state.life.hangs.load(Relaxed) => std::future::pending().await,
         (&Method::GET, "/health") => json_reply(StatusCode::OK, &state.health()),
-        (&Method::GET, "/ready") => json_reply(StatusCode::OK, &json!("ready")),
+        (&Method::GET, "/ready") if state.life.is_ready() => json_reply(StatusCode::OK, &json!("ready")),
+        (&Method::GET, "/ready") => {
+            json_reply(StatusCode::SERVICE_UNAVAILABLE, &error("It takes no requests.", "not_ready"))
+        }
         (method, _) => match path.strip_prefix("/v1/requests/") {
             Some(rest) => control(&state, method, rest),
             None => json_reply(StatusCode::NOT_FOUND, &error("There is nothing at this path.", "not_found")),
@@ -102,6 +109,11 @@ async fn generate(state: Arc<State>, name: &str, chat: bool, body: &[u8]) -> Res
         Ok(read) => read,
         Err(message) => return json_reply(StatusCode::BAD_REQUEST, &error(&message, "invalid_value")),
     };
+    if state.life.full.load(Relaxed) {
+        let mut refused = json_reply(StatusCode::TOO_MANY_REQUESTS, &error("queue of worker-7 is full", "queue_full"));
+        refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("7"));
+        return refused;
+    }
     if name.is_empty() {
         return json_reply(StatusCode::BAD_REQUEST, &error("The caller must name its request here.", "no_name"));
     }
