@@ -24,7 +24,7 @@ use crate::{
         admin::{self, Access, Running},
         data,
     },
-    journal::{Durability, Journal, Options, SEGMENT_BYTES_DEFAULT},
+    journal::{Durability, Journal, Options},
     posting::live::Poster,
     proxy::{Proxy, Settings, keys::reload},
     routing::Routes,
@@ -91,11 +91,9 @@ impl Gateway {
         let routes = Routes::build(config, &books.catalog.load())?;
         let boot_id = BootId::new(u64::try_from(clock.unix_us() / 1000).unwrap_or(0), &entropy::random()?);
         let options = Options {
-            dir: config.journal.dir.clone(),
-            replica: config.journal.replica.clone(),
-            segment_bytes: SEGMENT_BYTES_DEFAULT,
             durability: if config.journal.fsync { Durability::Fsync } else { Durability::Relaxed },
             in_flight_max: config.journal.in_flight_max,
+            ..Options::new(config.journal.dir.clone(), config.journal.replica.clone())
         };
         let journal = Journal::open(options, boot_id)?;
         let settings = Settings {

@@ -141,10 +141,10 @@ impl OpenAttempt {
                 debug_assert!(false, "a permit's records always have room");
                 refuse(ack_of(command), JournalError::Full { in_flight_max: self.journal.in_flight_max });
             }
-            Err(TrySendError::Closed(command)) => {
-                let poisoned = self.journal.health.is_poisoned();
-                refuse(ack_of(command), if poisoned { JournalError::Poisoned } else { JournalError::Closed });
+            Err(TrySendError::Closed(Command::Append(lost))) if self.journal.health.is_poisoned() => {
+                self.journal.health.rescue.hand_over(lost.kind, lost.payload, lost.slot, lost.ack);
             }
+            Err(TrySendError::Closed(command)) => refuse(ack_of(command), JournalError::Closed),
         }
     }
 }

@@ -53,7 +53,7 @@ impl Poster {
     /// A poster at the beginning of this boot's journal.
     #[must_use]
     pub fn new(store: Store, journal: Journal, replica: String, clock: Clock) -> Self {
-        let reader = BootReader::open(journal.boot_dir(), journal.boot_id(), 0);
+        let reader = journal.reader(0);
         let released_at = clock.monotonic();
         Self {
             store,

@@ -10,10 +10,7 @@ use tollgate_core::{entry::Entry, orphan::resolve_orphan};
 use super::{live::PostingError, tracker::Tracker};
 use crate::{
     catalog::Versions,
-    journal::{
-        boot::{DeadBoot, dead_boots},
-        reader::BootReader,
-    },
+    journal::boot::{DeadBoot, dead_boots},
     store::{Store, entries::PostBatch},
 };
 
@@ -66,7 +63,7 @@ async fn adopt(
     versions: &Versions,
     recovered: &mut Recovered,
 ) -> Result<(), PostingError> {
-    let mut reader = BootReader::from_first(&boot.dir, boot.boot_id)?;
+    let mut reader = boot.reader(store.cursor(replica, boot.boot_id).await?)?;
     let mut tracker = Tracker::default();
     let mut through = 0;
     let batch = |through_sequence, entries| PostBatch {

@@ -21,9 +21,10 @@ async fn written(dir: &TempDir, attempts: u64) -> (PathBuf, PathBuf) {
 }
 
 fn frames(boot_dir: &Path) -> Vec<Found> {
-    let mut scan = SegmentScan::open(boot_dir, 1).unwrap();
-    let mut frames: Vec<Found> = Vec::new();
-    while let Some(found) = scan.find(frames.last().map_or(0, |last| last.next_offset), boot(1), 0).unwrap() {
+    let mut scan = SegmentScan::open(&OsDisk, boot_dir, 1).unwrap();
+    let (mut frames, mut from, mut above): (Vec<Found>, _, _) = (Vec::new(), scan.frames_at(), 0);
+    while let Some(found) = scan.find(from, boot(1), above).unwrap() {
+        (from, above) = (found.next_offset, found.header.sequence);
         frames.push(found);
     }
     frames
@@ -149,7 +150,7 @@ async fn a_durable_record_that_is_gone_from_the_tail_is_missing_for_the_living_b
     let dir = TempDir::new().unwrap();
     let (boot_dir, file) = written(&dir, 3).await;
     flip(&file, frames(&boot_dir)[5].offset);
-    let mut reader = BootReader::open(&boot_dir, boot(1), 0);
+    let mut reader = reader_of(&boot_dir, 0);
     assert_eq!(reader.read_batch(Some(6), 100).unwrap().len(), 5);
     assert_eq!(reader.damage(), Damage { missing: 1, damaged_regions: 1 });
     assert_eq!(reader.last_sequence(), 6, "the reader does not stay at the gap");
@@ -182,7 +183,7 @@ async fn a_newer_codec_stops_replay_with_its_name_and_skips_nothing() {
         let crc = crc32c::crc32c(&bytes[start..crc_at]);
         bytes[crc_at..crc_at + frame::CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
         fs::write(&file, bytes).unwrap();
-        let mut reader = BootReader::open(&boot_dir, boot(1), 0);
+        let mut reader = reader_of(&boot_dir, 0);
         assert_eq!(sequences(&reader.read_batch(None, 100).unwrap()), [1, 2, 3]);
         for _again in 0..2 {
             let error = reader.read_batch(None, 100).unwrap_err();
