@@ -6,6 +6,8 @@ mod damage;
 mod faults;
 mod faulty;
 mod kill;
+mod power;
+mod simulated;
 
 use std::{
     fs,
