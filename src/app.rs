@@ -3,6 +3,7 @@
 mod books;
 mod check;
 pub mod files;
+mod journal;
 pub mod listener;
 mod serve;
 

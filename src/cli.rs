@@ -3,6 +3,7 @@
 
 mod args;
 mod connect;
+mod journal;
 mod local;
 mod remote;
 mod table;
@@ -11,7 +12,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 
-use self::args::{Cli, Command, ConfigCommand};
+use self::args::{Cli, Command, ConfigCommand, JournalCommand};
 
 /// Everything went well.
 const EXIT_OK: u8 = 0;
@@ -97,6 +98,12 @@ fn run(cli: &Cli) -> Result<Output, CliError> {
         Command::Init { path } => local::init(path),
         Command::Config(ConfigCommand::Show) => local::config_show(cli),
         Command::Config(ConfigCommand::Schema) => local::config_schema(),
+        Command::Journal(JournalCommand::Verify { dir }) if cli.admin_url.is_none() => {
+            journal::verify(cli, dir.as_deref())
+        }
+        Command::Journal(JournalCommand::Inspect { dir, request, limit }) => {
+            journal::inspect(cli, dir.as_deref(), request.as_deref(), *limit)
+        }
         command => remote::run(cli, command),
     }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf, sync::Ar
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
-    task::JoinHandle,
+    task::{AbortHandle, JoinHandle},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use tollgate_core::id::BootId;
 use super::{
     AppError, Books,
     files::admin_socket,
+    journal::journal_options,
     listener::{Stopper, serve},
 };
 use crate::{
@@ -24,8 +25,8 @@ use crate::{
         admin::{self, Access, Running},
         data,
     },
-    journal::{Durability, Journal, Options},
-    posting::live::Poster,
+    journal::Journal,
+    posting::{direct::keep_rescued, live::Poster, recover::keep_recovering},
     proxy::{Proxy, Settings, keys::reload},
     routing::Routes,
 };
@@ -49,6 +50,8 @@ pub struct Gateway {
     stopper: Stopper,
     listeners: Vec<JoinHandle<()>>,
     poster: JoinHandle<()>,
+    /// Tasks with nothing of their own to finish; ended when all is recorded and posted.
+    helpers: Vec<AbortHandle>,
     stop_posting: CancellationToken,
     grace: Duration,
     socket: PathBuf,
@@ -90,12 +93,7 @@ impl Gateway {
         reload(&keyring, &books.accounts.store, config.limits).await?;
         let routes = Routes::build(config, &books.catalog.load())?;
         let boot_id = BootId::new(u64::try_from(clock.unix_us() / 1000).unwrap_or(0), &entropy::random()?);
-        let options = Options {
-            durability: if config.journal.fsync { Durability::Fsync } else { Durability::Relaxed },
-            in_flight_max: config.journal.in_flight_max,
-            ..Options::new(config.journal.dir.clone(), config.journal.replica.clone())
-        };
-        let journal = Journal::open(options, boot_id)?;
+        let journal = Journal::open(journal_options(config), boot_id)?;
         let settings = Settings {
             body_bytes_max: config.server.body_bytes_max,
             refuse_unpriced: config.prices.refuse_unpriced,
@@ -106,7 +104,18 @@ impl Gateway {
         let proxy =
             Arc::new(Proxy::new(clock.clone(), Arc::clone(&keyring), catalog, routes, journal.clone(), settings));
         let stop_posting = CancellationToken::new();
-        let poster = Poster::new(books.accounts.store.clone(), journal, config.journal.replica.clone(), clock);
+        let (store, replica) = (books.accounts.store.clone(), config.journal.replica.clone());
+        let mut helpers = Vec::new();
+        if let Some(rescued) = journal.rescued() {
+            helpers.push(tokio::spawn(keep_rescued(rescued, store.clone(), replica.clone(), boot_id)).abort_handle());
+        }
+        let recovering = {
+            let (store, journal, stop) = (store.clone(), journal.clone(), stop_posting.clone());
+            let (dir, replica) = (config.journal.dir.clone(), replica.clone());
+            async move { keep_recovering(store, journal, &dir, &replica, stop).await }
+        };
+        helpers.push(tokio::spawn(recovering).abort_handle());
+        let poster = Poster::new(store, journal, replica, clock);
         let poster = tokio::spawn(poster.run(stop_posting.clone()));
         let running = Running { keyring, limits: config.limits, proxy: Arc::clone(&proxy) };
         let state = books.admin_state(Some(running));
@@ -135,6 +144,7 @@ impl Gateway {
             stopper,
             listeners,
             poster,
+            helpers,
             stop_posting,
             grace: Duration::from_millis(config.server.shutdown_grace_ms),
             socket,
@@ -169,6 +179,7 @@ impl Gateway {
         if timeout(POST_MAX, self.poster).await.is_err() {
             tracing::warn!("not all entries were posted; the next start goes on with them");
         }
+        self.helpers.iter().for_each(AbortHandle::abort);
         // Gone already when the folder was removed.
         let _gone = std::fs::remove_file(&self.socket);
         self.books.close().await;

@@ -31,7 +31,7 @@ enum Show {
     Key,
     /// Text as it comes.
     Text,
-    /// An audit or verification: a finding unless `differences` is empty and nothing is missing.
+    /// An audit, verification or adoption: a finding unless `differences` is empty and nothing is missing or left out.
     Findings,
     /// Economics: a paragraph a model.
     Economics,
@@ -163,8 +163,18 @@ fn call(command: &Command) -> Result<Call, CliError> {
         }
         Command::Economics => get("/admin/v1/economics", Show::Economics),
         Command::Audit => get("/admin/v1/audit", Show::Findings),
-        Command::Journal(JournalCommand::Verify) => get("/admin/v1/journal/verify", Show::Findings),
-        Command::Serve | Command::Check | Command::Init { .. } | Command::Config(_) => {
+        Command::Journal(JournalCommand::Verify { .. }) => get("/admin/v1/journal/verify", Show::Findings),
+        Command::Journal(JournalCommand::Adopt { dir, replica, keep }) => {
+            // The gateway has another working folder than this command.
+            let dir = std::path::absolute(dir).map_err(|error| CliError::Failed(error.to_string()))?;
+            let body = json!({ "dir": dir, "replica": replica, "keep": keep });
+            post("/admin/v1/journal/adopt", body, Show::Findings)
+        }
+        Command::Journal(JournalCommand::Inspect { .. })
+        | Command::Serve
+        | Command::Check
+        | Command::Init { .. }
+        | Command::Config(_) => {
             return Err(CliError::Usage("not an admin command".to_owned()));
         }
     })
@@ -243,7 +253,7 @@ fn pretty(value: &Value) -> String {
 fn has_findings(value: &Value) -> bool {
     let count = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
     let differences = value.get("differences").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    differences || count("missing") > 0 || count("damaged") > 0
+    differences || ["missing", "damaged", "living"].iter().any(|name| count(name) > 0)
 }
 
 fn economics(value: &Value) -> String {

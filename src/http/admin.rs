@@ -4,6 +4,7 @@ mod auth;
 mod books;
 mod customers;
 mod health;
+mod journal;
 mod keys;
 mod page;
 mod problem;
@@ -74,7 +75,8 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/training-runs", get(books::training_runs).post(books::add_training))
         .route("/economics", get(books::economics))
         .route("/audit", get(books::audit))
-        .route("/journal/verify", get(books::verify_journal))
+        .route("/journal/verify", get(journal::verify))
+        .route("/journal/adopt", post(journal::adopt))
         .fallback(problem::not_found);
     let guarded = Router::new()
         .nest("/admin/v1", api)

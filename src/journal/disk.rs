@@ -51,7 +51,7 @@ pub(super) trait DiskFile: Send + Sync {
 }
 
 /// A folder's lock; released on drop.
-pub(super) trait Lock: Send {}
+pub(super) trait Lock: Send + Sync {}
 
 /// One name in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]

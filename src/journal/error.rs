@@ -64,7 +64,7 @@ pub enum JournalError {
         name: String,
     },
     /// The option `segment_bytes` is too small.
-    #[error("segments of {bytes} bytes are too small; use at least {bytes_min}")]
+    #[error("`segment_bytes` is {bytes}; use at least {bytes_min}")]
     SegmentBytes {
         /// As asked for.
         bytes: u64,
@@ -78,14 +78,6 @@ pub enum JournalError {
         asked: usize,
         /// The most that works.
         most: usize,
-    },
-    /// The option `attempt_bytes_reserved` is too large.
-    #[error("`attempt_bytes_reserved` is {asked}; use at most {most}")]
-    AttemptBytes {
-        /// As asked for.
-        asked: u64,
-        /// The most that works.
-        most: u64,
     },
     /// The option `disk_bytes_max` is too small.
     #[error("`disk_bytes_max` is {asked}; use at least {least}, or 0 for no quota")]

@@ -79,17 +79,18 @@ impl Options {
         segments.saturating_mul(self.segment_bytes).saturating_mul(2)
     }
 
-    pub(super) fn check(&self) -> Result<(), JournalError> {
-        if self.segment_bytes < SEGMENT_BYTES_MIN {
-            return Err(JournalError::SegmentBytes { bytes: self.segment_bytes, bytes_min: SEGMENT_BYTES_MIN });
+    /// Whether a journal can be kept so.
+    ///
+    /// # Errors
+    /// The variant that names the option out of range.
+    pub fn check(&self) -> Result<(), JournalError> {
+        let bytes_min = SEGMENT_BYTES_MIN.max(self.attempt_bytes_reserved.saturating_mul(2));
+        if self.segment_bytes < bytes_min {
+            return Err(JournalError::SegmentBytes { bytes: self.segment_bytes, bytes_min });
         }
         let in_flight_max_max = Semaphore::MAX_PERMITS / (RECORDS_PER_PERMIT_MAX * 2);
         if !(1..=in_flight_max_max).contains(&self.in_flight_max) {
             return Err(JournalError::InFlightMax { asked: self.in_flight_max, most: in_flight_max_max });
-        }
-        let most = self.segment_bytes / 2;
-        if self.attempt_bytes_reserved > most {
-            return Err(JournalError::AttemptBytes { asked: self.attempt_bytes_reserved, most });
         }
         if self.disk_bytes_max > 0 && self.disk_bytes_max < self.disk_bytes_min() {
             return Err(JournalError::QuotaTooSmall { asked: self.disk_bytes_max, least: self.disk_bytes_min() });

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::tracker::Tracker;
 use crate::{
     clock::Clock,
-    journal::{Journal, error::JournalError, reader::BootReader},
+    failpoint::{self, Point},
+    journal::{Journal, error::JournalError, gaps::Damage, reader::BootReader},
     store::{Store, StoreError, entries::PostBatch},
 };
 
@@ -47,6 +48,8 @@ pub struct Poster {
     pending: Option<PostBatch>,
     posted_through: u64,
     released_at: Duration,
+    /// What is damaged of this boot and copied aside.
+    quarantined: Damage,
 }
 
 impl Poster {
@@ -65,6 +68,7 @@ impl Poster {
             pending: None,
             posted_through: 0,
             released_at,
+            quarantined: Damage::default(),
         }
     }
 
@@ -88,7 +92,9 @@ impl Poster {
                     continue;
                 }
             }
-            self.release();
+            if let Err(error) = self.release().await {
+                tracing::warn!(%error, "posted journal segments could not be deleted");
+            }
             tokio::select! {
                 () = stop.cancelled() => {}
                 news = timeout(IDLE, durable.changed()) => {
@@ -106,7 +112,9 @@ impl Poster {
                 self.pending = self.read()?;
             }
             let Some(batch) = &self.pending else { return Ok(()) };
+            failpoint::pass(Point::PostRead);
             let posted = self.store.post(batch).await?;
+            failpoint::pass(Point::PostCommitted);
             tracing::debug!(posted.inserted, posted.already_there, "posted");
             self.posted_through = batch.through_sequence;
             self.pending = None;
@@ -126,15 +134,33 @@ impl Poster {
         }))
     }
 
-    fn release(&mut self) {
+    /// Deletes segments of which the store says that it has everything.
+    async fn release(&mut self) -> Result<(), PostingError> {
         let now = self.clock.monotonic();
         if now.saturating_sub(self.released_at) < RELEASE_EVERY {
-            return;
+            return Ok(());
         }
         self.released_at = now;
-        let through = self.tracker.settled_through(self.posted_through);
-        if let Err(error) = self.journal.release_through(through) {
-            tracing::warn!(%error, "posted journal segments could not be deleted");
+        self.keep_damage()?;
+        let committed = self.store.cursor(&self.replica, self.journal.boot_id()).await?;
+        let through = self.tracker.settled_through(self.posted_through.min(committed));
+        self.journal.release_through(through)?;
+        Ok(())
+    }
+
+    /// Copies aside what was found damaged, before its segment can be deleted.
+    fn keep_damage(&mut self) -> Result<(), JournalError> {
+        let damage = self.reader.damage();
+        if damage == self.quarantined {
+            return Ok(());
         }
+        tracing::error!(
+            damage.missing,
+            damage.damaged_regions,
+            "this gateway's journal is damaged: records that were durable are missing"
+        );
+        self.journal.quarantine(&self.reader.regions())?;
+        self.quarantined = damage;
+        Ok(())
     }
 }

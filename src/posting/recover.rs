@@ -1,24 +1,34 @@
 //! Posts the journals of boots whose processes have died, and resolves the attempts that they left open.
 //!
 //! Dying half-way and running again changes nothing: entries are unique by attempt, the rule for orphans is
-//! deterministic, and a folder is removed only when everything in it is committed.
+//! deterministic, and a folder is removed only when everything in it is committed and what is damaged of it is copied
+//! aside.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
+use serde::Serialize;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tollgate_core::{entry::Entry, orphan::resolve_orphan};
 
 use super::{live::PostingError, tracker::Tracker};
 use crate::{
     catalog::Versions,
-    journal::boot::{DeadBoot, dead_boots},
+    journal::{
+        Journal,
+        boot::{DeadBoot, dead_boots, dead_boots_below},
+        reader::BootReader,
+    },
     store::{Store, entries::PostBatch},
 };
 
 /// Records of one transaction at most.
 const BATCH_RECORDS_MAX: usize = 2000;
+/// A running gateway looks for boots that have died since at most so often.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// What recovery came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Recovered {
     /// Dead boots that were adopted.
     pub boots: u64,
@@ -28,6 +38,18 @@ pub struct Recovered {
     pub orphans: u64,
     /// Sequences that should be in the journals and are not.
     pub missing: u64,
+    /// Damaged regions of the journals; what is left of them is in the quarantine.
+    pub damaged: u64,
+}
+
+/// What adopting a folder came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Adopted {
+    /// As of any recovery.
+    #[serde(flatten)]
+    pub recovered: Recovered,
+    /// Boots that a living process owns; they were left alone.
+    pub living: u64,
 }
 
 /// Adopts every dead boot of a replica.
@@ -35,8 +57,58 @@ pub struct Recovered {
 /// # Errors
 /// [`PostingError`]; what was not finished stands for the next time.
 pub async fn recover(store: &Store, journal_dir: &Path, replica: &str) -> Result<Recovered, PostingError> {
+    post_all(store, dead_boots(journal_dir, replica)?, After::Remove).await
+}
+
+/// Adopts the boots of a folder that was found somewhere: a journal, one replica's folder, or one boot's. `replica` is
+/// whose they are, when the folders do not say so; `keep` leaves the folders where they are.
+///
+/// # Errors
+/// As [`recover`].
+pub async fn adopt(store: &Store, dir: &Path, replica: Option<&str>, keep: bool) -> Result<Adopted, PostingError> {
+    let mut found = dead_boots_below(dir)?;
+    if let Some(replica) = replica {
+        found.dead.iter_mut().for_each(|boot| replica.clone_into(&mut boot.replica));
+    }
+    let living = u64::try_from(found.living.len()).unwrap_or(u64::MAX);
+    let recovered = post_all(store, found.dead, if keep { After::Keep } else { After::Remove }).await?;
+    Ok(Adopted { recovered, living })
+}
+
+/// Adopts boots of this replica that die while this one runs: a process that was still finishing when it started.
+pub async fn keep_recovering(
+    store: Store,
+    journal: Journal,
+    journal_dir: &Path,
+    replica: &str,
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(LOOK_EVERY) => {}
+        }
+        match recover(&store, journal_dir, replica).await {
+            Ok(recovered) if recovered.damaged > 0 => {
+                if let Err(error) = journal.count_quarantine() {
+                    tracing::warn!(%error, "the quarantine cannot be counted");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the journal of an earlier run cannot be posted; it is tried again"),
+        }
+    }
+}
+
+/// What becomes of a folder that is posted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    Remove,
+    Keep,
+}
+
+async fn post_all(store: &Store, dead: Vec<DeadBoot>, after: After) -> Result<Recovered, PostingError> {
     let mut recovered = Recovered::default();
-    let dead = dead_boots(journal_dir, replica)?;
     if dead.is_empty() {
         return Ok(recovered);
     }
@@ -44,30 +116,38 @@ pub async fn recover(store: &Store, journal_dir: &Path, replica: &str) -> Result
     let versions =
         Versions::from_stored(rows.values().map(|row| (row.id.as_str(), row.kind.as_str(), row.body.as_str())));
     for boot in dead {
-        adopt(store, replica, boot, &versions, &mut recovered).await?;
+        let (reader, through) = post_boot(store, &boot, &versions, &mut recovered).await?;
+        let is_kept_aside = keep_damage(&boot, &reader);
+        // Nothing is deleted that the store does not say it has.
+        let committed = store.cursor(&boot.replica, boot.boot_id).await?;
+        if after == After::Remove && is_kept_aside && committed >= through {
+            boot.remove()?;
+        }
     }
     tracing::info!(
         recovered.boots,
         recovered.entries,
         recovered.orphans,
         recovered.missing,
+        recovered.damaged,
         "recovered journals of earlier boots"
     );
     Ok(recovered)
 }
 
-async fn adopt(
+/// Posts a boot to its end; gives its reader, and through which sequence it was read.
+async fn post_boot(
     store: &Store,
-    replica: &str,
-    boot: DeadBoot,
+    boot: &DeadBoot,
     versions: &Versions,
     recovered: &mut Recovered,
-) -> Result<(), PostingError> {
-    let mut reader = boot.reader(store.cursor(replica, boot.boot_id).await?)?;
+) -> Result<(BootReader, u64), PostingError> {
+    let committed = store.cursor(&boot.replica, boot.boot_id).await?;
+    let mut reader = boot.reader(committed)?;
     let mut tracker = Tracker::default();
-    let mut through = 0;
+    let mut through = committed;
     let batch = |through_sequence, entries| PostBatch {
-        replica: replica.to_owned(),
+        replica: boot.replica.clone(),
         boot_id: boot.boot_id,
         through_sequence,
         entries,
@@ -75,7 +155,7 @@ async fn adopt(
     loop {
         let records = reader.read_batch(None, BATCH_RECORDS_MAX)?;
         let Some(last) = records.last().map(|(sequence, _)| *sequence) else { break };
-        through = last;
+        through = through.max(last);
         let entries = tracker.take(records);
         recovered.entries += store.post(&batch(through, entries)).await?.inserted;
     }
@@ -89,15 +169,33 @@ async fn adopt(
         })
         .collect();
     recovered.orphans += store.post(&batch(through, orphans)).await?.inserted;
-    store.close_boot(replica, boot.boot_id, through).await?;
+    store.close_boot(&boot.replica, boot.boot_id, through).await?;
     let damage = reader.damage();
     recovered.missing += damage.missing;
+    recovered.damaged += damage.damaged_regions;
     recovered.boots += 1;
-    if damage.missing > 0 || damage.damaged_regions > 0 {
-        // Kept for whoever looks into it; posting it again changes nothing.
-        tracing::error!(boot = %boot.boot_id, damage.missing, damage.damaged_regions, "a journal is damaged; its folder is kept");
-        return Ok(());
+    Ok((reader, through))
+}
+
+/// Copies what is damaged aside; false when the folder must stay, because it could not be.
+fn keep_damage(boot: &DeadBoot, reader: &BootReader) -> bool {
+    let damage = reader.damage();
+    if damage.missing == 0 && damage.damaged_regions == 0 {
+        return true;
     }
-    boot.remove()?;
-    Ok(())
+    tracing::error!(
+        boot = %boot.boot_id,
+        damage.missing,
+        damage.damaged_regions,
+        unreadable_pages = reader.unreadable_pages(),
+        "a journal is damaged: records that were durable are missing; `tollgate journal verify` counts them"
+    );
+    match boot.quarantine(reader) {
+        // What the disk cannot read is copied by nobody; another disk reader may do better.
+        Ok(_) => reader.unreadable_pages() == 0,
+        Err(error) => {
+            tracing::error!(%error, "what is left of it cannot be copied aside, so its folder is kept");
+            false
+        }
+    }
 }

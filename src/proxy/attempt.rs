@@ -15,6 +15,7 @@ use tollgate_core::{
 use crate::{
     catalog::{BookVersion, PriceVersion},
     clock::Clock,
+    failpoint::{self, Point},
     journal::attempt::{EndReceipt, OpenAttempt},
     metering::Metered,
     upstream::sniff::Sniffed,
@@ -78,6 +79,7 @@ impl Attempt {
     pub fn first_byte(&mut self) {
         if self.first_byte.is_none() {
             self.first_byte = Some(self.clock.monotonic());
+            failpoint::pass(Point::FirstChunk);
         }
     }
 
@@ -91,6 +93,7 @@ impl Attempt {
             let (seen, reported) = seen();
             let id = open.admission().id;
             open.progress(Progress { id, reported, delivered_bytes: seen.output_bytes() });
+            failpoint::pass(Point::Progress);
         }
     }
 
@@ -103,6 +106,7 @@ impl Attempt {
 
     /// Ends the attempt: prices what it used and submits its entry. None if it was ended before.
     pub fn end(mut self, metered: Metered, status: Option<u16>) -> Option<Ended> {
+        failpoint::pass(Point::BeforeEnded);
         let open = self.open.take()?;
         let entry = self.entry(open.admission().clone(), metered, status);
         let tokens = entry.lines.iter().map(|line| line.usage.total()).fold(0, u64::saturating_add);

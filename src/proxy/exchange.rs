@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     admission::gate::Admitted,
+    failpoint::{self, Point},
     journal::attempt::Permit,
     metering::Metered,
     routing::{Route, Target},
@@ -113,6 +114,7 @@ impl Exchange {
                 return Err(error);
             }
         };
+        failpoint::pass(Point::BeforeSend);
         attempt.sent();
         let provider = &target.provider;
         let sent = self.proxy.client.send(
@@ -135,6 +137,7 @@ impl Exchange {
                 return Ok(Tried::Failed { error: ProxyError::UpstreamTimeout, retryable: true });
             }
         };
+        failpoint::pass(Point::Sent);
         let status = response.status();
         if !status.is_success() {
             let (error, outcome) = upstream_error::read(response).await;

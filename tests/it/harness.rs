@@ -65,6 +65,7 @@ pub(crate) fn config(dir: &Path, toml: &str) -> Loaded {
 pub(crate) fn base_toml(dir: &Path, upstream: &str) -> String {
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\ndata_dir = {:?}\nshutdown_grace_ms = 500\n\
+         [journal]\nsegment_bytes = 1048576\nin_flight_max = 512\n\
          [[provider]]\nname = \"demo\"\nbase_url = \"{upstream}\"\nallow_private = true\napi_key = \"file:{}\"\n",
         dir.join("data"),
         dir.join("upstream-key").display(),

@@ -3,6 +3,7 @@
 //! Each seed is a small history: processes that append, post and release on a simulated disk, are killed or lose power at
 //! any operation, recover, lose power while they recover, and overlap. Everything runs in one thread, so that a seed
 //! replays exactly: `TOLLGATE_SEED=123 cargo test --lib journal::tests::power -- --include-ignored`.
+#![expect(clippy::print_stdout, reason = "seeds and the torture report are read from there")]
 
 mod books;
 mod life;
@@ -64,7 +65,7 @@ fn ten_thousand_power_cuts_lose_nothing_and_invent_nothing() {
     let (findings, coverage) = run_seeds(1, TORTURE);
     println!("{coverage:?}");
     println!(
-        "torture: power cut (simulated disk, seeds 1 to {TORTURE}), {TORTURE}, {}, {}, {}, {}",
+        "torture: power cut on a simulated disk, {TORTURE}, {}, {}, {}, {}",
         findings.lost,
         findings.doubled,
         findings.wrong + findings.alarms,
@@ -111,7 +112,15 @@ impl<'a> History<'a> {
     fn new(seed: u64, coverage: &'a mut Coverage) -> Self {
         let mut random = Random::new(seed);
         let disk = Simulated::new(random.next());
-        Self { random, disk, lives: Vec::new(), next_boot: 1, truth: Truth::default(), books: Books::default(), coverage }
+        Self {
+            random,
+            disk,
+            lives: Vec::new(),
+            next_boot: 1,
+            truth: Truth::default(),
+            books: Books::default(),
+            coverage,
+        }
     }
 
     fn run(mut self) -> Findings {

@@ -80,15 +80,7 @@ impl Simulated {
     fn of(nodes: HashMap<NodeId, Node>, random: Random) -> Self {
         let next_node = nodes.keys().max().map_or(0, |last| last + 1);
         let (locked, faults) = (HashSet::new(), Faults::default());
-        Self(Arc::new(Mutex::new(State {
-            nodes,
-            next_node,
-            locked,
-            random,
-            faults,
-            left: None,
-            has_power: true,
-        })))
+        Self(Arc::new(Mutex::new(State { nodes, next_node, locked, random, faults, left: None, has_power: true })))
     }
 
     /// As the journal takes it.

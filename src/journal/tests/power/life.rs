@@ -114,8 +114,7 @@ impl Life {
             shelf = Some(made.clone());
             Ok(Box::new(made) as Box<dyn SpareSource>)
         };
-        let (journal, parts) =
-            Journal::assemble(disk.shared(), options, boot_id, clock.clone(), start_spares).ok()?;
+        let (journal, parts) = Journal::assemble(disk.shared(), options, boot_id, clock.clone(), start_spares).ok()?;
         let inbox = Inbox::new(parts.received, clock.clone());
         Some(Self {
             writer: Some((parts.writer, inbox)),
@@ -161,7 +160,9 @@ impl Life {
                 truth.submitted(boot_id, Record::Void(attempt.admission().id));
                 attempt.void();
             }
-            8 if !self.open.is_empty() && random.one_in(4) => drop(self.open.swap_remove(pick(random, self.open.len()))),
+            8 if !self.open.is_empty() && random.one_in(4) => {
+                drop(self.open.swap_remove(pick(random, self.open.len())))
+            }
             9 if !self.open.is_empty() => {
                 let attempt = &self.open[pick(random, self.open.len())];
                 self.progress += 1;
