@@ -5,8 +5,12 @@ mod boots;
 mod damage;
 mod faults;
 mod faulty;
+mod formats;
 mod kill;
 mod power;
+mod quarantined;
+mod rescued;
+mod rooms;
 mod simulated;
 
 use std::{

@@ -82,6 +82,7 @@ impl Writer {
     pub(super) fn run(mut self, mut inbox: Inbox) {
         while let Err(_reported) = catch_unwind(AssertUnwindSafe(|| while self.step(&mut inbox, None) {})) {
             self.health.poison();
+            self.commit(false);
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{
 /// Records of one transaction at most.
 const BATCH_RECORDS_MAX: usize = 2000;
 /// A running gateway looks for boots that have died since at most so often.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What recovery came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -13,7 +14,7 @@ use std::{
 use super::{
     super::{
         Journal, Options,
-        disk::{Disk, DiskFile, Listed, Lock, os::OsDisk, write_whole},
+        disk::{Disk, DiskFile, Listed, Lock, SharedDisk, os::OsDisk, write_whole},
     },
     boot,
 };
@@ -31,6 +32,10 @@ pub(super) struct Script {
     pub(super) sync_failures: AtomicU64,
     pub(super) syncs: AtomicU64,
     pub(super) torn: Mutex<Torn>,
+    /// Bytes of every file that cannot be read.
+    pub(super) unreadable: Mutex<Range<u64>>,
+    /// The next write panics.
+    pub(super) panics: AtomicU64,
     /// A sync waits while a test holds it.
     pub(super) gate: Mutex<()>,
 }
@@ -43,13 +48,18 @@ impl Script {
             sync_failures: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             torn: Mutex::new(|_| Vec::new()),
+            unreadable: Mutex::new(0..0),
+            panics: AtomicU64::new(0),
             gate: Mutex::new(()),
         })
     }
 
     pub(super) fn open(self: &Arc<Self>, options: Options) -> Journal {
-        Journal::open_on(Arc::new(Faulty { script: Arc::clone(self), files: Mutex::default() }), options, boot(1))
-            .unwrap()
+        Journal::open_on(self.disk(), options, boot(1)).unwrap()
+    }
+
+    pub(super) fn disk(self: &Arc<Self>) -> SharedDisk {
+        Arc::new(Faulty { script: Arc::clone(self), files: Mutex::default() })
     }
 }
 
@@ -97,7 +107,8 @@ impl Disk for Faulty {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        OsDisk.open(path)
+        let (script, file) = (Arc::clone(&self.script), OsDisk.open(path)?);
+        Ok(Box::new(FaultyFile { script, file, is_in_use: Arc::default(), unsynced: Mutex::default() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -126,11 +137,16 @@ impl Disk for Faulty {
 
 impl DiskFile for FaultyFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let unreadable = self.script.unreadable.lock().unwrap().clone();
+        if unreadable.start < offset + into.len() as u64 && offset < unreadable.end {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         self.file.read_at(into, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         if self.is_in_use.load(Ordering::SeqCst) {
+            assert!(!take(&self.script.panics), "as the test asked for");
             if take(&self.script.write_failures) {
                 let torn = self.script.torn.lock().unwrap();
                 write_whole(self.file.as_ref(), &torn(bytes), offset)?;
