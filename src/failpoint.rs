@@ -35,11 +35,15 @@ pub enum Point {
     PostCommitted,
     /// A segment was deleted.
     SegmentReleased,
+    /// Recovery has committed entries of a dead boot.
+    RecoveryCommitted,
+    /// Recovery has committed all of a dead boot and not removed its folder.
+    RecoveryClosed,
 }
 
 impl Point {
     /// Every point, in the order of the path.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Admitted,
         Self::PermitTaken,
         Self::OpenedAppended,
@@ -55,6 +59,8 @@ impl Point {
         Self::PostRead,
         Self::PostCommitted,
         Self::SegmentReleased,
+        Self::RecoveryCommitted,
+        Self::RecoveryClosed,
     ];
 
     /// As it is named in [`VARIABLE`] and in reports.
@@ -76,6 +82,8 @@ impl Point {
             Self::PostRead => "post_read",
             Self::PostCommitted => "post_committed",
             Self::SegmentReleased => "segment_released",
+            Self::RecoveryCommitted => "recovery_committed",
+            Self::RecoveryClosed => "recovery_closed",
         }
     }
 }

@@ -14,6 +14,7 @@ use tollgate_core::{entry::Entry, orphan::resolve_orphan};
 use super::{live::PostingError, tracker::Tracker};
 use crate::{
     catalog::Versions,
+    failpoint::{self, Point},
     journal::{
         Journal,
         boot::{DeadBoot, dead_boots, dead_boots_below},
@@ -121,6 +122,7 @@ async fn post_all(store: &Store, dead: Vec<DeadBoot>, after: After) -> Result<Re
         // Nothing is deleted that the store does not say it has.
         let committed = store.cursor(&boot.replica, boot.boot_id).await?;
         if after == After::Remove && is_kept_aside && committed >= through {
+            failpoint::pass(Point::RecoveryClosed);
             boot.remove()?;
         }
     }
@@ -158,6 +160,7 @@ async fn post_boot(
         through = through.max(last);
         let entries = tracker.take(records);
         recovered.entries += store.post(&batch(through, entries)).await?.inserted;
+        failpoint::pass(Point::RecoveryCommitted);
     }
     let orphans: Vec<(u64, Entry)> = tracker
         .orphans()

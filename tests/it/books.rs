@@ -20,7 +20,7 @@ use tollgate_core::{
     usage::Usage,
 };
 
-const NOVEMBER_US: i64 = 1_793_491_200_000_000;
+pub(crate) const NOVEMBER_US: i64 = 1_793_491_200_000_000;
 
 fn customer() -> CustomerId {
     CustomerId::new(1, &[9; 10])
@@ -70,7 +70,7 @@ fn admission(number: u64, admitted_at_us: i64) -> Admission {
     }
 }
 
-fn entry(number: u64, admitted_at_us: i64) -> Entry {
+pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
     let catalog = load_shipped().unwrap();
     let admission = admission(number, admitted_at_us);
     let usage = Usage { input_uncached: 10 + number, output: 3 * number, ..Usage::default() };

@@ -75,7 +75,8 @@ async fn while_room_is_scarce_progress_is_not_written() {
 async fn a_used_up_quota_refuses_new_attempts_and_records_the_running_ones() {
     let dir = TempDir::new().unwrap();
     let quota = 20 * 4096;
-    let journal = Journal::open(Options { in_flight_max: 4096, disk_bytes_max: quota, ..options(&dir) }, boot(1)).unwrap();
+    let journal =
+        Journal::open(Options { in_flight_max: 4096, disk_bytes_max: quota, ..options(&dir) }, boot(1)).unwrap();
     let mut running = Vec::new();
     let refusal = loop {
         match journal.try_permit() {
