@@ -135,7 +135,7 @@ impl Journal {
         let boot_dir = folder.path().to_owned();
         let health = Arc::new(Health::new(Room::new(options.attempt_bytes_reserved, options.disk_bytes_max)));
         let maker = SegmentMaker { disk: disk.clone(), dir: boot_dir.clone(), boot_id, bytes: options.segment_bytes };
-        let first = maker.make(1).map_err(JournalError::io("make the first segment in", &boot_dir))?;
+        let first = maker.make(1, &mut |_| Ok(())).map_err(JournalError::io("make the first segment in", &boot_dir))?;
         let closed = Arc::new(Mutex::new(Vec::new()));
         let spares = start_spares(maker, Arc::clone(&health))
             .map_err(JournalError::io("start the spare segment thread for", &boot_dir))?;

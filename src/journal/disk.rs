@@ -44,8 +44,8 @@ pub(super) trait DiskFile: Send + Sync {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Bytes of the file.
     fn length(&self) -> io::Result<u64>;
-    /// Reserves room for `bytes` bytes from the beginning, where the file system can.
-    fn reserve(&self, bytes: u64) -> io::Result<()>;
+    /// Reserves room for `bytes` bytes from the beginning; false where the file system cannot.
+    fn reserve(&self, bytes: u64) -> io::Result<bool>;
     /// Makes what was written durable.
     fn sync(&self) -> io::Result<()>;
 }

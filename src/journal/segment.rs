@@ -12,8 +12,8 @@ use crate::journal::{
     header::{self, HEADER_BYTES},
 };
 
-/// Zeros are written and synced in pieces of this many bytes, so that the writer's own fsync never waits for all of them.
-const FILL_BYTES: usize = 1 << 20;
+/// Zeros are written and synced in pieces of this many bytes: the writer's own fsync waits for one of them at most.
+const FILL_BYTES: usize = 256 << 10;
 const SUFFIX: &str = ".seg";
 
 /// Makes the segments of one boot.
@@ -26,6 +26,18 @@ pub(super) struct SegmentMaker {
     pub(super) bytes: u64,
 }
 
+/// How far the making of a segment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Its room on the disk is its own.
+    Reserved,
+    /// Some more of it is filled with zeros.
+    Filled,
+}
+
+/// Told each step; may call the whole off.
+pub(super) type OnStep<'a> = &'a mut dyn FnMut(Step) -> io::Result<()>;
+
 /// A segment that no record was written to yet.
 pub(super) struct NewSegment {
     /// Where it is.
@@ -36,11 +48,11 @@ pub(super) struct NewSegment {
 
 impl SegmentMaker {
     /// Makes segment `index`: header and zeros, durable with its name.
-    pub(super) fn make(&self, index: u64) -> io::Result<NewSegment> {
+    pub(super) fn make(&self, index: u64, on_step: OnStep<'_>) -> io::Result<NewSegment> {
         let path = path(&self.dir, index);
         // Filled under another name, so that a segment is whole from the moment it has its own.
         let unfinished = path.with_extension("seg.new");
-        let made = self.fill(&unfinished, index).and_then(|file| {
+        let made = self.fill(&unfinished, index, on_step).and_then(|file| {
             self.disk.rename(&unfinished, &path)?;
             self.disk.sync_dir(parent(&path))?;
             Ok(file)
@@ -61,17 +73,20 @@ impl SegmentMaker {
         let _kept = self.disk.remove_file(&segment.path);
     }
 
-    fn fill(&self, path: &Path, index: u64) -> io::Result<Box<dyn DiskFile>> {
+    fn fill(&self, path: &Path, index: u64, on_step: OnStep<'_>) -> io::Result<Box<dyn DiskFile>> {
         let file = self.disk.create(path)?;
-        file.reserve(self.bytes)?;
+        if file.reserve(self.bytes)? {
+            on_step(Step::Reserved)?;
+        }
         write_whole(file.as_ref(), &header::encode(self.boot_id, index), 0)?;
         let zeros = vec![0; FILL_BYTES];
         let mut offset = to_u64(HEADER_BYTES);
         while offset < self.bytes {
-            let rest = usize::try_from(self.bytes - offset).unwrap_or(FILL_BYTES).min(FILL_BYTES);
-            write_whole(file.as_ref(), zeros.get(..rest).unwrap_or_default(), offset)?;
+            let piece = usize::try_from(self.bytes - offset).unwrap_or(FILL_BYTES).min(FILL_BYTES);
+            write_whole(file.as_ref(), zeros.get(..piece).unwrap_or_default(), offset)?;
             file.sync()?;
-            offset += to_u64(rest);
+            offset += to_u64(piece);
+            on_step(Step::Filled)?;
         }
         Ok(file)
     }

@@ -106,9 +106,10 @@ impl DiskFile for File {
         Ok(self.metadata()?.len())
     }
 
-    fn reserve(&self, bytes: u64) -> io::Result<()> {
+    fn reserve(&self, bytes: u64) -> io::Result<bool> {
         match rustix::fs::fallocate(self, FallocateFlags::empty(), 0, bytes) {
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

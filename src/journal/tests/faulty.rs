@@ -161,7 +161,7 @@ impl DiskFile for FaultyFile {
         self.file.length()
     }
 
-    fn reserve(&self, bytes: u64) -> io::Result<()> {
+    fn reserve(&self, bytes: u64) -> io::Result<bool> {
         self.file.reserve(bytes)
     }
 

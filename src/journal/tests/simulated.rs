@@ -393,13 +393,13 @@ impl DiskFile for OpenFile {
         })
     }
 
-    fn reserve(&self, bytes: u64) -> io::Result<()> {
+    fn reserve(&self, bytes: u64) -> io::Result<bool> {
         self.disk.change(|state| {
             if state.is_full(bytes) {
                 return Err(os_error(rustix::io::Errno::NOSPC));
             }
             state.content(self.node).0.reserved = bytes;
-            Ok(())
+            Ok(true)
         })
     }
 

@@ -54,7 +54,7 @@ struct Shelf(Arc<Mutex<(SegmentMaker, u64, VecDeque<NewSegment>)>>, Arc<Health>)
 impl Shelf {
     fn make(&self) -> io::Result<NewSegment> {
         let mut shelf = self.0.lock().unwrap();
-        let segment = shelf.0.make(shelf.1);
+        let segment = shelf.0.make(shelf.1, &mut |_| Ok(()));
         self.1.set_starved(segment.is_err());
         let segment = segment?;
         shelf.1 += 1;
