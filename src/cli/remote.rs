@@ -253,7 +253,7 @@ fn pretty(value: &Value) -> String {
 fn has_findings(value: &Value) -> bool {
     let count = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
     let differences = value.get("differences").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    differences || ["missing", "damaged", "living"].iter().any(|name| count(name) > 0)
+    differences || ["missing", "damaged", "kept", "living"].iter().any(|name| count(name) > 0)
 }
 
 fn economics(value: &Value) -> String {

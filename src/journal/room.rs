@@ -91,11 +91,6 @@ impl Room {
         }
     }
 
-    /// So many bytes more are used.
-    pub(super) fn grew(&self, bytes: u64) {
-        self.measured(self.used().saturating_add(bytes));
-    }
-
     /// So much of the current segment is free.
     pub(super) fn set_left_in_current(&self, bytes: u64) {
         self.left_in_current.store(self.less_its_end(bytes), Ordering::Release);

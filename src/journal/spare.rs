@@ -14,6 +14,7 @@ use std::{
 use crate::{
     clock::Clock,
     journal::{
+        disk,
         health::Health,
         segment::{NewSegment, SegmentMaker, Step},
     },
@@ -139,7 +140,7 @@ impl Helper {
                     index += 1;
                     has_failed = false;
                     self.health.set_starved(false);
-                    self.health.room.grew(self.maker.bytes);
+                    self.measure();
                     self.shelf.lock().ready.push_back(segment);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
@@ -155,6 +156,13 @@ impl Helper {
                 }
             }
             self.shelf.changed.notify_all();
+        }
+    }
+
+    fn measure(&self) {
+        match disk::bytes_below(self.maker.disk.as_ref(), disk::parent(&self.maker.dir)) {
+            Ok(used) => self.health.room.measured(used),
+            Err(error) => tracing::warn!(%error, "the journal's folder cannot be measured"),
         }
     }
 

@@ -25,8 +25,10 @@ use crate::{
 
 /// Records of one transaction at most.
 const BATCH_RECORDS_MAX: usize = 2000;
-/// A running gateway looks for boots that have died since at most so often.
+/// A running gateway looks for boots that have died since so often ...
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// ... and after it found one that it could not finish with, so often: it is read as a whole each time.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(600);
 
 /// What recovery came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -41,6 +43,8 @@ pub struct Recovered {
     pub missing: u64,
     /// Damaged regions of the journals; what is left of them is in the quarantine.
     pub damaged: u64,
+    /// Folders that stay, because the store does not say that it has everything, or damage could not be copied aside.
+    pub kept: u64,
 }
 
 /// What adopting a folder came to.
@@ -84,19 +88,22 @@ pub async fn keep_recovering(
     replica: &str,
     stop: CancellationToken,
 ) {
+    let mut wait = LOOK_EVERY;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(LOOK_EVERY) => {}
+            () = sleep(wait) => {}
         }
-        match recover(&store, journal_dir, replica).await {
-            Ok(recovered) if recovered.damaged > 0 => {
-                if let Err(error) = journal.count_quarantine() {
-                    tracing::warn!(%error, "the quarantine cannot be counted");
-                }
+        wait = match recover(&store, journal_dir, replica).await {
+            Ok(recovered) if recovered.kept > 0 => LOOK_AGAIN_EVERY,
+            Ok(_) => LOOK_EVERY,
+            Err(error) => {
+                tracing::error!(%error, "the journal of an earlier run cannot be posted; it is tried again");
+                LOOK_AGAIN_EVERY
             }
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "the journal of an earlier run cannot be posted; it is tried again"),
+        };
+        if let Err(error) = journal.count_quarantine() {
+            tracing::warn!(%error, "the quarantine cannot be counted");
         }
     }
 }
@@ -121,7 +128,9 @@ async fn post_all(store: &Store, dead: Vec<DeadBoot>, after: After) -> Result<Re
         let is_kept_aside = keep_damage(&boot, &reader);
         // Nothing is deleted that the store does not say it has.
         let committed = store.cursor(&boot.replica, boot.boot_id).await?;
-        if after == After::Remove && is_kept_aside && committed >= through {
+        if !is_kept_aside || committed < through {
+            recovered.kept += 1;
+        } else if after == After::Remove {
             failpoint::pass(Point::RecoveryClosed);
             boot.remove()?;
         }

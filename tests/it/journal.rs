@@ -8,7 +8,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tollgate::journal::{Journal, Options};
+use tokio_util::sync::CancellationToken;
+use tollgate::{
+    clock::Clock,
+    journal::{Journal, Options},
+    posting::live::Poster,
+    store::Store,
+};
 use tollgate_core::id::BootId;
 use tollgate_fakes::FakeUpstream;
 
@@ -161,7 +167,8 @@ async fn the_volume_of_a_lost_replica_is_adopted_once_through_the_gateway_and_wi
         journal.shut_down().await;
         let boot_dir = journal.boot_dir().to_owned();
         let adopt = ["journal", "adopt", volume.to_str().unwrap()];
-        let expected = json!({ "boots": 1, "entries": 2, "orphans": 1, "missing": 0, "damaged": 0, "living": 0 });
+        let expected =
+            json!({ "boots": 1, "entries": 2, "orphans": 1, "missing": 0, "damaged": 0, "kept": 0, "living": 0 });
         let (code, adopted) = json_of(&config, &[&adopt[..], &["--keep"]].concat());
         assert_eq!((code, adopted), (Some(0), expected));
         assert!(boot_dir.exists());
@@ -343,4 +350,58 @@ async fn a_process_that_dies_beside_its_successor_is_adopted_by_it() {
     assert_eq!((&audit["entries"], &audit["differences"]), (&json!(3), &json!([])));
     assert_eq!(boots(&dir.path().join("journal")).len(), 1);
     new.kill();
+}
+
+#[tokio::test]
+async fn damage_in_a_living_journal_is_kept_aside_by_its_poster_before_it_releases_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("books.db")).await.unwrap();
+    let options = Options {
+        segment_bytes: 8192,
+        in_flight_max: 8,
+        attempt_bytes_reserved: 1024,
+        ..Options::new(dir.path().join("journal"), "main".to_owned())
+    };
+    let journal = Journal::open(options, BootId::new(1, &[7; 10])).unwrap();
+    for number in 1..=60 {
+        let last = entry(number, NOVEMBER_US);
+        let open = journal.try_permit().unwrap().open(last.admission.clone()).await.unwrap();
+        open.end(last).await.unwrap();
+    }
+    let segments = || -> usize { fs::read_dir(journal.boot_dir()).unwrap().count() };
+    let before = segments();
+    let first = journal.boot_dir().join("00000001.seg");
+    let mut bytes = fs::read(&first).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&first, bytes).unwrap();
+    let clock = Clock::fake(NOVEMBER_US);
+    let poster = Poster::new(store.clone(), journal.clone(), "main".to_owned(), clock.clone());
+    clock.advance(Duration::from_secs(60));
+    let stop = CancellationToken::new();
+    let posting = tokio::spawn(poster.run(stop.clone()));
+    until("damage is counted and segments are released", async || {
+        journal.status().missing_records == 1 && segments() < before
+    })
+    .await;
+    stop.cancel();
+    posting.await.unwrap();
+    assert_eq!(store.entry_count().await.unwrap(), 60, "the damaged OPENED is not needed: its ENDED is there");
+    let kept = dir.path().join("journal/main/quarantine").join(journal.boot_id().to_string());
+    assert!(kept.join("report.json").exists() && fs::read_dir(kept).unwrap().count() == 2);
+    assert!(!first.exists());
+}
+
+#[test]
+fn check_tells_journal_options_that_cannot_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("tollgate.toml");
+    for (toml, expected) in [
+        ("[journal]\ndisk_bytes_max = 1000\n", "`disk_bytes_max` is 1000; use at least"),
+        ("[journal]\nsegment_bytes = 1000\n", "`segment_bytes` is 1000; use at least 8192"),
+    ] {
+        fs::write(&config, toml).unwrap();
+        let output = run(&config, &["check"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.code() == Some(1) && text.contains(expected), "{text}");
+    }
 }

@@ -15,7 +15,7 @@ use self::{
     life::{Ending, Life},
 };
 use super::{
-    super::{Options, boot::dead_boots_on},
+    super::{Durability, Options, boot::dead_boots_on},
     simulated::{Failing, Faults, Random, Simulated},
     *,
 };
@@ -192,6 +192,7 @@ impl<'a> History<'a> {
             segment_bytes: 4096,
             in_flight_max: 64,
             attempt_bytes_reserved: 0,
+            durability: if self.random.percent(15) { Durability::Relaxed } else { Durability::Fsync },
             ..Options::new(DIR.into(), REPLICA.to_owned())
         };
         let number = self.next_boot;

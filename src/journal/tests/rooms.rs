@@ -117,11 +117,13 @@ async fn journals_of_dead_boots_and_the_quarantine_count_for_the_quota() {
     assert!(journal.try_permit().is_ok());
 }
 
-#[test]
-fn a_quota_that_holds_no_journal_is_refused() {
+#[tokio::test]
+async fn a_quota_that_holds_no_journal_is_refused_and_the_least_one_works() {
     let dir = TempDir::new().unwrap();
     let least = options(&dir).disk_bytes_min();
     let asked = Options { disk_bytes_max: least - 1, ..options(&dir) };
     assert!(matches!(Journal::open(asked, boot(1)), Err(JournalError::QuotaTooSmall { .. })));
-    assert!(Journal::open(Options { disk_bytes_max: least, ..options(&dir) }, boot(1)).is_ok());
+    let journal = Journal::open(Options { disk_bytes_max: least, ..options(&dir) }, boot(1)).unwrap();
+    until(|| segments(journal.boot_dir()).len() == 3).await;
+    run(&journal, 0..5).await;
 }
