@@ -29,10 +29,16 @@ lint:            ## Format, clippy, docs, dependencies
 	@scripts/setup.sh lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --all-targets --features failpoints --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	cargo deny --log-level error check bans licenses sources
 
+torture:         ## Power cuts and kills by the thousand; the table goes into docs/reliability.md
+	@scripts/setup.sh build
+	scripts/torture.sh
+
 bench:           ## Measurements; figures go into docs and commit bodies
+	cargo bench --bench journal
 	cargo bench --bench http_client
 	cargo bench --bench sniff
 	cargo bench --bench posting

@@ -11,7 +11,7 @@ use std::{
 
 use tollgate::{
     clock::Clock,
-    journal::{Durability, Journal, Options, reader::BootReader},
+    journal::{Durability, Journal, Options},
 };
 use tollgate_core::{
     entry::{Admission, Entry, Line, Outcome, UsageSource},
@@ -78,7 +78,7 @@ async fn journal(dir: &Path, durability: Durability, boot_id: BootId) -> Result<
     journal.shut_down().await;
 
     let started = clock.monotonic();
-    let mut reader = BootReader::open(journal.boot_dir(), boot_id, 0);
+    let mut reader = journal.reader(0);
     let mut records = 0_u64;
     while let count @ 1.. = reader.read_batch(None, 500)?.len() {
         records += u64::try_from(count)?;

@@ -5,6 +5,7 @@ mod books;
 mod check;
 pub mod files;
 mod join;
+mod journal;
 pub mod listener;
 mod serve;
 pub mod up;

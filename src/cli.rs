@@ -3,6 +3,7 @@
 
 mod args;
 mod connect;
+mod journal;
 mod local;
 mod remote;
 mod store;
@@ -14,7 +15,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 
-use self::args::{Cli, Command, ConfigCommand, PricesCommand};
+use self::args::{Cli, Command, ConfigCommand, JournalCommand, PricesCommand};
 
 /// Everything went well.
 const EXIT_OK: u8 = 0;
@@ -105,6 +106,12 @@ fn run(cli: &Cli) -> Result<Output, CliError> {
         Command::Prices(PricesCommand::Publish) => store::publish_prices(cli),
         Command::Backup { dir } => store::make_backup(cli, dir),
         Command::Restore { dir } => store::restore(cli, dir),
+        Command::Journal(JournalCommand::Verify { dir }) if cli.admin_url.is_none() => {
+            journal::verify(cli, dir.as_deref())
+        }
+        Command::Journal(JournalCommand::Inspect { dir, request, limit }) => {
+            journal::inspect(cli, dir.as_deref(), request.as_deref(), *limit)
+        }
         command => remote::run(cli, command),
     }
 }

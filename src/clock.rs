@@ -17,7 +17,7 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System { started: Instant },
-    Fake { unix_us: Arc<AtomicI64>, started_us: i64 },
+    Fake { unix_us: Arc<AtomicI64>, elapsed_us: Arc<AtomicI64> },
 }
 
 impl Clock {
@@ -31,13 +31,22 @@ impl Clock {
     /// A clock that stands at `unix_us` until [`Self::advance`] moves it.
     #[must_use]
     pub fn fake(unix_us: i64) -> Self {
-        Self(Source::Fake { unix_us: Arc::new(AtomicI64::new(unix_us)), started_us: unix_us })
+        Self(Source::Fake { unix_us: Arc::new(AtomicI64::new(unix_us)), elapsed_us: Arc::default() })
     }
 
     /// Moves a fake clock; the machine's clock does not move.
     pub fn advance(&self, by: Duration) {
+        if let Source::Fake { unix_us, elapsed_us } = &self.0 {
+            let by_us = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+            unix_us.fetch_add(by_us, Ordering::Relaxed);
+            elapsed_us.fetch_add(by_us, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets a fake wall clock forward or back, as an operator or a time server does; no time passes.
+    pub fn step_us(&self, by_us: i64) {
         if let Source::Fake { unix_us, .. } = &self.0 {
-            unix_us.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::Relaxed);
+            unix_us.fetch_add(by_us, Ordering::Relaxed);
         }
     }
 
@@ -60,9 +69,8 @@ impl Clock {
     pub fn monotonic(&self) -> Duration {
         match &self.0 {
             Source::System { started } => started.elapsed(),
-            Source::Fake { unix_us, started_us } => {
-                let elapsed = unix_us.load(Ordering::Relaxed).saturating_sub(*started_us);
-                Duration::from_micros(u64::try_from(elapsed).unwrap_or(0))
+            Source::Fake { elapsed_us, .. } => {
+                Duration::from_micros(u64::try_from(elapsed_us.load(Ordering::Relaxed)).unwrap_or(0))
             }
         }
     }

@@ -98,6 +98,10 @@ pub struct Journal {
     pub replica: String,
     /// Requests under way at once.
     pub in_flight_max: usize,
+    /// Size of a segment file.
+    pub segment_bytes: u64,
+    /// The most that this replica's files may take; 0: no limit.
+    pub disk_bytes_max: u64,
 }
 
 /// `[limits]`: none means no limit.

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod entropy;
+pub mod failpoint;
 pub mod fleet;
 pub mod http;
 pub mod journal;

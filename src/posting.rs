@@ -2,6 +2,7 @@
 //!
 //! At its own pace, behind the answers. Idempotent by attempt: what was posted before changes nothing.
 
+pub mod direct;
 pub mod live;
 pub mod recover;
 mod ship;

@@ -42,6 +42,7 @@ use crate::{
     catalog::CatalogHandle,
     clock::Clock,
     entropy,
+    failpoint::{self, Point},
     journal::Journal,
     routing::{Route, Routes},
     upstream::{
@@ -191,7 +192,9 @@ impl Proxy {
         let input_estimate = tokens_from_bytes(request.prompt_bytes());
         let admitted = entered.admit(&route.model, input_estimate, request.output_max().unwrap_or(0))?;
         let limits = admitted.limits_view();
+        failpoint::pass(Point::Admitted);
         let permit = self.journal.try_permit()?;
+        failpoint::pass(Point::PermitTaken);
         let exchange = Exchange {
             proxy: Arc::clone(self),
             route,

@@ -5,6 +5,7 @@ alter table cursors
   add column ended bigint not null default 0,
   add column voided bigint not null default 0,
   add column resolved bigint not null default 0,
+  add column again bigint not null default 0,
   add column entries bigint not null default 0,
   add column buried bigint not null default 0,
   add column archived bigint not null default 0,

@@ -5,6 +5,7 @@ alter table cursors add column opened integer not null default 0;
 alter table cursors add column ended integer not null default 0;
 alter table cursors add column voided integer not null default 0;
 alter table cursors add column resolved integer not null default 0;
+alter table cursors add column again integer not null default 0;
 alter table cursors add column entries integer not null default 0;
 alter table cursors add column buried integer not null default 0;
 alter table cursors add column archived integer not null default 0;

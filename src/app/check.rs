@@ -1,5 +1,6 @@
 //! What configuration and price tables are only wrong about together.
 
+use super::journal::journal_options;
 use crate::{catalog::Catalog, clock::Clock, config::Config};
 
 /// Mistakes and notes of a configuration and the price tables that it will run with.
@@ -7,6 +8,9 @@ use crate::{catalog::Catalog, clock::Clock, config::Config};
 pub fn check_together(config: &Config, catalog: &Catalog) -> (Vec<String>, Vec<String>) {
     let mut mistakes = Vec::new();
     let mut notes = Vec::new();
+    if let Err(error) = journal_options(config).check() {
+        mistakes.push(format!("[journal]: {error}"));
+    }
     let now_us = Clock::system().unix_us();
     for model in &config.models {
         for target in &model.targets {

@@ -48,7 +48,7 @@ pub enum FilesError {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    lock: File,
+    _lock: File,
 }
 
 /// Path of the admin socket in a data folder.
@@ -69,7 +69,7 @@ impl DataDir {
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
         let lock = lock.map_err(|source| FilesError::Io { path: lock_path, source })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => Err(FilesError::Locked(path.to_owned())),
             Err(fs::TryLockError::Error(source)) => Err(io_error(source)),
         }
@@ -105,17 +105,6 @@ impl DataDir {
             None => self.kept("admin-token")?,
         };
         if token.len() < ADMIN_TOKEN_LEN_MIN { Err(FilesError::WeakToken) } else { Ok(token) }
-    }
-
-    /// What tells this folder from every other one, a copy of it included: a word made on first start, and where the lock
-    /// stands on its disk.
-    ///
-    /// # Errors
-    /// When it cannot be read or made.
-    pub fn instance(&self) -> Result<String, FilesError> {
-        let word = self.kept("instance")?;
-        let lock = self.lock.metadata().map_err(|source| FilesError::Io { path: self.path.join("lock"), source })?;
-        Ok(format!("{word}-{}-{}", lock.dev(), lock.ino()))
     }
 
     /// A secret of 64 hexadecimal digits in a file of mode 0600, made when it is missing.
@@ -157,4 +146,26 @@ impl DataDir {
         fs::rename(&draft, &path).map_err(io_error)?;
         File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(io_error)
     }
+}
+
+/// What tells a journal folder from every other one, a copy of it included: a word made by the first who asks, and where
+/// it stands on its disk.
+///
+/// # Errors
+/// When it cannot be read or made.
+pub fn journal_instance(journal_dir: &Path) -> Result<String, FilesError> {
+    let path = journal_dir.join("instance");
+    let io_error = |source| FilesError::Io { path: path.clone(), source };
+    fs::create_dir_all(journal_dir).map_err(io_error)?;
+    let word = hex::encode(entropy::random::<16>().map_err(io_error)?);
+    // Of two that make it at once one is first, and both read what that one wrote.
+    let draft = journal_dir.join(format!("instance.{word}"));
+    fs::write(&draft, &word).map_err(io_error)?;
+    match fs::hard_link(&draft, &path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io_error(error)),
+        Ok(()) | Err(_) => fs::remove_file(&draft).map_err(io_error)?,
+    }
+    let word = fs::read_to_string(&path).map_err(io_error)?;
+    let place = fs::metadata(&path).map_err(io_error)?;
+    Ok(format!("{word}-{}-{}", place.dev(), place.ino()))
 }

@@ -3,7 +3,7 @@
 
 use tollgate_core::id::BootId;
 
-use super::{AppError, Books};
+use super::{AppError, Books, files::journal_instance};
 use crate::{
     config::Config,
     fleet::{
@@ -19,7 +19,7 @@ pub(super) async fn join(books: &Books, config: &Config, boot_id: BootId) -> Res
     let claim = Claim {
         name: config.journal.replica.clone(),
         boot_id,
-        instance: books.data_dir.instance()?,
+        instance: journal_instance(&config.journal.dir)?,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         pid: std::process::id(),
     };

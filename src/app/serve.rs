@@ -5,7 +5,7 @@ use std::{net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf, sync::Ar
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{Signal, SignalKind, signal},
-    task::JoinHandle,
+    task::{AbortHandle, JoinHandle},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use super::{
     AppError, Books,
     files::admin_socket,
     join::join,
+    journal::journal_options,
     listener::{Stopper, serve},
     upkeep::Upkeep,
     watch::Watch,
@@ -27,8 +28,8 @@ use crate::{
         admin::{self, Access, Running},
         data,
     },
-    journal::{Durability, Journal, Options, SEGMENT_BYTES_DEFAULT},
-    posting::{live::Poster, state::PostingState},
+    journal::Journal,
+    posting::{direct::keep_rescued, live::Poster, recover::keep_recovering, state::PostingState},
     proxy::{Proxy, Settings, keys::reload},
     routing::Routes,
     workers::{Patience, Workers, board::Board},
@@ -57,6 +58,8 @@ pub struct Gateway {
     listeners: Vec<JoinHandle<()>>,
     posting: Arc<PostingState>,
     poster: JoinHandle<()>,
+    /// Tasks with nothing of their own to finish; ended when all is recorded and posted.
+    helpers: Vec<AbortHandle>,
     stop_posting: CancellationToken,
     lease: JoinHandle<()>,
     stop_lease: CancellationToken,
@@ -124,14 +127,7 @@ impl Gateway {
         let boot_id = BootId::new(u64::try_from(clock.unix_us() / 1000).unwrap_or(0), &entropy::random()?);
         let lease = join(&books, config, boot_id).await?;
         let routes = Routes::build(config, &books.catalog.load())?;
-        let options = Options {
-            dir: config.journal.dir.clone(),
-            replica: config.journal.replica.clone(),
-            segment_bytes: SEGMENT_BYTES_DEFAULT,
-            durability: if config.journal.fsync { Durability::Fsync } else { Durability::Relaxed },
-            in_flight_max: config.journal.in_flight_max,
-        };
-        let journal = Journal::open(options, boot_id)?;
+        let journal = Journal::open(journal_options(config), boot_id)?;
         let settings = Settings {
             body_bytes_max: config.server.body_bytes_max,
             refuse_unpriced: config.prices.refuse_unpriced,
@@ -151,7 +147,18 @@ impl Gateway {
         );
         let proxy = Arc::new(proxy);
         let stop_posting = CancellationToken::new();
-        let poster = Poster::new(books.accounts.store.clone(), journal, config.journal.replica.clone(), clock.clone());
+        let (store, replica) = (books.accounts.store.clone(), config.journal.replica.clone());
+        let mut helpers = Vec::new();
+        if let Some(rescued) = journal.rescued() {
+            helpers.push(tokio::spawn(keep_rescued(rescued, store.clone(), replica.clone(), boot_id)).abort_handle());
+        }
+        let recovering = {
+            let (store, journal, stop) = (store.clone(), journal.clone(), stop_posting.clone());
+            let (dir, replica) = (config.journal.dir.clone(), replica.clone());
+            async move { keep_recovering(store, journal, &dir, &replica, stop).await }
+        };
+        helpers.push(tokio::spawn(recovering).abort_handle());
+        let poster = Poster::new(store, journal, replica, clock.clone());
         let posting = poster.state();
         let poster = tokio::spawn(poster.run(stop_posting.clone()));
         let stop_watching = CancellationToken::new();
@@ -200,6 +207,7 @@ impl Gateway {
             listeners,
             posting,
             poster,
+            helpers,
             stop_posting,
             lease,
             stop_lease,
@@ -256,6 +264,7 @@ impl Gateway {
             poster.abort();
             tracing::warn!("not all entries were posted; the next start goes on with them");
         }
+        self.helpers.iter().for_each(AbortHandle::abort);
         // Last but for the store: until here the name is ours.
         self.stop_lease.cancel();
         let _ended = self.lease.await;

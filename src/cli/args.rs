@@ -300,5 +300,30 @@ pub(super) enum DeadLettersCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum JournalCommand {
     /// Read every record; exit 1 when one is missing or damaged
-    Verify,
+    Verify {
+        /// A journal, one replica's folder or one boot's [default: the configured journal]
+        dir: Option<PathBuf>,
+    },
+    /// Print records, without anything that a client or provider put in
+    Inspect {
+        /// A journal, one replica's folder or one boot's [default: the configured journal]
+        dir: Option<PathBuf>,
+        /// Only of this request
+        #[arg(long, value_name = "ID")]
+        request: Option<String>,
+        /// The last so many
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+    },
+    /// Post a lost replica's journal from its volume; exit 1 when a record is missing or damaged, or a boot is in use
+    Adopt {
+        /// A journal, one replica's folder or one boot's
+        dir: PathBuf,
+        /// Whose it was, when its folders do not say so
+        #[arg(long)]
+        replica: Option<String>,
+        /// Leave the folders where they are
+        #[arg(long)]
+        keep: bool,
+    },
 }

@@ -28,6 +28,10 @@ pub(super) fn lines(mistakes: &[impl ToString]) -> CliError {
 pub(super) fn serve(cli: &Cli) -> Result<Output, CliError> {
     let filter = environment().get("TOLLGATE_LOG").cloned().unwrap_or_else(|| "info".to_owned());
     telemetry::init(&filter, true);
+    #[cfg(feature = "failpoints")]
+    if let Some(text) = environment().get(crate::failpoint::VARIABLE) {
+        crate::failpoint::arm(text).map_err(CliError::Usage)?;
+    }
     let config = load(cli)?.config;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -34,7 +34,7 @@ enum Show {
     Key,
     /// Text as it comes.
     Text,
-    /// An audit or verification: a finding unless `differences` is empty and nothing is missing.
+    /// An audit, verification or adoption: a finding unless `differences` is empty and nothing is missing or left out.
     Findings,
     /// Economics: a paragraph a model.
     Economics,
@@ -190,8 +190,15 @@ fn call(command: &Command) -> Result<Call, CliError> {
         Command::DeadLetters(DeadLettersCommand::Retry { id }) => {
             post(format!("/admin/v1/dead-letters/{}/retry", segment(id)), json!({}), Show::Object)
         }
-        Command::Journal(JournalCommand::Verify) => get("/admin/v1/journal/verify", Show::Findings),
-        Command::Serve
+        Command::Journal(JournalCommand::Verify { .. }) => get("/admin/v1/journal/verify", Show::Findings),
+        Command::Journal(JournalCommand::Adopt { dir, replica, keep }) => {
+            // The gateway has another working folder than this command.
+            let dir = std::path::absolute(dir).map_err(|error| CliError::Failed(error.to_string()))?;
+            let body = json!({ "dir": dir, "replica": replica, "keep": keep });
+            post("/admin/v1/journal/adopt", body, Show::Findings)
+        }
+        Command::Journal(JournalCommand::Inspect { .. })
+        | Command::Serve
         | Command::Up(_)
         | Command::Check
         | Command::Init { .. }
@@ -306,7 +313,7 @@ fn pretty(value: &Value) -> String {
 fn has_findings(value: &Value) -> bool {
     let count = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
     let differences = value.get("differences").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    differences || count("missing") > 0 || count("damaged") > 0
+    differences || ["missing", "damaged", "kept", "living"].iter().any(|name| count(name) > 0)
 }
 
 fn economics(value: &Value) -> String {

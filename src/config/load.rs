@@ -132,6 +132,8 @@ impl Builder<'_> {
                 fsync: self.text("journal.durability") == "fsync",
                 replica: self.replica(),
                 in_flight_max: usize::try_from(self.at_least_one("journal.in_flight_max")).unwrap_or(usize::MAX),
+                segment_bytes: self.at_least_one("journal.segment_bytes"),
+                disk_bytes_max: self.count("journal.disk_bytes_max"),
             },
             admin_token: self.secret("admin.token"),
             pepper: self.secret("keys.pepper"),

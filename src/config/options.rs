@@ -70,6 +70,8 @@ pub const OPTIONS: &[OptionRow] = &[
     ),
     row("journal.replica", Kind::Text, "Name of this gateway among replicas"),
     row("journal.in_flight_max", Kind::Count, "Requests that may be under way at once"),
+    row("journal.segment_bytes", Kind::Count, "Size of a segment file, in bytes"),
+    row("journal.disk_bytes_max", Kind::Count, "Most bytes that this replica's journal may take; 0: no limit"),
     row("admin.token", Kind::Secret, "Bearer token of the admin plane; empty: admin-token in server.data_dir"),
     row("keys.pepper", Kind::Secret, "Pepper of the key hashes; empty: pepper in server.data_dir"),
     row("limits.requests_per_minute", Kind::Count, "Default for keys; 0: no limit"),

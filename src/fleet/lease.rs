@@ -1,6 +1,6 @@
 //! A gateway's name among replicas, held while it lives: of two processes that ask for one name, one is refused.
 //!
-//! A predecessor on the same data folder is known to be gone, since the folder's lock is ours, and is replaced at once; one
+//! A predecessor on the same journal is succeeded at once, gone or still finishing: what it leaves there is adopted. One
 //! elsewhere is waited for until its name is given back or was not renewed for too long.
 
 use std::{
@@ -50,7 +50,7 @@ pub struct LeaseState {
 }
 
 impl LeaseState {
-    /// Another process has taken the name: this one should end.
+    /// Another process has taken the name, a successor as a rule: this one should end.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
@@ -72,7 +72,7 @@ impl Lease {
     /// [`LeaseError::Held`] when the other one goes on living.
     pub async fn take(store: Store, claim: Claim) -> Result<Self, LeaseError> {
         for asked in 0..ASKED_MAX {
-            if store.take_name(&claim, NAME_HELD_MAX).await? {
+            if store.take_name(&claim, true, NAME_HELD_MAX).await? {
                 return Ok(Self { store, claim, state: Arc::default() });
             }
             if asked == 0 {
@@ -118,7 +118,7 @@ impl Lease {
         if self.store.renew_name(&self.claim.name, self.claim.boot_id).await? {
             return Ok(true);
         }
-        self.store.take_name(&self.claim, NAME_HELD_MAX).await
+        self.store.take_name(&self.claim, false, NAME_HELD_MAX).await
     }
 
     fn say(&self, is_ours: bool) {
@@ -126,7 +126,10 @@ impl Lease {
         if is_ours {
             tracing::info!(replica, "the replica's name is held again");
         } else {
-            tracing::error!(replica, "another process has taken this replica's name; end one of them");
+            tracing::error!(
+                replica,
+                "another process has taken this replica's name; this one is not ready any more and should end"
+            );
         }
     }
 }

@@ -5,6 +5,7 @@ mod books;
 mod customers;
 mod dead_letters;
 mod health;
+mod journal;
 mod keys;
 mod page;
 mod problem;
@@ -90,7 +91,8 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/replicas", get(replicas::list))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/{id}/retry", post(dead_letters::retry))
-        .route("/journal/verify", get(books::verify_journal))
+        .route("/journal/verify", get(journal::verify))
+        .route("/journal/adopt", post(journal::adopt))
         .fallback(problem::not_found);
     let guarded = Router::new()
         .nest("/admin/v1", api)

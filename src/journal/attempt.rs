@@ -30,6 +30,9 @@ use crate::journal::{
     inbox::{Ack, Command, Slot, Submission},
 };
 
+/// An OPENED or ENDED is hardly ever larger; what is needed beyond is allocated again.
+const PAYLOAD_BYTES_USUAL: usize = 512;
+
 /// Room for one attempt. Dropping it gives the room back.
 #[must_use]
 pub struct Permit {
@@ -127,7 +130,7 @@ impl OpenAttempt {
     }
 
     fn submit(&self, record: &Record, ack: Option<Ack>) {
-        let mut payload = Vec::new();
+        let mut payload = Vec::with_capacity(PAYLOAD_BYTES_USUAL);
         record.encode(&mut payload);
         if payload.len() > PAYLOAD_BYTES_MAX {
             let error = JournalError::TooLarge { bytes: payload.len(), bytes_max: PAYLOAD_BYTES_MAX };
@@ -141,10 +144,10 @@ impl OpenAttempt {
                 debug_assert!(false, "a permit's records always have room");
                 refuse(ack_of(command), JournalError::Full { in_flight_max: self.journal.in_flight_max });
             }
-            Err(TrySendError::Closed(command)) => {
-                let poisoned = self.journal.health.is_poisoned();
-                refuse(ack_of(command), if poisoned { JournalError::Poisoned } else { JournalError::Closed });
+            Err(TrySendError::Closed(Command::Append(lost))) if self.journal.health.is_poisoned() => {
+                self.journal.health.rescue.hand_over(lost.kind, lost.payload, lost.slot, lost.ack);
             }
+            Err(TrySendError::Closed(command)) => refuse(ack_of(command), JournalError::Closed),
         }
     }
 }

@@ -19,6 +19,16 @@ pub enum JournalError {
     /// No spare segment can be made; what is running still has room.
     #[error("the journal cannot make its next segment; free space on its disk")]
     NoSpace,
+    /// The quota is used up.
+    #[error(
+        "the journal takes {used_bytes} of the {bytes_max} bytes of `disk_bytes_max`; see why entries are not posted, or raise it"
+    )]
+    Quota {
+        /// What the replica's files take, bytes.
+        used_bytes: u64,
+        /// The quota, bytes.
+        bytes_max: u64,
+    },
     /// Writing failed twice in a row.
     #[error("the journal is poisoned after two failures to write; repair its disk and restart")]
     Poisoned,
@@ -46,13 +56,15 @@ pub enum JournalError {
         dir: PathBuf,
     },
     /// The replica's name cannot be a folder's name.
-    #[error("the replica name `{name}` cannot name a folder; use letters, digits, `-`, `_` and inner dots")]
+    #[error(
+        "the replica name `{name}` cannot name a folder; use letters, digits, `-`, `_` and inner dots, and not `quarantine`"
+    )]
     ReplicaName {
         /// The name.
         name: String,
     },
     /// The option `segment_bytes` is too small.
-    #[error("segments of {bytes} bytes are too small; use at least {bytes_min}")]
+    #[error("`segment_bytes` is {bytes}; use at least {bytes_min}")]
     SegmentBytes {
         /// As asked for.
         bytes: u64,
@@ -66,6 +78,22 @@ pub enum JournalError {
         asked: usize,
         /// The most that works.
         most: usize,
+    },
+    /// The option `disk_bytes_max` is too small.
+    #[error("`disk_bytes_max` is {asked}; use at least {least}, or 0 for no quota")]
+    QuotaTooSmall {
+        /// As asked for.
+        asked: u64,
+        /// The least that works.
+        least: u64,
+    },
+    /// A segment has a format that this build does not know.
+    #[error("`{}` has journal format {version}, which is newer than this build; read it with that build. It was not changed", .path.display())]
+    NewerFormat {
+        /// The segment.
+        path: PathBuf,
+        /// Its format version.
+        version: u32,
     },
     /// An intact record has a frame version that this build does not know.
     #[error("record {sequence} has frame version {version}, which is newer than this build; read it with that build")]
@@ -96,6 +124,12 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether a file or folder is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

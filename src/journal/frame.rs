@@ -27,6 +27,8 @@ pub(super) const HEADER_BYTES: usize = 40;
 pub(super) const CRC_BYTES: usize = 4;
 /// Frames begin at multiples of this, bytes.
 pub(super) const ALIGN_BYTES: usize = 8;
+/// The smallest frame, bytes.
+pub(super) const FRAME_BYTES_MIN: usize = (HEADER_BYTES + CRC_BYTES).next_multiple_of(ALIGN_BYTES);
 /// The largest payload, bytes; a longer length is damage.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 

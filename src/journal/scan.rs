@@ -1,11 +1,11 @@
 //! Finds intact frames in one segment file, past whatever damage lies between them.
 //!
-//! Trusts nothing but magic, boot id, sequence and checksum together. Never writes.
+//! Trusts nothing but magic, boot id, sequence and checksum together. Never writes. Pages that the disk cannot read any
+//! more are taken as zeros, and remembered.
 
 use std::{
-    fs::File,
+    collections::BTreeSet,
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -13,12 +13,16 @@ use memchr::memmem;
 use tollgate_core::id::BootId;
 
 use crate::journal::{
-    frame::{self, ALIGN_BYTES, HEADER_BYTES, Header, MAGIC},
+    disk::{Disk, DiskFile, read_whole, to_u64},
+    frame::{self, ALIGN_BYTES, FRAME_BYTES_MIN, HEADER_BYTES, Header, MAGIC},
+    header::{self, Start},
     segment,
 };
 
 /// Bytes read at once.
 const WINDOW_BYTES: usize = 256 << 10;
+/// After an unreadable place is met, bytes are read in pieces of this many.
+const PAGE_BYTES: usize = 4096;
 
 /// An intact frame.
 pub(super) struct Found {
@@ -38,16 +42,32 @@ pub(super) struct SegmentScan {
     pub(super) index: u64,
     /// Where it is.
     pub(super) path: PathBuf,
-    file: File,
+    /// What its first bytes say.
+    pub(super) start: Start,
+    /// Offsets of pages that the disk could not read.
+    pub(super) unreadable: BTreeSet<u64>,
+    file: Box<dyn DiskFile>,
     window: Vec<u8>,
     window_offset: u64,
 }
 
 impl SegmentScan {
     /// Opens segment `index`.
-    pub(super) fn open(dir: &Path, index: u64) -> io::Result<Self> {
+    pub(super) fn open(disk: &dyn Disk, dir: &Path, index: u64) -> io::Result<Self> {
         let path = segment::path(dir, index);
-        Ok(Self { index, file: File::open(&path)?, path, window: Vec::new(), window_offset: 0 })
+        let file = disk.open(&path)?;
+        let (start, unreadable, window) = (Start::Damaged, BTreeSet::new(), Vec::new());
+        let mut scan = Self { index, path, start, unreadable, file, window, window_offset: 0 };
+        scan.start = header::start(scan.bytes(0, header::HEADER_BYTES)?);
+        Ok(scan)
+    }
+
+    /// Where frames may begin.
+    pub(super) fn frames_at(&self) -> u64 {
+        match self.start {
+            Start::Frames { at } => at,
+            Start::Newer { .. } | Start::Damaged => 0,
+        }
     }
 
     /// Forgets what was read ahead: the writer may have written there since.
@@ -56,11 +76,14 @@ impl SegmentScan {
     }
 
     /// The first intact frame of the boot at or after `from` whose sequence is above `above`.
+    ///
+    /// Records `above` up to that of a frame take room, so a frame with a sequence further away than the bytes passed
+    /// over could hold is not one of them; only where a segment begins, any sequence may.
     pub(super) fn find(&mut self, from: u64, boot_id: BootId, above: u64) -> io::Result<Option<Found>> {
         let mut offset = from;
         loop {
             match self.frame_at(offset)? {
-                Some(found) if found.header.boot_id == boot_id => {
+                Some(found) if found.header.boot_id == boot_id && self.is_plausible(&found, from, above) => {
                     if found.header.sequence > above {
                         return Ok(Some(found));
                     }
@@ -74,6 +97,29 @@ impl SegmentScan {
         }
     }
 
+    /// Bytes from `from` to `to` but for the zeros at their end.
+    pub(super) fn copy(&mut self, from: u64, to: u64) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+        let mut copied = Vec::new();
+        while copied.len() < length {
+            let rest = (length - copied.len()).min(WINDOW_BYTES);
+            let bytes = self.bytes(from.saturating_add(to_u64(copied.len())), rest)?;
+            copied.extend_from_slice(bytes);
+            if bytes.len() < rest {
+                break;
+            }
+        }
+        let used = copied.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        copied.truncate(used);
+        Ok(copied)
+    }
+
+    fn is_plausible(&self, found: &Found, from: u64, above: u64) -> bool {
+        let skipped = found.header.sequence.saturating_sub(above).saturating_sub(1);
+        let room = found.offset.saturating_sub(from) / to_u64(FRAME_BYTES_MIN);
+        skipped <= room || from <= self.frames_at()
+    }
+
     fn frame_at(&mut self, offset: u64) -> io::Result<Option<Found>> {
         let Some(header) = frame::header(self.bytes(offset, HEADER_BYTES)?) else {
             return Ok(None);
@@ -82,8 +128,8 @@ impl SegmentScan {
         let Some(payload) = frame::payload(bytes, &header).map(<[u8]>::to_vec) else {
             return Ok(None);
         };
-        let frame_bytes = u64::try_from(header.frame_bytes()).unwrap_or(u64::MAX);
-        Ok(Some(Found { header, payload, offset, next_offset: offset.saturating_add(frame_bytes) }))
+        let next_offset = offset.saturating_add(to_u64(header.frame_bytes()));
+        Ok(Some(Found { header, payload, offset, next_offset }))
     }
 
     /// The next aligned place after `offset` where a frame may begin.
@@ -112,8 +158,9 @@ impl SegmentScan {
         let skip = match cached {
             Some(skip) => skip,
             None => {
-                self.fill(offset, length.max(WINDOW_BYTES))?;
-                0
+                let in_page = usize::try_from(offset % to_u64(PAGE_BYTES)).unwrap_or(0);
+                self.fill(offset - to_u64(in_page), length.max(WINDOW_BYTES).saturating_add(in_page))?;
+                in_page
             }
         };
         let end = skip.saturating_add(length).min(self.window.len());
@@ -123,23 +170,36 @@ impl SegmentScan {
     fn fill(&mut self, offset: u64, length: usize) -> io::Result<()> {
         self.window.resize(length, 0);
         self.window_offset = offset;
+        let filled = match read_whole(self.file.as_ref(), &mut self.window, offset) {
+            Err(error) if is_unreadable(&error) => self.fill_by_page(offset),
+            filled => filled,
+        };
+        self.window.truncate(*filled.as_ref().unwrap_or(&0));
+        filled.map(|_| ())
+    }
+
+    fn fill_by_page(&mut self, offset: u64) -> io::Result<usize> {
+        let end = self.file.length()?;
         let mut filled = 0;
-        while let Some(rest) = self.window.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, offset.saturating_add(to_u64(filled))) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.window.clear();
-                    return Err(error);
+        for page in self.window.chunks_mut(PAGE_BYTES) {
+            let at = offset.saturating_add(to_u64(filled));
+            let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(page.len());
+            let page = page.get_mut(..left).unwrap_or_default();
+            match read_whole(self.file.as_ref(), page, at) {
+                Ok(_) => {}
+                Err(error) if is_unreadable(&error) => {
+                    tracing::error!(path = %self.path.display(), offset = at, "a page of a journal segment is unreadable");
+                    page.fill(0);
+                    self.unreadable.insert(at);
                 }
+                Err(error) => return Err(error),
             }
+            filled += left;
         }
-        self.window.truncate(filled);
-        Ok(())
+        Ok(filled)
     }
 }
 
-fn to_u64(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
+fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }

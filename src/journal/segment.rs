@@ -1,117 +1,107 @@
-//! Segment files: their names, how one is made, and the few operations that the writer needs of it.
-//!
-//! The operations are a trait so that tests can make them fail; nothing else implements it.
+//! Segment files: their names, and how one is made, so that the writer has only to overwrite zeros.
 
 use std::{
-    fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::FallocateFlags;
+use tollgate_core::id::BootId;
 
-/// Zeros are written and synced in pieces of this many bytes, so that the writer's own fsync never waits for all of them.
-const FILL_BYTES: usize = 1 << 20;
+use crate::journal::{
+    disk::{Disk, DiskFile, SharedDisk, parent, to_u64, write_whole},
+    header::{self, HEADER_BYTES},
+};
 
-/// A segment that is open for writing.
-pub(super) trait SegmentFile: Send {
-    /// Writes all of `bytes` at `offset`.
-    fn write_whole(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes what was written durable.
-    fn sync(&self) -> io::Result<()>;
+/// Zeros are written and synced in pieces of this many bytes: the writer's own fsync waits for one of them at most.
+const FILL_BYTES: usize = 256 << 10;
+const SUFFIX: &str = ".seg";
+
+/// Makes the segments of one boot.
+#[derive(Clone)]
+pub(super) struct SegmentMaker {
+    pub(super) disk: SharedDisk,
+    pub(super) dir: PathBuf,
+    pub(super) boot_id: BootId,
+    /// Size of a segment, bytes.
+    pub(super) bytes: u64,
 }
 
-/// Makes segment files.
-pub(super) trait SegmentFactory: Send + Sync {
-    /// Makes a file of `bytes` zeros, durable with its name.
-    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>>;
+/// How far the making of a segment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Its room on the disk is its own.
+    Reserved,
+    /// Some more of it is filled with zeros.
+    Filled,
 }
 
-/// A segment that nothing was written to yet.
+/// Told each step; may call the whole off.
+pub(super) type OnStep<'a> = &'a mut dyn FnMut(Step) -> io::Result<()>;
+
+/// A segment that no record was written to yet.
 pub(super) struct NewSegment {
     /// Where it is.
     pub(super) path: PathBuf,
     /// For writing.
-    pub(super) file: Box<dyn SegmentFile>,
+    pub(super) file: Box<dyn DiskFile>,
 }
 
-/// Makes segment `index` of a boot.
-pub(super) fn create(factory: &dyn SegmentFactory, dir: &Path, index: u64, bytes: u64) -> io::Result<NewSegment> {
-    let path = path(dir, index);
-    let file = factory.create(&path, bytes)?;
-    Ok(NewSegment { path, file })
-}
-
-/// The file of segment `index`.
-pub(super) fn path(dir: &Path, index: u64) -> PathBuf {
-    dir.join(format!("{index:08}.seg"))
-}
-
-/// The segments in a boot's folder, in order.
-pub(super) fn indexes(dir: &Path) -> io::Result<Vec<u64>> {
-    let mut indexes = Vec::new();
-    for file in fs::read_dir(dir)? {
-        let name = file?.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_suffix(".seg"));
-        indexes.extend(digits.and_then(|digits| digits.parse::<u64>().ok()));
-    }
-    indexes.sort_unstable();
-    Ok(indexes)
-}
-
-/// Makes the names in a folder durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-/// Segments as files of the operating system.
-pub(super) struct DiskSegments;
-
-impl SegmentFactory for DiskSegments {
-    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
+impl SegmentMaker {
+    /// Makes segment `index`: header and zeros, durable with its name.
+    pub(super) fn make(&self, index: u64, on_step: OnStep<'_>) -> io::Result<NewSegment> {
+        let path = path(&self.dir, index);
         // Filled under another name, so that a segment is whole from the moment it has its own.
         let unfinished = path.with_extension("seg.new");
-        let made = fill(&unfinished, bytes).and_then(|file| {
-            fs::rename(&unfinished, path)?;
-            sync_dir(path.parent().unwrap_or(Path::new(".")))?;
+        let made = self.fill(&unfinished, index, on_step).and_then(|file| {
+            self.disk.rename(&unfinished, &path)?;
+            self.disk.sync_dir(parent(&path))?;
             Ok(file)
         });
         match made {
-            Ok(file) => Ok(Box::new(file)),
+            Ok(file) => Ok(NewSegment { path, file }),
             Err(error) => {
                 // The room matters more than the leftovers: on a full disk they would be in the way.
-                let _absent = fs::remove_file(&unfinished);
+                let _absent = self.disk.remove_file(&unfinished);
                 Err(error)
             }
         }
     }
+
+    /// Deletes a segment that was made and not used.
+    pub(super) fn discard(&self, segment: &NewSegment) {
+        // An empty segment that stays is only room wasted until the boot's folder is removed.
+        let _kept = self.disk.remove_file(&segment.path);
+    }
+
+    fn fill(&self, path: &Path, index: u64, on_step: OnStep<'_>) -> io::Result<Box<dyn DiskFile>> {
+        let file = self.disk.create(path)?;
+        if file.reserve(self.bytes)? {
+            on_step(Step::Reserved)?;
+        }
+        write_whole(file.as_ref(), &header::encode(self.boot_id, index), 0)?;
+        let zeros = vec![0; FILL_BYTES];
+        let mut offset = to_u64(HEADER_BYTES);
+        while offset < self.bytes {
+            let piece = usize::try_from(self.bytes - offset).unwrap_or(FILL_BYTES).min(FILL_BYTES);
+            write_whole(file.as_ref(), zeros.get(..piece).unwrap_or_default(), offset)?;
+            file.sync()?;
+            offset += to_u64(piece);
+            on_step(Step::Filled)?;
+        }
+        Ok(file)
+    }
 }
 
-fn fill(path: &Path, bytes: u64) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let zeros = vec![0; FILL_BYTES];
-    let mut offset = 0;
-    while offset < bytes {
-        let rest = usize::try_from(bytes - offset).unwrap_or(FILL_BYTES).min(FILL_BYTES);
-        FileExt::write_all_at(&file, zeros.get(..rest).unwrap_or_default(), offset)?;
-        file.sync_data()?;
-        offset += u64::try_from(rest).unwrap_or(u64::MAX);
-    }
-    file.sync_all()?;
-    Ok(file)
+/// The file of segment `index`.
+pub(super) fn path(dir: &Path, index: u64) -> PathBuf {
+    dir.join(format!("{index:08}{SUFFIX}"))
 }
 
-impl SegmentFile for File {
-    fn write_whole(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        FileExt::write_all_at(self, bytes, offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.sync_data()
-    }
+/// The segments in a boot's folder, in order.
+pub(super) fn indexes(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u64>> {
+    let listed = disk.list(dir)?;
+    let digits = listed.iter().filter_map(|file| file.name.strip_suffix(SUFFIX));
+    let mut indexes: Vec<u64> = digits.filter_map(|digits| digits.parse().ok()).collect();
+    indexes.sort_unstable();
+    Ok(indexes)
 }

@@ -7,15 +7,18 @@
 use std::{
     io, mem,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
 use tollgate_core::id::BootId;
 
 use crate::journal::{
+    disk::{DiskFile, to_u64, write_whole},
     frame,
-    segment::{NewSegment, SegmentFile},
-    spare::Spares,
+    header::HEADER_BYTES,
+    health::Health,
+    segment::NewSegment,
+    spare::SpareSource,
 };
 
 /// A segment that nothing more is written to.
@@ -28,13 +31,13 @@ pub(super) struct ClosedSegment {
 
 struct Current {
     path: PathBuf,
-    file: Box<dyn SegmentFile>,
+    file: Box<dyn DiskFile>,
     offset: u64,
 }
 
 impl From<NewSegment> for Current {
     fn from(segment: NewSegment) -> Self {
-        Self { path: segment.path, file: segment.file, offset: 0 }
+        Self { path: segment.path, file: segment.file, offset: to_u64(HEADER_BYTES) }
     }
 }
 
@@ -42,9 +45,10 @@ impl From<NewSegment> for Current {
 pub(super) struct Tail {
     boot_id: BootId,
     segment_bytes: u64,
-    spares: Spares,
+    spares: Box<dyn SpareSource>,
     current: Option<Current>,
     closed: Arc<Mutex<Vec<ClosedSegment>>>,
+    health: Arc<Health>,
     /// Frames that no sync has covered yet.
     unsynced: Vec<u8>,
     /// Where each of them ends.
@@ -61,15 +65,18 @@ impl Tail {
         boot_id: BootId,
         segment_bytes: u64,
         first: NewSegment,
-        spares: Spares,
+        spares: Box<dyn SpareSource>,
         closed: Arc<Mutex<Vec<ClosedSegment>>>,
+        health: Arc<Health>,
     ) -> Self {
+        health.room.set_left_in_current(segment_bytes.saturating_sub(to_u64(HEADER_BYTES)));
         Self {
             boot_id,
             segment_bytes,
             spares,
             current: Some(first.into()),
             closed,
+            health,
             unsynced: Vec::new(),
             frame_ends: Vec::new(),
             written: 0,
@@ -87,7 +94,7 @@ impl Tail {
 
     /// The last record that was appended.
     pub(super) fn last_sequence(&self) -> u64 {
-        self.synced_sequence + u64::try_from(self.frame_ends.len()).unwrap_or(u64::MAX)
+        self.synced_sequence + to_u64(self.frame_ends.len())
     }
 
     /// Bytes that no sync has covered yet.
@@ -95,20 +102,21 @@ impl Tail {
         self.unsynced.len()
     }
 
-    /// Writes what was appended, and makes it durable when `sync`. Tries once more in a fresh segment.
+    /// Writes what was appended, and makes it durable when `sync`. Tries once more in a fresh segment. `written` is called
+    /// when all of it is written and not yet synced.
     ///
     /// # Errors
     /// The second failure. The tail is of no more use then.
-    pub(super) fn flush(&mut self, sync: bool) -> io::Result<()> {
-        self.try_flush(sync).or_else(|error| {
+    pub(super) fn flush(&mut self, sync: bool, written: impl Fn()) -> io::Result<()> {
+        self.try_flush(sync, &written).or_else(|error| {
             tracing::error!(%error, "cannot write to a journal segment; it is abandoned for a fresh one");
             self.abandon();
             // Synced in any mode: the failure may have eaten what was written before.
-            self.try_flush(true)
+            self.try_flush(true, &written)
         })
     }
 
-    fn try_flush(&mut self, sync: bool) -> io::Result<()> {
+    fn try_flush(&mut self, sync: bool, written: &impl Fn()) -> io::Result<()> {
         while self.written < self.unsynced.len() {
             let current = match &mut self.current {
                 Some(current) => current,
@@ -119,17 +127,19 @@ impl Tail {
             let next = self.frame_ends.partition_point(|end| *end <= self.written);
             let end = match self.frame_ends.get(next.max(fits.saturating_sub(1))) {
                 // A frame larger than a segment has a segment of its own, which grows.
-                Some(end) if fits > next || current.offset == 0 => *end,
+                Some(end) if fits > next || current.offset == to_u64(HEADER_BYTES) => *end,
                 _ => {
                     self.rotate()?;
                     continue;
                 }
             };
             let bytes = self.unsynced.get(self.written..end).unwrap_or_default();
-            current.file.write_whole(bytes, current.offset)?;
-            current.offset += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            write_whole(current.file.as_ref(), bytes, current.offset)?;
+            current.offset += to_u64(bytes.len());
             self.written = end;
+            self.health.room.set_left_in_current(self.segment_bytes.saturating_sub(current.offset));
         }
+        written();
         if sync { self.sync() } else { Ok(()) }
     }
 
@@ -141,7 +151,7 @@ impl Tail {
             current.file.sync()?;
         }
         let covered = self.frame_ends.partition_point(|end| *end <= self.written);
-        self.synced_sequence += u64::try_from(covered).unwrap_or(u64::MAX);
+        self.synced_sequence += to_u64(covered);
         let written = mem::take(&mut self.written);
         self.unsynced.drain(..written);
         self.frame_ends.drain(..covered);
@@ -161,10 +171,12 @@ impl Tail {
         // Under relaxed durability it may hold records that were acknowledged, so it stays until all are committed.
         self.close(self.last_sequence());
         self.written = 0;
+        self.health.abandoned.fetch_add(1, Ordering::Relaxed);
     }
 
     fn close(&mut self, last_sequence: u64) {
         if let Some(current) = self.current.take() {
+            self.health.room.set_left_in_current(0);
             let segment = ClosedSegment { path: current.path, last_sequence };
             self.closed.lock().unwrap_or_else(PoisonError::into_inner).push(segment);
         }

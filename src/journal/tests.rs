@@ -4,15 +4,19 @@ mod appends;
 mod boots;
 mod damage;
 mod faults;
+mod faulty;
+mod formats;
 mod kill;
+mod power;
+mod quarantined;
+mod rescued;
+mod rooms;
+mod simulated;
 
 use std::{
-    fs, io,
+    fs,
     path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use tempfile::TempDir;
@@ -24,15 +28,10 @@ use tollgate_core::{
     usage::Usage,
 };
 
+use self::faulty::{FOR_EVER, Script, Torn};
 use super::{
-    Durability, Journal, Options,
-    attempt::OpenAttempt,
-    reader::{BootReader, Damage},
-    segment::{self, DiskSegments, SegmentFactory, SegmentFile},
+    Durability, Journal, Options, attempt::OpenAttempt, disk::os::OsDisk, gaps::Damage, reader::BootReader, segment,
 };
-
-/// Fails this many times more; for ever.
-const FOR_EVER: u64 = u64::MAX;
 
 fn boot(number: u8) -> BootId {
     BootId::new(u64::from(number), &[number; 10])
@@ -87,7 +86,13 @@ fn progress(number: u64, delivered_bytes: u64) -> Progress {
 }
 
 fn options(dir: &TempDir) -> Options {
-    Options { segment_bytes: 4096, in_flight_max: 256, ..Options::new(dir.path().to_owned(), "one".to_owned()) }
+    Options {
+        segment_bytes: 4096,
+        in_flight_max: 256,
+        // Segments that small hold few records; what is promised to attempts has tests of its own.
+        attempt_bytes_reserved: 0,
+        ..Options::new(dir.path().to_owned(), "one".to_owned())
+    }
 }
 
 fn open(dir: &TempDir) -> Journal {
@@ -112,8 +117,17 @@ async fn drop_and_wait(journal: Journal) {
     while stopped.changed().await.is_ok() {}
 }
 
+/// Reads boot 1 from after a sequence.
+fn reader_of(boot_dir: &Path, after_sequence: u64) -> BootReader {
+    BootReader::after(OsDisk::shared(), boot_dir, boot(1), after_sequence)
+}
+
+fn segments(boot_dir: &Path) -> Vec<u64> {
+    segment::indexes(&OsDisk, boot_dir).unwrap()
+}
+
 fn replay(boot_dir: &Path) -> (Vec<(u64, Record)>, Damage) {
-    let mut reader = BootReader::open(boot_dir, boot(1), 0);
+    let mut reader = reader_of(boot_dir, 0);
     let mut records = Vec::new();
     loop {
         // A batch of an odd size, so that batches end everywhere.
@@ -139,90 +153,5 @@ fn assert_whole(records: &[(u64, Record)], numbers: std::ops::Range<u64>) {
             matches!(of_attempt.as_slice(), [(_, Record::Opened(_)), (_, Record::Ended(_))]),
             "attempt {number}: {of_attempt:?}"
         );
-    }
-}
-
-/// What reaches the disk when a write fails.
-type Torn = fn(&[u8]) -> Vec<u8>;
-
-/// Faults to come, shared by all segments of a journal.
-struct Script {
-    create_failures: AtomicU64,
-    write_failures: AtomicU64,
-    sync_failures: AtomicU64,
-    syncs: AtomicU64,
-    torn: Mutex<Torn>,
-    /// A sync waits while a test holds it.
-    gate: Mutex<()>,
-}
-
-impl Script {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            create_failures: AtomicU64::new(0),
-            write_failures: AtomicU64::new(0),
-            sync_failures: AtomicU64::new(0),
-            syncs: AtomicU64::new(0),
-            torn: Mutex::new(|_| Vec::new()),
-            gate: Mutex::new(()),
-        })
-    }
-
-    fn open(self: &Arc<Self>, options: Options) -> Journal {
-        Journal::open_with(options, boot(1), Arc::new(Faulty(Arc::clone(self)))).unwrap()
-    }
-}
-
-fn take(failures: &AtomicU64) -> bool {
-    let spend = |left: u64| if left == FOR_EVER { Some(left) } else { left.checked_sub(1) };
-    failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend).is_ok()
-}
-
-fn disk_full() -> io::Error {
-    io::Error::from(io::ErrorKind::StorageFull)
-}
-
-/// Disk segments that fail as scripted.
-struct Faulty(Arc<Script>);
-
-struct FaultyFile {
-    script: Arc<Script>,
-    file: Box<dyn SegmentFile>,
-    /// Offset and length of what no sync has covered; a failing sync loses it, as the kernel may.
-    unsynced: Mutex<Vec<(u64, usize)>>,
-}
-
-impl SegmentFactory for Faulty {
-    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
-        if take(&self.0.create_failures) {
-            return Err(disk_full());
-        }
-        let (script, file) = (Arc::clone(&self.0), DiskSegments.create(path, bytes)?);
-        Ok(Box::new(FaultyFile { script, file, unsynced: Mutex::new(Vec::new()) }))
-    }
-}
-
-impl SegmentFile for FaultyFile {
-    fn write_whole(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if take(&self.script.write_failures) {
-            let torn = self.script.torn.lock().unwrap();
-            self.file.write_whole(&torn(bytes), offset)?;
-            return Err(disk_full());
-        }
-        self.unsynced.lock().unwrap().push((offset, bytes.len()));
-        self.file.write_whole(bytes, offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        drop(self.script.gate.lock().unwrap());
-        self.script.syncs.fetch_add(1, Ordering::SeqCst);
-        let unsynced = std::mem::take(&mut *self.unsynced.lock().unwrap());
-        if take(&self.script.sync_failures) {
-            for (offset, length) in unsynced {
-                self.file.write_whole(&vec![0; length], offset)?;
-            }
-            return Err(io::Error::from_raw_os_error(5));
-        }
-        self.file.sync()
     }
 }

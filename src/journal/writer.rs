@@ -4,10 +4,8 @@
 
 use std::{
     mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -16,9 +14,10 @@ use tollgate_core::record::RecordKind;
 
 use crate::{
     clock::Clock,
+    failpoint::{self, Point},
     journal::{
         Durability,
-        error::JournalError,
+        health::Health,
         inbox::{Ack, Command, Inbox, Received, Slot, Submission},
         tail::Tail,
     },
@@ -31,46 +30,11 @@ const RELAXED_SYNC_EVERY: Duration = Duration::from_secs(1);
 /// How many bytes may stay unsynced under [`Durability::Relaxed`]; they are kept in memory as well.
 const RELAXED_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 
-/// The journal's state, as everyone may see it.
-#[derive(Default)]
-pub(super) struct Health {
-    poisoned: AtomicBool,
-    starved: AtomicBool,
-    pub(super) stopping: AtomicBool,
-}
-
-impl Health {
-    /// Whether new attempts may start.
-    pub(super) fn check(&self) -> Result<(), JournalError> {
-        if self.is_poisoned() {
-            return Err(JournalError::Poisoned);
-        }
-        if self.stopping.load(Ordering::Acquire) {
-            return Err(JournalError::Closed);
-        }
-        if self.starved.load(Ordering::Acquire) {
-            return Err(JournalError::NoSpace);
-        }
-        Ok(())
-    }
-
-    pub(super) fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Acquire)
-    }
-
-    pub(super) fn poison(&self) {
-        self.poisoned.store(true, Ordering::Release);
-    }
-
-    /// Sets whether a spare segment cannot be made; returns what was set before.
-    pub(super) fn set_starved(&self, starved: bool) -> bool {
-        self.starved.swap(starved, Ordering::AcqRel)
-    }
-}
-
 /// What is told when the group is done. Dropping it returns the attempt's room.
 struct Waiting {
     kind: RecordKind,
+    /// Kept until then, in case that the journal cannot keep it.
+    payload: Vec<u8>,
     slot: Arc<Slot>,
     ack: Option<Ack>,
 }
@@ -82,19 +46,13 @@ pub(super) struct Writer {
     durable: watch::Sender<u64>,
     durability: Durability,
     clock: Clock,
+    /// Empty between steps; kept for its room.
+    commands: Vec<Command>,
     waiting: Vec<Waiting>,
     /// Since when the oldest record is only in memory.
     staged_since: Option<Duration>,
     /// Since when the oldest record is written and not synced.
     unsynced_since: Option<Duration>,
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.health.poison();
-        }
-    }
 }
 
 impl Writer {
@@ -106,34 +64,53 @@ impl Writer {
         durability: Durability,
         clock: Clock,
     ) -> Self {
-        let waiting = Vec::new();
-        Self { tail, health, durable, durability, clock, waiting, staged_since: None, unsynced_since: None }
+        Self {
+            tail,
+            health,
+            durable,
+            durability,
+            clock,
+            commands: Vec::new(),
+            waiting: Vec::new(),
+            staged_since: None,
+            unsynced_since: None,
+        }
     }
 
-    /// Writes until told to stop, or until nobody can submit any more.
+    /// Writes until told to stop, or until nobody can submit any more. A panic poisons the journal, and what comes then
+    /// is handed over.
     pub(super) fn run(mut self, mut inbox: Inbox) {
-        let mut commands = Vec::new();
-        loop {
-            let received = inbox.receive(&mut commands, self.next_deadline());
-            let mut urgent = false;
-            for command in commands.drain(..) {
-                match command {
-                    Command::Append(submission) => urgent |= self.stage(submission),
-                    Command::Stop => inbox.close(),
-                }
-            }
-            if received == Received::Closed {
-                self.commit(true);
-                return;
-            }
-            if urgent || is_over(self.staged_since, RIDE_ALONG_MAX, &self.clock) {
-                let many = self.tail.unsynced_bytes() >= RELAXED_UNSYNCED_BYTES_MAX;
-                self.commit(self.durability == Durability::Fsync || many);
-            }
-            if is_over(self.unsynced_since, RELAXED_SYNC_EVERY, &self.clock) {
-                self.commit(true);
+        while let Err(_reported) = catch_unwind(AssertUnwindSafe(|| while self.step(&mut inbox, None) {})) {
+            self.health.poison();
+            self.commit(false);
+        }
+    }
+
+    /// Waits for commands (at most so long), and does what is due; false when nothing more will come.
+    pub(super) fn step(&mut self, inbox: &mut Inbox, wait_max: Option<Duration>) -> bool {
+        let mut commands = mem::take(&mut self.commands);
+        let wait = self.next_deadline().into_iter().chain(wait_max).min();
+        let received = inbox.receive(&mut commands, wait);
+        let mut urgent = false;
+        for command in commands.drain(..) {
+            match command {
+                Command::Append(submission) => urgent |= self.stage(submission),
+                Command::Stop => inbox.close(),
             }
         }
+        self.commands = commands;
+        if received == Received::Closed {
+            self.commit(true);
+            return false;
+        }
+        if urgent || is_over(self.staged_since, RIDE_ALONG_MAX, &self.clock) {
+            let many = self.tail.unsynced_bytes() >= RELAXED_UNSYNCED_BYTES_MAX;
+            self.commit(self.durability == Durability::Fsync || many);
+        }
+        if is_over(self.unsynced_since, RELAXED_SYNC_EVERY, &self.clock) {
+            self.commit(true);
+        }
+        true
     }
 
     fn next_deadline(&self) -> Option<Duration> {
@@ -146,38 +123,45 @@ impl Writer {
     /// Appends a record in memory; true when it must not wait for company.
     fn stage(&mut self, submission: Submission) -> bool {
         let Submission { kind, payload, slot, ack } = submission;
-        self.waiting.push(Waiting { kind, slot, ack });
-        if self.health.is_poisoned() {
-            return true;
+        let rides_along = matches!(kind, RecordKind::Sent | RecordKind::Progress);
+        if rides_along && self.health.is_scarce() {
+            // What room is left is for ends; the slot's next PROGRESS finds its place free.
+            slot.progress_queued.store(false, Ordering::Release);
+            return false;
         }
-        self.tail.append(kind.code(), &payload);
-        if self.staged_since.is_none() {
-            self.staged_since = Some(self.clock.monotonic());
+        if !self.health.is_poisoned() {
+            self.tail.append(kind.code(), &payload);
+            if self.staged_since.is_none() {
+                self.staged_since = Some(self.clock.monotonic());
+            }
         }
-        !matches!(kind, RecordKind::Sent | RecordKind::Progress)
+        self.waiting.push(Waiting { kind, payload, slot, ack });
+        !rides_along || self.health.is_poisoned()
     }
 
     fn commit(&mut self, sync: bool) {
         self.staged_since = None;
         if self.health.is_poisoned() {
-            return self.acknowledge(|| Err(JournalError::Poisoned));
+            return self.give_up();
         }
-        if let Err(error) = self.tail.flush(sync) {
+        let waiting = &self.waiting;
+        if let Err(error) = self.tail.flush(sync, || pass(waiting, Point::OpenedAppended, Point::EndedAppended)) {
             tracing::error!(%error, "the journal failed twice and is poisoned; no new request is accepted");
             self.health.poison();
             self.unsynced_since = None;
-            return self.acknowledge(|| Err(JournalError::Poisoned));
+            return self.give_up();
         }
+        pass(&self.waiting, Point::OpenedDurable, Point::EndedDurable);
         let is_all_synced = self.tail.unsynced_bytes() == 0;
         self.unsynced_since =
             if is_all_synced { None } else { self.unsynced_since.or_else(|| Some(self.clock.monotonic())) };
         let last = self.tail.last_sequence();
         self.durable.send_if_modified(|durable| mem::replace(durable, last) != last);
-        self.acknowledge(|| Ok(()));
+        self.acknowledge();
     }
 
-    fn acknowledge(&mut self, result: impl Fn() -> Result<(), JournalError>) {
-        for Waiting { kind, slot, ack } in self.waiting.drain(..) {
+    fn acknowledge(&mut self) {
+        for Waiting { kind, payload: _, slot, ack } in self.waiting.drain(..) {
             if kind == RecordKind::Progress {
                 slot.progress_queued.store(false, Ordering::Release);
             }
@@ -185,8 +169,27 @@ impl Writer {
             drop(slot);
             if let Some(ack) = ack {
                 // Nobody listens when the receipt was dropped; the record is durable all the same.
-                let _unheard = ack.send(result());
+                let _unheard = ack.send(Ok(()));
             }
+        }
+    }
+
+    /// The journal cannot keep what waits: ends are handed over, the rest hears so.
+    fn give_up(&mut self) {
+        for Waiting { kind, payload, slot, ack } in self.waiting.drain(..) {
+            slot.progress_queued.store(false, Ordering::Release);
+            self.health.rescue.hand_over(kind, payload, slot, ack);
+        }
+    }
+}
+
+/// Passes the points of the records that a group consists of.
+fn pass(group: &[Waiting], opened: Point, ended: Point) {
+    for record in group {
+        match record.kind {
+            RecordKind::Opened => failpoint::pass(opened),
+            RecordKind::Ended => failpoint::pass(ended),
+            RecordKind::Sent | RecordKind::Progress | RecordKind::Void => {}
         }
     }
 }

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::{ship::Shipper, state::PostingState, tracker::Tracker};
 use crate::{
     clock::Clock,
-    journal::{Journal, error::JournalError, reader::BootReader},
+    failpoint::{self, Point},
+    journal::{Journal, error::JournalError, gaps::Damage, reader::BootReader},
     store::{
         Store, StoreError,
         entries::{PostBatch, Stage},
@@ -52,13 +53,15 @@ pub struct Poster {
     pending: Option<PostBatch>,
     posted_through: u64,
     released_at: Duration,
+    /// What is damaged of this boot and copied aside.
+    quarantined: Damage,
 }
 
 impl Poster {
     /// A poster at the beginning of this boot's journal.
     #[must_use]
     pub fn new(store: Store, journal: Journal, replica: String, clock: Clock) -> Self {
-        let reader = BootReader::open(journal.boot_dir(), journal.boot_id(), 0);
+        let reader = journal.reader(0);
         let released_at = clock.monotonic();
         let state = Arc::new(PostingState::default());
         Self {
@@ -73,6 +76,7 @@ impl Poster {
             pending: None,
             posted_through: 0,
             released_at,
+            quarantined: Damage::default(),
         }
     }
 
@@ -106,7 +110,9 @@ impl Poster {
                     continue;
                 }
             }
-            self.release().await;
+            if let Err(error) = self.release().await {
+                tracing::warn!(%error, "posted journal segments could not be deleted");
+            }
             tokio::select! {
                 () = stop.cancelled() => {}
                 news = timeout(IDLE, durable.changed()) => {
@@ -124,7 +130,9 @@ impl Poster {
                 self.pending = self.read()?;
             }
             let Some(batch) = &self.pending else { return Ok(()) };
+            failpoint::pass(Point::PostRead);
             let posted = self.shipper.ship(batch.clone()).await?;
+            failpoint::pass(Point::PostCommitted);
             tracing::debug!(posted.inserted, posted.already_there, "posted");
             self.posted_through = batch.through_sequence;
             self.pending = None;
@@ -148,27 +156,44 @@ impl Poster {
         }))
     }
 
-    /// Deletes what the store has. What it has is read back from it, not remembered: a store that lost its last commits
-    /// (a standby that took over, a restored copy) gets them again from the journal.
-    async fn release(&mut self) {
+    /// Deletes segments of which the store says that it has everything. What it has is read back from it, not remembered: a
+    /// store that lost its last commits (a standby that took over) gets them again from the journal.
+    async fn release(&mut self) -> Result<(), PostingError> {
         let now = self.clock.monotonic();
         if now.saturating_sub(self.released_at) < RELEASE_EVERY {
-            return;
+            return Ok(());
         }
         self.released_at = now;
-        let boot_id = self.journal.boot_id();
-        let stored = match self.store.cursor(&self.replica, boot_id).await {
-            Ok(stored) => stored,
-            Err(error) => return tracing::warn!(%error, "the cursor cannot be read back; no segment is deleted"),
-        };
-        if stored < self.posted_through {
-            tracing::error!(stored, posted = self.posted_through, "the store has lost commits; they are posted again");
-            self.reader = BootReader::open(self.journal.boot_dir(), boot_id, stored);
-            self.posted_through = stored;
+        self.keep_damage()?;
+        let committed = self.store.cursor(&self.replica, self.journal.boot_id()).await?;
+        if committed < self.posted_through {
+            tracing::error!(
+                committed,
+                posted = self.posted_through,
+                "the store has lost commits; they are posted again"
+            );
+            self.reader = self.journal.reader(committed);
+            self.quarantined = Damage::default();
+            self.posted_through = committed;
         }
         let through = self.tracker.settled_through(self.posted_through);
-        if let Err(error) = self.journal.release_through(through) {
-            tracing::warn!(%error, "posted journal segments could not be deleted");
+        self.journal.release_through(through)?;
+        Ok(())
+    }
+
+    /// Copies aside what was found damaged, before its segment can be deleted.
+    fn keep_damage(&mut self) -> Result<(), JournalError> {
+        let damage = self.reader.damage();
+        if damage == self.quarantined {
+            return Ok(());
         }
+        tracing::error!(
+            damage.missing,
+            damage.damaged_regions,
+            "this gateway's journal is damaged: records that were durable are missing"
+        );
+        self.journal.quarantine(&self.reader.regions())?;
+        self.quarantined = damage;
+        Ok(())
     }
 }

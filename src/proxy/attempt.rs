@@ -17,6 +17,7 @@ use tollgate_core::{
 use crate::{
     catalog::{BookVersion, device::CostVersion},
     clock::Clock,
+    failpoint::{self, Point},
     journal::attempt::{EndReceipt, OpenAttempt},
     metering::Metered,
 };
@@ -103,6 +104,7 @@ impl Attempt {
     pub fn first_byte(&mut self) {
         if self.first_byte.is_none() {
             self.first_byte = Some(self.clock.monotonic());
+            failpoint::pass(Point::FirstChunk);
         }
     }
 
@@ -115,6 +117,7 @@ impl Attempt {
         if let Some(open) = &self.open {
             let Counted { reported, worker, delivered_bytes } = counted();
             open.progress(Progress { id: open.admission().id, reported, delivered_bytes, worker });
+            failpoint::pass(Point::Progress);
         }
     }
 
@@ -127,6 +130,7 @@ impl Attempt {
 
     /// Ends the attempt: prices what it used and submits its entry. None if it was ended before.
     pub fn end(mut self, metered: Metered, status: Option<u16>) -> Option<Ended> {
+        failpoint::pass(Point::BeforeEnded);
         let open = self.open.take()?;
         let entry = self.entry(open.admission().clone(), metered, status);
         let tokens = entry.lines.iter().map(|line| line.usage.total()).fold(0, u64::saturating_add);

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     admission::gate::Admitted,
+    failpoint::{self, Point},
     journal::attempt::Permit,
     metering::Metered,
     routing::{Route, Target},
@@ -113,6 +114,7 @@ impl Exchange {
                 return Err(error);
             }
         };
+        failpoint::pass(Point::BeforeSend);
         attempt.sent();
         let provider = &target.provider;
         let mut call = WorkerCall::new(provider, id);
@@ -131,6 +133,7 @@ impl Exchange {
                 return Ok(self.unanswered(attempt, no_head, unreached, left, admitted).await);
             }
         };
+        failpoint::pass(Point::Sent);
         let status = response.status();
         if !status.is_success() {
             let (error, outcome) = upstream_error::read(response).await;

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     admission::gate::Admitted,
+    failpoint::{self, Point},
     journal::attempt::EndReceipt,
     metering::{End, Metered, Reporter, conclude},
     routing::DrainPolicy,
@@ -179,6 +180,7 @@ pub(super) async fn durable_in_time(receipt: EndReceipt, proxy: &Proxy) {
             tracing::error!("an entry was not durable within two seconds; its answer was not held back longer");
         }
     }
+    failpoint::pass(Point::BeforeLastBytes);
 }
 
 /// The runtime's clock, which `tokio::time` pauses and advances in tests.

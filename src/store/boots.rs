@@ -29,8 +29,11 @@ pub struct BootRow {
     pub ended: u64,
     /// VOID records.
     pub voided: u64,
-    /// Attempts without an end that were resolved by the published rule.
+    /// Attempts without an end in the journal, resolved by the published rule, or kept by the store at once when the
+    /// journal could not.
     pub resolved: u64,
+    /// ENDED records whose entry was in the books already.
+    pub again: u64,
     /// Entries that this boot put into the books.
     pub entries: u64,
     /// Entries that the store refused and that wait as dead letters.
@@ -42,15 +45,35 @@ pub struct BootRow {
 }
 
 impl BootRow {
-    /// Events that the books cannot account for; 0 when all is well. The same sum as [`Store::usage_gap`].
+    /// Ends of attempts, whatever way they ended.
+    #[must_use]
+    pub fn ends(&self) -> u64 {
+        self.ended.saturating_sub(self.again).saturating_add(self.voided).saturating_add(self.resolved)
+    }
+
+    /// Attempts of which it is not known that they have one end; 0 when all is well. Missing records may have been such
+    /// attempts, but for as many as there are ends without an OPENED: those were theirs.
+    #[must_use]
+    pub fn unaccounted(&self) -> u64 {
+        let is_whole = self.closed && self.counted_from == 0;
+        match (is_whole, self.missing) {
+            (true, 0) => self.opened.abs_diff(self.ends()),
+            (true, missing) => missing.saturating_sub(self.ends().saturating_sub(self.opened)),
+            (false, missing) => missing,
+        }
+    }
+
+    /// Ends that are not in the books; 0 when all is well.
+    #[must_use]
+    pub fn unbooked(&self) -> u64 {
+        let ends = self.ended.saturating_sub(self.again).saturating_add(self.resolved);
+        ends.abs_diff(self.entries.saturating_add(self.buried))
+    }
+
+    /// Events that the books cannot account for. The same sum as [`Store::usage_gap`].
     #[must_use]
     pub fn gap(&self) -> u64 {
-        let ends = self.ended.saturating_add(self.voided).saturating_add(self.resolved);
-        let without_end =
-            if self.closed && self.counted_from == 0 && self.missing == 0 { self.opened.abs_diff(ends) } else { 0 };
-        let booked = self.entries.saturating_add(self.buried);
-        let unbooked = self.ended.saturating_add(self.resolved).abs_diff(booked);
-        self.missing.saturating_add(without_end).saturating_add(unbooked)
+        self.unaccounted().saturating_add(self.unbooked())
     }
 }
 
@@ -71,6 +94,14 @@ impl Store {
         let batch = PostBatch::new(replica.to_owned(), boot_id, through_sequence, Vec::new());
         self.post(&PostBatch { stage: Stage::Closing, ..batch }).await?;
         Ok(())
+    }
+
+    /// One boot; none when nothing of it was posted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn boot(&self, replica: &str, boot_id: BootId) -> Result<Option<BootRow>, StoreError> {
+        on_engine!(self, boot(replica, boot_id))
     }
 
     /// Every boot that was ever posted, by replica and age.
@@ -134,6 +165,7 @@ pub(super) struct Tally {
     pub(super) ended: u64,
     pub(super) voided: u64,
     pub(super) resolved: u64,
+    pub(super) again: u64,
     pub(super) entries: u64,
     pub(super) buried: u64,
 }
@@ -158,8 +190,11 @@ impl Tally {
     pub(super) fn settled(mut self, batch: &PostBatch, inserted: u64, buried: u64) -> Self {
         self.entries = inserted;
         self.buried = buried;
-        if batch.stage != Stage::Reading {
-            self.resolved = inserted.saturating_add(buried);
+        let settled = inserted.saturating_add(buried);
+        if batch.stage == Stage::Reading {
+            self.again = self.ended.saturating_sub(settled);
+        } else {
+            self.resolved = settled;
         }
         self
     }

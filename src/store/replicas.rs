@@ -13,7 +13,7 @@ pub struct Claim {
     pub name: String,
     /// This life of the process.
     pub boot_id: BootId,
-    /// The data folder that it has locked: who holds it can tell that its predecessor there is gone.
+    /// The journal folder that it writes to: who has it adopts what its predecessor leaves there.
     pub instance: String,
     /// The machine.
     pub host: String,
@@ -51,13 +51,13 @@ impl ReplicaRow {
 }
 
 impl Store {
-    /// Takes a name that is free: never held, given back, not renewed for `longest`, or held by a process of the same data
-    /// folder, which is gone since the folder's lock is ours. False when another process holds it.
+    /// Takes a name that is free: never held, given back, or not renewed for `longest`; and, for a process that
+    /// `succeeds` another, one that is held by a process on the same journal. False when another process holds it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn take_name(&self, claim: &Claim, longest: Duration) -> Result<bool, StoreError> {
-        on_engine!(self, take_name(claim, microseconds(longest)))
+    pub async fn take_name(&self, claim: &Claim, succeeds: bool, longest: Duration) -> Result<bool, StoreError> {
+        on_engine!(self, take_name(claim, succeeds, microseconds(longest)))
     }
 
     /// Renews a name; false when another process has taken it.

@@ -130,6 +130,7 @@ pub(super) const TABLES: &[Table] = &[
             ("ended", Kind::Integer),
             ("voided", Kind::Integer),
             ("resolved", Kind::Integer),
+            ("again", Kind::Integer),
             ("entries", Kind::Integer),
             ("buried", Kind::Integer),
             ("archived", Kind::Integer),

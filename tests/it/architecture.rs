@@ -8,6 +8,7 @@ const RANKS: &[(&str, u32)] = &[
     ("telemetry", 0),
     ("clock", 0),
     ("entropy", 0),
+    ("failpoint", 0),
     ("store", 1),
     ("upstream", 1),
     ("catalog", 1),

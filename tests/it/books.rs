@@ -168,7 +168,7 @@ async fn orphans_are_resolved_once_by_the_published_rule_and_priced() {
 
     let store = store(dir.path()).await;
     let recovered = recover(&store, &journal_dir, "main").await.unwrap();
-    assert_eq!(recovered, Recovered { boots: 1, entries: 1, orphans: 3, missing: 0 });
+    assert_eq!(recovered, Recovered { boots: 1, entries: 1, orphans: 3, missing: 0, damaged: 0, kept: 0 });
     assert_eq!(
         recover(&store, &journal_dir, "main").await.unwrap(),
         Recovered::default(),

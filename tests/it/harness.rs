@@ -10,6 +10,8 @@ use tollgate::{
 };
 use tollgate_fakes::FakeUpstream;
 
+pub(crate) use crate::setting::{SMALL_JOURNAL, base_toml, chat};
+
 /// A gateway under test.
 pub(crate) struct Harness {
     pub(crate) gateway: Option<Gateway>,
@@ -45,30 +47,11 @@ impl Answer {
     }
 }
 
-/// A chat request of two words.
-pub(crate) fn chat(extra: Value) -> Value {
-    let mut body = json!({ "model": "demo-model", "messages": [{ "role": "user", "content": "hello there" }] });
-    for (name, value) in extra.as_object().unwrap() {
-        body[name] = value.clone();
-    }
-    body
-}
-
 /// Reads a configuration that must be valid.
 pub(crate) fn config(dir: &Path, toml: &str) -> Loaded {
     let path = dir.join("tollgate.toml");
     std::fs::write(&path, toml).unwrap();
     load(Some(&path), &BTreeMap::new()).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
-}
-
-/// The part of a test's configuration that is always the same.
-pub(crate) fn base_toml(dir: &Path, upstream: &str) -> String {
-    format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\ndata_dir = {:?}\nshutdown_grace_ms = 500\n\
-         [[provider]]\nname = \"demo\"\nbase_url = \"{upstream}\"\nallow_private = true\napi_key = \"file:{}\"\n",
-        dir.join("data"),
-        dir.join("upstream-key").display(),
-    )
 }
 
 /// Waits until every worker's first health page was read, or it was found not to answer.
@@ -99,7 +82,8 @@ impl Harness {
         let upstream = FakeUpstream::start().await;
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("upstream-key"), "sk-upstream-secret").unwrap();
-        let toml = format!("{}{toml}", base_toml(dir.path(), &upstream.openai_url()));
+        let journal = if toml.contains("[journal]") { "" } else { SMALL_JOURNAL };
+        let toml = format!("{journal}{}{toml}", base_toml(dir.path(), &upstream.openai_url()));
         let loaded = config(dir.path(), &toml);
         let gateway = Gateway::start(&loaded.config).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(64).build().unwrap();
@@ -185,6 +169,11 @@ impl Harness {
     /// Stops the gateway and starts another on the same data folder.
     pub(crate) async fn restart(&mut self) {
         self.gateway.take().unwrap().stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts a gateway on the same data folder, when the last one has stopped.
+    pub(crate) async fn start_again(&mut self) {
         let path = self.dir.path().join("tollgate.toml");
         let loaded = load(Some(&path), &BTreeMap::new()).unwrap();
         let gateway = Gateway::start(&loaded.config).await.unwrap();

@@ -1,11 +1,5 @@
 //! The integration tests: one binary, real parts, sentences for names.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::too_many_arguments,
-    reason = "a test that cannot go on stops there"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that cannot go on stops there")]
 
 mod admin;
 mod architecture;
@@ -17,11 +11,16 @@ mod commands;
 mod crash;
 mod disconnects;
 mod faults;
+mod fleet;
 mod harness;
+mod journal;
 mod limits;
+mod load;
 mod metering_fixtures;
+mod process;
 mod requests;
 mod retention;
+mod setting;
 mod shared;
 mod store_conformance;
 mod store_model;

@@ -123,7 +123,7 @@ async fn what_was_sealed_is_not_posted_again_and_what_comes_late_is_posted_once(
         let files: Vec<_> = files.iter().map(|archive| archive_dir.join(&archive.file)).collect();
         let report = audit_with(store, &files).await.unwrap();
         let differences: Vec<_> =
-            report.differences.iter().filter(|difference| difference.what != "ends of attempts").collect();
+            report.differences.iter().filter(|difference| difference.what != "attempts without one end").collect();
         assert!(differences.is_empty(), "{differences:?}");
         assert_eq!((report.entries, report.archives), (102, 4));
     }

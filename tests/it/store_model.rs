@@ -143,6 +143,7 @@ impl Model {
             ended: 0,
             voided: 0,
             resolved: 0,
+            again: 0,
             entries: 0,
             buried: 0,
             archived: 0,
@@ -152,20 +153,24 @@ impl Model {
 
     fn advance(&mut self, batch: &PostBatch, inserted: u64, buried: u64) {
         let boot = self.boot(batch);
+        let mut ended = 0;
         for (_, kind) in batch.records.iter().filter(|(sequence, _)| *sequence > boot.sequence) {
             match kind {
                 RecordKind::Opened => boot.opened += 1,
-                RecordKind::Ended => boot.ended += 1,
+                RecordKind::Ended => ended += 1,
                 RecordKind::Void => boot.voided += 1,
                 _ => {}
             }
         }
+        boot.ended += ended;
         boot.sequence = boot.sequence.max(batch.through_sequence);
         boot.closed |= batch.stage == Stage::Closing;
         boot.missing = boot.missing.max(batch.missing);
         boot.entries += inserted;
         boot.buried += buried;
-        if batch.stage != Stage::Reading {
+        if batch.stage == Stage::Reading {
+            boot.again += ended - ended.min(inserted + buried);
+        } else {
             boot.resolved += inserted + buried;
         }
     }

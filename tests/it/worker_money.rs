@@ -8,9 +8,9 @@ use sqlx::ConnectOptions;
 use tollgate_fakes::worker::{FakeWorker, Known};
 
 use crate::{
-    crash::{Process, cli, free_port, wait_until_ready},
     disconnects::Dice,
     harness::{Answer, Harness, base_toml, chat, read},
+    process::{Process, cli, free_port, wait_until_ready},
 };
 
 /// 3.636 USD an hour with energy, on two engine threads: 1.01 / 2 nano-dollars a busy microsecond.
@@ -429,7 +429,7 @@ async fn a_gateway_killed_in_a_stream_books_the_workers_time_that_it_had_noted()
     let customer = cli(&config, &["customers", "create", "Acme"])["id"].as_str().unwrap().to_owned();
     let key = cli(&config, &["keys", "create", "--customer", &customer])["key"].as_str().unwrap().to_owned();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let process = Process::start(&config);
+    let process = Process::start(&config, &[]);
     wait_until_ready(&http, admin).await;
     let body = small(true, json!({ "tokens": 100_000, "gap_ms": 10 }));
     let url = format!("http://127.0.0.1:{data}/v1/chat/completions");
@@ -468,7 +468,7 @@ async fn a_gateway_killed_before_it_noted_anything_says_that_the_time_is_not_kno
     let customer = cli(&config, &["customers", "create", "Acme"])["id"].as_str().unwrap().to_owned();
     let key = cli(&config, &["keys", "create", "--customer", &customer])["key"].as_str().unwrap().to_owned();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let process = Process::start(&config);
+    let process = Process::start(&config, &[]);
     wait_until_ready(&http, admin).await;
     let body = small(false, json!({ "tokens": 100_000, "gap_ms": 10 }));
     let url = format!("http://127.0.0.1:{data}/v1/chat/completions");

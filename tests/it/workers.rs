@@ -21,8 +21,8 @@ use tollgate::{
 use tollgate_fakes::worker::{FakeWorker, process};
 
 use crate::{
-    crash::{free_port, wait_until_ready},
     harness::{Answer, Harness, base_toml, chat, config, read},
+    process::{free_port, wait_until_ready},
 };
 
 const RATE: &str = "device_usd_per_hour = \"3.6\"\ndevice_idle_watts = \"100\"\nusd_per_kwh = \"0.36\"\n";
@@ -334,7 +334,7 @@ async fn a_gateway_killed_or_told_to_end_leaves_no_worker_behind_and_gives_it_no
             .spawn();
         let mut gateway = Guarded(gateway.unwrap());
         wait_until_ready(&http, admin).await;
-        let worker = crate::crash::cli(&path, &["workers", "list"])[0].clone();
+        let worker = crate::process::cli(&path, &["workers", "list"])[0].clone();
         assert_eq!(worker["state"], "ready", "{worker}");
         let pid = u32::try_from(worker["pid"].as_u64().unwrap()).unwrap();
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();

@@ -26,7 +26,7 @@ use crate::{
     accounts::{NewTraining, receipts::ReceiptTraining},
     billing::{self, statement::Month},
     config::RecoveryBasis,
-    journal, reports,
+    reports,
     store::{
         rollups::{By, HOUR_US, Span},
         training::TrainingRow,
@@ -177,14 +177,6 @@ pub(super) async fn audit(
 ) -> Result<Json<billing::audit::AuditReport>, Problem> {
     let archives: Vec<PathBuf> = params.archives.lines().map(PathBuf::from).collect();
     Ok(Json(billing::audit::audit_with(&state.accounts.store, &archives).await?))
-}
-
-pub(super) async fn verify_journal(State(state): State<AdminState>) -> Result<Json<journal::verify::Report>, Problem> {
-    let dir = state.journal_dir.clone();
-    let report = tokio::task::spawn_blocking(move || journal::verify::verify(&dir)).await;
-    let report =
-        report.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal_failed", error.to_string()))?;
-    Ok(Json(report?))
 }
 
 pub(super) async fn prices(State(state): State<AdminState>) -> Json<Value> {

@@ -23,12 +23,12 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The gateway can serve: its journal writes, and its name is its own. Keys and prices are in memory and what is used goes
+/// The gateway can serve: its journal takes new requests, and its name is its own. Keys and prices are in memory and what is used goes
 /// to the journal, so a store that is away is told, and does not stop anybody.
 pub(super) async fn readyz(State(state): State<AdminState>) -> impl IntoResponse {
     let store = matches!(timeout(STORE_ANSWER_MAX, state.accounts.store.ping()).await, Ok(Ok(())));
     let running = state.running.as_ref();
-    let journal = running.is_some_and(|running| !running.proxy.journal.is_poisoned());
+    let journal = running.is_some_and(|running| running.proxy.journal.check().is_ok());
     let name = running.is_some_and(|running| !running.lease.is_lost());
     let models = running.map_or(0, |running| running.proxy.routes.load().iter().count());
     let lag = running.map_or(0, lag_records);
@@ -87,17 +87,49 @@ fn row(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
 fn metrics_text(running: &Running) -> String {
     let proxy = &running.proxy;
     let counters = &proxy.counters;
-    let journal = &proxy.journal;
+    let journal = proxy.journal.status();
     let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let rows = [
-        ("tollgate_requests_in_flight", "gauge", "Attempts that hold room in the journal", as_u64(journal.in_flight())),
+        ("tollgate_requests_in_flight", "gauge", "Attempts that hold room in the journal", as_u64(journal.in_flight)),
         (
             "tollgate_journal_durable_sequence",
             "gauge",
             "Highest durable sequence of this boot",
-            *journal.durable().borrow(),
+            journal.durable_sequence,
         ),
-        ("tollgate_journal_poisoned", "gauge", "1 when the journal cannot write", u64::from(journal.is_poisoned())),
+        ("tollgate_journal_poisoned", "gauge", "1 when the journal cannot write", u64::from(journal.is_poisoned)),
+        (
+            "tollgate_journal_refusing",
+            "gauge",
+            "1 when the journal takes no new requests",
+            u64::from(!journal.is_accepting),
+        ),
+        ("tollgate_journal_disk_bytes", "gauge", "Bytes that the journal takes on its disk", journal.disk_bytes),
+        ("tollgate_journal_disk_bytes_max", "gauge", "Its quota; 0: none", journal.disk_bytes_max),
+        (
+            "tollgate_journal_missing_records",
+            "gauge",
+            "Records that were durable and are missing, as the quarantine says",
+            journal.missing_records,
+        ),
+        (
+            "tollgate_journal_damaged_regions",
+            "gauge",
+            "Damaged regions of journals, as the quarantine says",
+            journal.damaged_regions,
+        ),
+        (
+            "tollgate_journal_abandoned_segments_total",
+            "counter",
+            "Segments given up after a failure to write",
+            journal.abandoned_segments,
+        ),
+        (
+            "tollgate_journal_direct_inserts_total",
+            "counter",
+            "Entries that went straight into the store because the journal was poisoned",
+            journal.kept_elsewhere,
+        ),
         (
             "tollgate_journal_lag_entries",
             "gauge",

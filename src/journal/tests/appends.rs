@@ -10,7 +10,7 @@ async fn what_was_acknowledged_is_replayed_over_rotations() {
     let journal = open(&dir);
     run(&journal, 0..100).await;
     journal.shut_down().await;
-    assert!(segment::indexes(journal.boot_dir()).unwrap().len() > 5, "the journal rotated");
+    assert!(segments(journal.boot_dir()).len() > 5, "the journal rotated");
     let (records, damage) = replay(journal.boot_dir());
     assert_eq!(damage, Damage::default());
     assert_eq!(records.len(), 200);
@@ -210,7 +210,7 @@ async fn the_reader_follows_the_durable_watermark_of_a_living_boot() {
     let dir = TempDir::new().unwrap();
     let journal = open(&dir);
     let durable = journal.durable();
-    let mut reader = BootReader::open(journal.boot_dir(), boot(1), 0);
+    let mut reader = reader_of(journal.boot_dir(), 0);
     let mut records = Vec::new();
     for step in 0..40 {
         run(&journal, step * 3..step * 3 + 3).await;
@@ -234,7 +234,7 @@ async fn a_reader_begins_after_its_cursor() {
     run(&journal, 0..50).await;
     journal.shut_down().await;
     for after in 0..=100 {
-        let mut reader = BootReader::open(journal.boot_dir(), boot(1), after);
+        let mut reader = reader_of(journal.boot_dir(), after);
         let batch = reader.read_batch(None, 1000).unwrap();
         assert_eq!(sequences(&batch), (after + 1..=100).collect::<Vec<_>>());
         assert_eq!(reader.damage(), Damage::default());
@@ -261,14 +261,14 @@ async fn release_deletes_only_closed_segments_that_are_committed() {
     assert_eq!(journal.release_through(0).unwrap(), 0);
     for committed in (0..=100).chain([u64::MAX]) {
         journal.release_through(committed).unwrap();
-        let mut reader = BootReader::open(journal.boot_dir(), boot(1), committed.min(100));
+        let mut reader = reader_of(journal.boot_dir(), committed.min(100));
         let rest = sequences(&reader.read_batch(None, 1000).unwrap());
         assert_eq!(rest, (committed.min(100) + 1..=100).collect::<Vec<_>>(), "after {committed}");
         assert_eq!(reader.damage(), Damage::default());
     }
     run(&journal, 50..60).await;
     journal.shut_down().await;
-    let mut reader = BootReader::open(journal.boot_dir(), boot(1), 100);
+    let mut reader = reader_of(journal.boot_dir(), 100);
     assert_eq!(reader.read_batch(None, 1000).unwrap().len(), 20, "the current segment was kept");
 }
 

@@ -121,7 +121,7 @@ async fn a_write_that_fails_in_part_loses_nothing_whatever_reached_the_disk() {
         }
         run(&journal, 45..60).await;
         let durable = *journal.durable().borrow();
-        let mut living = BootReader::open(journal.boot_dir(), boot(1), 0);
+        let mut living = reader_of(journal.boot_dir(), 0);
         assert_eq!(living.read_batch(Some(durable), 1000).unwrap().len() as u64, durable);
         assert_eq!(living.damage(), Damage::default());
         journal.shut_down().await;
@@ -159,7 +159,7 @@ async fn a_full_disk_refuses_new_attempts_and_still_takes_the_ends_of_the_runnin
     let dir = TempDir::new().unwrap();
     let script = Script::new();
     let journal = script.open(Options { segment_bytes: 64 << 10, ..options(&dir) });
-    while segment::indexes(journal.boot_dir()).unwrap().len() < 2 {
+    while segments(journal.boot_dir()).len() < 2 {
         tokio::task::yield_now().await;
     }
     let mut attempts = Vec::new();

@@ -32,9 +32,10 @@ set
   ended = ended + $6,
   voided = voided + $7,
   resolved = resolved + $8,
-  entries = entries + $9,
-  buried = buried + $10,
-  missing = greatest(missing, $11)
+  again = again + $9,
+  entries = entries + $10,
+  buried = buried + $11,
+  missing = greatest(missing, $12)
 where replica = $1
   and boot_id = $2";
 const REVIVED: &str = "
@@ -42,25 +43,39 @@ update cursors
 set entries = entries + $1, buried = buried - 1
 where replica = $2
   and boot_id = $3";
+const ONE: &str = "
+select
+  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, again, entries, buried, archived,
+  missing
+from cursors
+where replica = $1
+  and boot_id = $2";
 const LIST: &str = "
 select
-  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, entries, buried, archived, missing
+  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, again, entries, buried, archived,
+  missing
 from cursors
 order by replica, boot_id";
 const GAP: &str = "
 select coalesce(sum(
-  missing
-  + case when closed and counted_from = 0 and missing = 0 then abs(opened - ended - voided - resolved) else 0 end
-  + abs(ended + resolved - entries - buried)
+  case
+    when not closed or counted_from > 0 then missing
+    when missing = 0 then abs(opened - ends)
+    else greatest(0, missing - greatest(0, ends - opened))
+  end
+  + abs(ends - voided - entries - buried)
 ), 0)::bigint as gap
-from cursors";
+from (
+  select *, ended - again + voided + resolved as ends
+  from cursors
+) as boot";
 const ENTRIES: &str = "
 select replica, boot_id, count(*) as entries
 from entries
 group by replica, boot_id
 order by replica, boot_id";
 
-pub(super) const STATEMENTS: &[&str] = &[CURSOR, LOCK, ADVANCE, REVIVED, LIST, GAP, ENTRIES];
+pub(super) const STATEMENTS: &[&str] = &[CURSOR, LOCK, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
 
 /// Where a boot stands before this transaction, which has it for itself from now on.
 pub(super) async fn position(connection: &mut PgConnection, batch: &PostBatch) -> Result<Position, StoreError> {
@@ -81,7 +96,16 @@ pub(super) async fn advance(connection: &mut PgConnection, batch: &PostBatch, ta
         .bind(row::uuid(batch.boot_id.bytes()))
         .bind(column(batch.through_sequence)?)
         .bind(batch.stage == Stage::Closing);
-    for count in [tally.opened, tally.ended, tally.voided, tally.resolved, tally.entries, tally.buried, batch.missing] {
+    for count in [
+        tally.opened,
+        tally.ended,
+        tally.voided,
+        tally.resolved,
+        tally.again,
+        tally.entries,
+        tally.buried,
+        batch.missing,
+    ] {
         query = query.bind(column(count)?);
     }
     query.execute(connection).await?;
@@ -109,6 +133,12 @@ impl PostgresStore {
         let found =
             sqlx::query(CURSOR).bind(replica).bind(row::uuid(boot_id.bytes())).fetch_optional(&self.readers).await?;
         found.map_or(Ok(0), |from| row::count(&from, "sequence"))
+    }
+
+    pub(in crate::store) async fn boot(&self, replica: &str, boot_id: BootId) -> Result<Option<BootRow>, StoreError> {
+        let found =
+            sqlx::query(ONE).bind(replica).bind(row::uuid(boot_id.bytes())).fetch_optional(&self.readers).await?;
+        found.as_ref().map(read).transpose()
     }
 
     pub(in crate::store) async fn boots(&self) -> Result<Vec<BootRow>, StoreError> {
@@ -140,6 +170,7 @@ fn read(from: &PgRow) -> Result<BootRow, StoreError> {
         ended: row::count(from, "ended")?,
         voided: row::count(from, "voided")?,
         resolved: row::count(from, "resolved")?,
+        again: row::count(from, "again")?,
         entries: row::count(from, "entries")?,
         buried: row::count(from, "buried")?,
         archived: row::count(from, "archived")?,

@@ -23,7 +23,7 @@ on conflict (name) do update set
   renewed_at_us = excluded.renewed_at_us,
   released = false
 where held.released
-  or held.instance = excluded.instance
+  or ($7 and held.instance = excluded.instance)
   or held.renewed_at_us < excluded.renewed_at_us - $6
 returning name";
 const RENEW: &str = "
@@ -46,7 +46,12 @@ order by name";
 pub(super) const STATEMENTS: &[&str] = &[TAKE, RENEW, RELEASE, LIST];
 
 impl PostgresStore {
-    pub(in crate::store) async fn take_name(&self, claim: &Claim, longest_us: i64) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn take_name(
+        &self,
+        claim: &Claim,
+        succeeds: bool,
+        longest_us: i64,
+    ) -> Result<bool, StoreError> {
         let taken = sqlx::query(TAKE)
             .bind(&claim.name)
             .bind(row::uuid(claim.boot_id.bytes()))
@@ -54,6 +59,7 @@ impl PostgresStore {
             .bind(&claim.host)
             .bind(i64::from(claim.pid))
             .bind(longest_us)
+            .bind(succeeds)
             .fetch_optional(&self.writer)
             .await?;
         Ok(taken.is_some())

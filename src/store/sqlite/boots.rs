@@ -28,9 +28,10 @@ where day = ?
 limit 1";
 const ADVANCE: &str = "
 insert into cursors (
-  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, entries, buried, archived, missing
+  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, again, entries, buried, archived,
+  missing
 )
-values (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, 0, ?)
+values (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, 0, ?)
 on conflict (replica, boot_id) do update set
   sequence = max(sequence, excluded.sequence),
   closed = max(closed, excluded.closed),
@@ -38,6 +39,7 @@ on conflict (replica, boot_id) do update set
   ended = ended + excluded.ended,
   voided = voided + excluded.voided,
   resolved = resolved + excluded.resolved,
+  again = again + excluded.again,
   entries = entries + excluded.entries,
   buried = buried + excluded.buried,
   missing = max(missing, excluded.missing)";
@@ -46,25 +48,39 @@ update cursors
 set entries = entries + ?, buried = buried - 1
 where replica = ?
   and boot_id = ?";
+const ONE: &str = "
+select
+  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, again, entries, buried, archived,
+  missing
+from cursors
+where replica = ?
+  and boot_id = ?";
 const LIST: &str = "
 select
-  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, entries, buried, archived, missing
+  replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, again, entries, buried, archived,
+  missing
 from cursors
 order by replica, boot_id";
 const GAP: &str = "
 select coalesce(sum(
-  missing
-  + case when closed and counted_from = 0 and missing = 0 then abs(opened - ended - voided - resolved) else 0 end
-  + abs(ended + resolved - entries - buried)
+  case
+    when not closed or counted_from > 0 then missing
+    when missing = 0 then abs(opened - ends)
+    else max(0, missing - max(0, ends - opened))
+  end
+  + abs(ends - voided - entries - buried)
 ), 0) as gap
-from cursors";
+from (
+  select *, ended - again + voided + resolved as ends
+  from cursors
+) as boot";
 const ENTRIES: &str = "
 select replica, boot_id, count(*) as entries
 from entries
 group by replica, boot_id
 order by replica, boot_id";
 
-pub(super) const STATEMENTS: &[&str] = &[CURSOR, POSITION, SEALED, ADVANCE, REVIVED, LIST, GAP, ENTRIES];
+pub(super) const STATEMENTS: &[&str] = &[CURSOR, POSITION, SEALED, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
 
 /// Where a boot stands before this transaction.
 pub(super) async fn position(tx: &mut Transaction<'_, Sqlite>, batch: &PostBatch) -> Result<Position, StoreError> {
@@ -97,7 +113,16 @@ pub(super) async fn advance(
         .bind(batch.boot_id.bytes().as_slice())
         .bind(column(batch.through_sequence)?)
         .bind(batch.stage == Stage::Closing);
-    for count in [tally.opened, tally.ended, tally.voided, tally.resolved, tally.entries, tally.buried, batch.missing] {
+    for count in [
+        tally.opened,
+        tally.ended,
+        tally.voided,
+        tally.resolved,
+        tally.again,
+        tally.entries,
+        tally.buried,
+        batch.missing,
+    ] {
         query = query.bind(column(count)?);
     }
     query.execute(&mut **tx).await?;
@@ -120,6 +145,12 @@ impl SqliteStore {
         let found =
             sqlx::query(CURSOR).bind(replica).bind(boot_id.bytes().as_slice()).fetch_optional(&self.readers).await?;
         found.map_or(Ok(0), |from| row::count(&from, "sequence"))
+    }
+
+    pub(in crate::store) async fn boot(&self, replica: &str, boot_id: BootId) -> Result<Option<BootRow>, StoreError> {
+        let found =
+            sqlx::query(ONE).bind(replica).bind(boot_id.bytes().as_slice()).fetch_optional(&self.readers).await?;
+        found.as_ref().map(read).transpose()
     }
 
     pub(in crate::store) async fn boots(&self) -> Result<Vec<BootRow>, StoreError> {
@@ -151,6 +182,7 @@ fn read(from: &SqliteRow) -> Result<BootRow, StoreError> {
         ended: row::count(from, "ended")?,
         voided: row::count(from, "voided")?,
         resolved: row::count(from, "resolved")?,
+        again: row::count(from, "again")?,
         entries: row::count(from, "entries")?,
         buried: row::count(from, "buried")?,
         archived: row::count(from, "archived")?,

@@ -1,0 +1,55 @@
+//! The journal on disk: its verification, and the adoption of a lost replica's.
+
+use std::path::PathBuf;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+
+use super::{
+    AdminState,
+    problem::{Body, Problem},
+};
+use crate::{
+    journal::{error::JournalError, verify},
+    posting::{
+        live::PostingError,
+        recover::{self, Adopted},
+    },
+};
+
+pub(super) async fn verify(State(state): State<AdminState>) -> Result<Json<verify::Report>, Problem> {
+    let dir = state.journal_dir.clone();
+    let report = tokio::task::spawn_blocking(move || verify::verify(&dir)).await;
+    let report =
+        report.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal_failed", error.to_string()))?;
+    Ok(Json(report?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Adoption {
+    /// On the gateway's machine.
+    dir: PathBuf,
+    replica: Option<String>,
+    #[serde(default)]
+    keep: bool,
+}
+
+pub(super) async fn adopt(
+    State(state): State<AdminState>,
+    Body(wanted): Body<Adoption>,
+) -> Result<Json<Adopted>, Problem> {
+    if !wanted.dir.is_absolute() || !wanted.dir.is_dir() {
+        let what = format!("dir: `{}` is not the absolute path of a folder", wanted.dir.display());
+        return Err(Problem::bad_request("invalid_value", what));
+    }
+    let store = &state.accounts.store;
+    let adopted = recover::adopt(store, &wanted.dir, wanted.replica.as_deref(), wanted.keep).await;
+    adopted.map(Json).map_err(|error| match error {
+        PostingError::Journal(error @ JournalError::NewerFormat { .. }) => {
+            Problem::new(StatusCode::CONFLICT, "newer_format", error.to_string())
+        }
+        PostingError::Journal(error) => error.into(),
+        PostingError::Store(error) => error.into(),
+    })
+}
