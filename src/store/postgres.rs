@@ -51,7 +51,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Wait for closing connections at the end; a hanging one is dropped.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// A write takes at most so long, its commit included; then its connection is given up.
-const WRITE_MAX: Duration = Duration::from_secs(30);
+const WRITE_MAX: Duration = Duration::from_secs(15);
 /// What every session asks of the server. A commit that is acknowledged is on the server's disk, whatever its default:
 /// the journal forgets what was posted. The rest bounds what a slow query, a lock or a peer that is gone can hold up.
 const SESSION: &[(&str, &str)] = &[

@@ -121,7 +121,8 @@ impl Fleet {
     pub(crate) async fn until_status(&self, number: usize, key: &str, status: u16) -> Duration {
         let started = std::time::Instant::now();
         while started.elapsed() < Duration::from_secs(2) {
-            if self.ask(number, key, chat(json!({}))).await.unwrap().status() == status {
+            let user = format!("probe-{number}-{}", started.elapsed().as_micros());
+            if self.ask(number, key, chat(json!({ "user": user }))).await.unwrap().status() == status {
                 return started.elapsed();
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -37,7 +37,7 @@ pub(crate) struct Scene {
 
 /// What clients saw, by the `user` that each request carried.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     /// Answers that came whole, and their output tokens: they must be in the books, exactly.
     complete: Mutex<HashMap<String, u64>>,
     count: AtomicU64,
@@ -98,23 +98,7 @@ impl Scene {
 
     /// Sets clients to work; `slow_ms` is a pause between chunks of some of the streams.
     pub(crate) fn clients(&self, slow_ms: u64) -> Clients {
-        let stop = Arc::new(AtomicBool::new(false));
-        let tasks = (0..CLIENTS).map(|number| {
-            let (url, key) = (self.url.clone(), self.key.clone());
-            let (seen, stop) = (Arc::clone(&self.seen), Arc::clone(&stop));
-            // A client of its own: the connections of one that died are of no use to the next.
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
-            tokio::spawn(async move {
-                let slow_ms = if number % 4 == 0 { slow_ms } else { 0 };
-                while !stop.load(Ordering::Relaxed) {
-                    if !ask(&client, &url, &key, &seen, slow_ms).await {
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                    }
-                }
-            })
-        });
-        let tasks = tasks.collect();
-        Clients { stop, tasks }
+        Clients::at(vec![self.url.clone()], &self.key, &self.seen, slow_ms)
     }
 
     /// Recovers what the last gateway left, recomputes the books, and compares them with what upstream and clients saw.
@@ -124,9 +108,68 @@ impl Scene {
         assert_eq!(audit["differences"], json!([]), "{audit}");
         let journal = cli(&self.config, &["journal", "verify"]);
         assert_eq!((&journal["missing"], &journal["damaged"]), (&json!(0), &json!(0)), "a kill damages nothing");
-        let entries = self.entries().await;
-        let mut verdict = Verdict::default();
-        for request in self.upstream.requests() {
+        let store = Store::open(&self.dir.path().join("data/tollgate.db")).await.unwrap();
+        let verdict = Verdict::of(&store, &self.upstream, &self.seen).await;
+        store.close().await;
+        verdict
+    }
+}
+
+/// Every entry of the books, by its request's `user`.
+async fn entries(store: &Store) -> HashMap<String, Vec<Entry>> {
+    let mut entries: HashMap<String, Vec<Entry>> = HashMap::new();
+    let mut after = None;
+    loop {
+        let page = store.entries_after(after, 1000).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.entry.admission.id);
+        for stored in page {
+            entries.entry(stored.entry.admission.end_user.clone().unwrap()).or_default().push(stored.entry);
+        }
+    }
+    entries
+}
+
+impl Clients {
+    /// Sets clients to work at these addresses, one request after the other at the next one.
+    pub(crate) fn at(urls: Vec<String>, key: &str, seen: &Arc<Seen>, slow_ms: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let tasks = (0..CLIENTS).map(|number| {
+            let (urls, key) = (urls.clone(), key.to_owned());
+            let (seen, stop) = (Arc::clone(seen), Arc::clone(&stop));
+            // A client of its own: the connections of one that died are of no use to the next.
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            tokio::spawn(async move {
+                let slow_ms = if number % 4 == 0 { slow_ms } else { 0 };
+                for url in urls.iter().cycle().skip(usize::try_from(number).unwrap()) {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    if !ask(&client, url, &key, &seen, slow_ms).await {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                }
+            })
+        });
+        let tasks = tasks.collect();
+        Self { stop, tasks }
+    }
+
+    /// Lets them finish what they have begun.
+    pub(crate) async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+    }
+}
+
+impl Verdict {
+    /// Compares the books with what upstream and clients saw.
+    pub(crate) async fn of(store: &Store, upstream: &FakeUpstream, seen: &Seen) -> Self {
+        let entries = entries(store).await;
+        let mut verdict = Self::default();
+        for request in upstream.requests() {
             verdict.reached += 1;
             match entries.get(request.user.as_deref().unwrap()).map(Vec::as_slice) {
                 None => verdict.lost += 1,
@@ -134,7 +177,7 @@ impl Scene {
                 Some(_) => verdict.doubled += 1,
             }
         }
-        for (user, tokens) in self.seen.complete.lock().unwrap().iter() {
+        for (user, tokens) in seen.complete.lock().unwrap().iter() {
             verdict.complete += 1;
             let is_exact = entries.get(user).is_some_and(|found| {
                 found.len() == 1
@@ -146,35 +189,6 @@ impl Scene {
         verdict
     }
 
-    /// Every entry of the books, by its request's `user`.
-    async fn entries(&self) -> HashMap<String, Vec<Entry>> {
-        let store = Store::open(&self.dir.path().join("data/tollgate.db")).await.unwrap();
-        let mut entries: HashMap<String, Vec<Entry>> = HashMap::new();
-        let mut after = None;
-        loop {
-            let page = store.entries_after(after, 1000).await.unwrap();
-            let Some(last) = page.last() else { break };
-            after = Some(last.entry.admission.id);
-            for stored in page {
-                entries.entry(stored.entry.admission.end_user.clone().unwrap()).or_default().push(stored.entry);
-            }
-        }
-        store.close().await;
-        entries
-    }
-}
-
-impl Clients {
-    /// Lets them finish what they have begun.
-    pub(crate) async fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for task in self.tasks {
-            task.await.unwrap();
-        }
-    }
-}
-
-impl Verdict {
     /// An orphan is as the published rule says.
     fn count_orphan(&mut self, entry: &Entry) {
         if entry.outcome.name() != "interrupted" {

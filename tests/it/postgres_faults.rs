@@ -1,0 +1,325 @@
+//! Postgres stops, flaps, is slow, deadlocks and loses the word of a commit, under load: lost 0, doubled 0, wrong 0.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::time::sleep;
+
+use crate::{
+    books::{NOVEMBER_US, dated_entry, seed},
+    cluster::{Cluster, open, postgres_store},
+    fleet::Fleet,
+    load::{Clients, Seen, Verdict},
+    setting::chat,
+    wire::Wire,
+};
+use tollgate::{billing::audit::audit, store::entries::PostBatch};
+use tollgate_core::id::BootId;
+
+/// Sets clients to work at every gateway that runs.
+fn load(fleet: &Fleet, key: &str, seen: &Arc<Seen>) -> Clients {
+    let urls = fleet.replicas.iter().filter(|replica| replica.process.is_some());
+    let urls = urls.map(|replica| format!("http://127.0.0.1:{}/v1/chat/completions", replica.data)).collect();
+    Clients::at(urls, key, seen, 20)
+}
+
+/// Waits for the books, audits them, and compares them with what upstream and clients saw.
+async fn judge(fleet: &mut Fleet, seen: &Seen) -> Verdict {
+    for number in 0..fleet.replicas.len() {
+        fleet.until_posted(number).await;
+    }
+    let audit = fleet.cli(0, &["audit"]);
+    assert_eq!((&audit["lost"], &audit["doubled"], &audit["differences"]), (&json!(0), &json!(0), &json!([])));
+    fleet.stop_all().await;
+    let store = open(&fleet.url).await;
+    let verdict = Verdict::of(&store, &fleet.upstream, seen).await;
+    store.close().await;
+    eprintln!("{verdict:?}");
+    assert_eq!((verdict.lost, verdict.doubled, verdict.wrong), (0, 0, 0));
+    verdict
+}
+
+async fn metric(fleet: &Fleet, number: usize, name: &str) -> Option<u64> {
+    let replica = &fleet.replicas[number];
+    let folder = replica.config.parent().unwrap().join("data/admin-token");
+    let token = std::fs::read_to_string(folder).unwrap();
+    let url = format!("http://127.0.0.1:{}/metrics", replica.admin);
+    let text = fleet.http.get(url).bearer_auth(token.trim()).send().await.unwrap().text().await.unwrap();
+    let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_serve_through_a_crash_of_postgres_and_book_everything_afterwards() {
+    let cluster = Cluster::start(true);
+    let mut fleet = Fleet::new(2, &cluster.database().await).await;
+    fleet.start_all().await;
+    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
+    fleet.until_status(1, &key, 200).await;
+    let seen = Arc::default();
+    let clients = load(&fleet, &key, &seen);
+    sleep(Duration::from_millis(500)).await;
+    cluster.order("kill");
+    sleep(Duration::from_millis(1500)).await;
+    for number in [0, 1] {
+        let (status, ready) = fleet.ready(number).await;
+        assert_eq!((status, &ready["ready"], &ready["store"]), (200, &json!(true), &json!(false)), "{ready}");
+        assert!(ready["store_lag_records"].as_u64().unwrap() > 0, "{ready}");
+        assert_eq!(
+            fleet.ask(number, &key, chat(json!({ "user": format!("during-{number}") }))).await.unwrap().status(),
+            200
+        );
+        assert_eq!(metric(&fleet, number, "tollgate_store_up").await, Some(0));
+    }
+    // What must be written at once is refused and says so.
+    let refused = crate::commands::run(&fleet.replicas[0].config, &["customers", "create", "Nobody"]);
+    assert_eq!(refused.status.code(), Some(1));
+    cluster.order("start");
+    sleep(Duration::from_millis(500)).await;
+    clients.stop().await;
+    for number in [0, 1] {
+        fleet.until_posted(number).await;
+        assert_eq!(metric(&fleet, number, "tollgate_usage_gap_total").await, Some(0));
+        assert_eq!(metric(&fleet, number, "tollgate_journal_lag_entries").await, Some(0));
+    }
+    let verdict = judge(&mut fleet, &seen).await;
+    assert!(verdict.complete > 300, "too little load to mean anything: {verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flapping_postgres_loses_and_doubles_nothing() {
+    let cluster = Cluster::start(true);
+    let mut fleet = Fleet::new(2, &cluster.database().await).await;
+    fleet.start_all().await;
+    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
+    fleet.until_status(1, &key, 200).await;
+    let seen = Arc::default();
+    let clients = load(&fleet, &key, &seen);
+    for round in 0..5 {
+        sleep(Duration::from_millis(150 + 130 * round)).await;
+        cluster.order("kill");
+        sleep(Duration::from_millis(70 * round)).await;
+        cluster.order("start");
+    }
+    clients.stop().await;
+    judge(&mut fleet, &seen).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_is_bounded_while_postgres_is_away_and_the_next_start_books_the_rest() {
+    let cluster = Cluster::start(true);
+    let mut fleet = Fleet::new(1, &cluster.database().await).await;
+    fleet.start_all().await;
+    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
+    cluster.order("kill");
+    for number in 0..10 {
+        let body = chat(json!({ "user": format!("u{number}") }));
+        assert_eq!(fleet.ask(0, &key, body).await.unwrap().status(), 200);
+    }
+    let waited = fleet.stop(0).await;
+    assert!(waited < Duration::from_secs(20), "{waited:?}");
+    cluster.order("start");
+    fleet.start_all().await;
+    let verdict = judge(&mut fleet, &Seen::default()).await;
+    assert_eq!(verdict.reached, 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_word_is_lost_is_posted_once() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    // Migrated before, so that the commits that are lost are those of posting.
+    open(&url).await.close().await;
+    let wire = Wire::to(cluster.port()).await;
+    let mut fleet = Fleet::new(1, &wire.through(&url)).await;
+    fleet.start_all().await;
+    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
+    let seen = Arc::default();
+    let clients = load(&fleet, &key, &seen);
+    for _ in 0..10 {
+        wire.behaviour.acks_to_lose.store(1, Ordering::Relaxed);
+        sleep(Duration::from_millis(200)).await;
+    }
+    wire.behaviour.acks_to_lose.store(0, Ordering::Relaxed);
+    clients.stop().await;
+    judge(&mut fleet, &seen).await;
+    let lost = wire.behaviour.acks_lost.load(Ordering::Relaxed);
+    assert!(lost >= 5, "{lost} acknowledgements were lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_and_a_silent_postgres_do_not_slow_the_answers_and_are_caught_up_with() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    open(&url).await.close().await;
+    let wire = Wire::to(cluster.port()).await;
+    let mut fleet = Fleet::new(1, &wire.through(&url)).await;
+    fleet.start_all().await;
+    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
+    let seen = Arc::default();
+    let clients = load(&fleet, &key, &seen);
+    wire.behaviour.delay_ms.store(60, Ordering::Relaxed);
+    sleep(Duration::from_secs(1)).await;
+    // Nothing comes back, and nothing says so: a write gives its connection up by itself.
+    wire.behaviour.silent.store(true, Ordering::Relaxed);
+    sleep(Duration::from_secs(1)).await;
+    clients.stop().await;
+    let answered = Instant::now();
+    assert_eq!(fleet.ask(0, &key, chat(json!({ "user": "in silence" }))).await.unwrap().status(), 200);
+    assert!(answered.elapsed() < Duration::from_secs(5), "an answer waits for the store");
+    assert_eq!(fleet.ready(0).await.0, 200);
+    for _ in 0..120 {
+        if fleet.ready(0).await.1["store_failing_s"] != 0 {
+            break;
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    assert_ne!(fleet.ready(0).await.1["store_failing_s"], 0, "the write that hangs is not given up");
+    wire.behaviour.delay_ms.store(0, Ordering::Relaxed);
+    wire.behaviour.silent.store(false, Ordering::Relaxed);
+    judge(&mut fleet, &seen).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_gateways_restart_one_after_another_under_load() {
+    let mut fleet = Fleet::new(3, &Cluster::shared().database().await).await;
+    fleet.start_all().await;
+    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
+    for number in [1, 2] {
+        fleet.until_status(number, &key, 200).await;
+    }
+    let seen = Arc::default();
+    let clients = load(&fleet, &key, &seen);
+    for number in 0..3 {
+        sleep(Duration::from_millis(300)).await;
+        let waited = fleet.stop(number).await;
+        assert!(waited < Duration::from_secs(20), "gateway {number} took {waited:?} to stop");
+        fleet.start(number).await;
+        let answer = fleet.ask(number, &key, chat(json!({ "user": format!("again-{number}") }))).await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    clients.stop().await;
+    let verdict = judge(&mut fleet, &seen).await;
+    assert!(verdict.complete > 300, "{verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_is_killed_and_one_that_is_not_share_books_that_hold() {
+    let mut fleet = Fleet::new(2, &Cluster::shared().database().await).await;
+    fleet.start_all().await;
+    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
+    fleet.until_status(1, &key, 200).await;
+    let seen = Arc::default();
+    let clients = load(&fleet, &key, &seen);
+    for _ in 0..4 {
+        sleep(Duration::from_millis(300)).await;
+        fleet.replicas[1].process.take().unwrap().kill();
+        fleet.start(1).await;
+    }
+    clients.stop().await;
+    let verdict = judge(&mut fleet, &seen).await;
+    assert!(verdict.orphans > 0, "no kill hit a request under way: {verdict:?}");
+}
+
+fn batch(numbers: std::ops::Range<u64>) -> PostBatch {
+    let entries = numbers.clone().map(|number| (number + 1, dated_entry(number, NOVEMBER_US))).collect();
+    PostBatch::new("main".into(), BootId::new(1, &[4; 10]), numbers.end, entries)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_chosen_to_break_a_deadlock_is_posted_all_the_same() {
+    let (store, url) = postgres_store().await;
+    seed(&store).await;
+    store.post(&batch(0..1)).await.unwrap();
+    // This one does not look for deadlocks, so that ours is the one that is broken off.
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    other.execute("set deadlock_timeout = '1h'").await.unwrap();
+    other.execute("begin").await.unwrap();
+    other.execute("select * from rollups_hourly for update").await.unwrap();
+    let posting = {
+        let store = store.clone();
+        tokio::spawn(async move { store.post(&batch(0..10)).await })
+    };
+    let mut look = PgConnection::connect(&url).await.unwrap();
+    let waiting = "select count(*) from pg_locks where not granted";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut look).await.unwrap() == 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    other.execute("select * from cursors for update").await.unwrap();
+    other.execute("commit").await.unwrap();
+    assert_eq!(posting.await.unwrap().unwrap().inserted, 9);
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    let mut seen = 0;
+    for _ in 0..100 {
+        // Statistics arrive a moment later.
+        seen = sqlx::query_scalar::<_, i64>(deadlocks).fetch_one(&mut look).await.unwrap();
+        if seen > 0 {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(seen > 0, "there was no deadlock to break");
+    assert_eq!(audit(&store).await.unwrap().differences, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_partition_cannot_take_now_goes_to_the_default_one_and_moves_later() {
+    let (store, url) = postgres_store().await;
+    seed(&store).await;
+    let mut pool = PgConnection::connect(&url).await.unwrap();
+    let mut reader = PgConnection::connect(&url).await.unwrap();
+    reader.execute("begin").await.unwrap();
+    reader.execute("select count(*) from entries").await.unwrap();
+    // A partition cannot be made while somebody reads the default one: posting does not wait for that.
+    let midnight = NOVEMBER_US + 86_400_000_000;
+    let entries = vec![
+        (1, dated_entry(1, midnight - 1_000)),
+        (2, dated_entry(2, midnight)),
+        (3, dated_entry(3, midnight + 1_000)),
+    ];
+    let across = PostBatch::new("main".into(), BootId::new(1, &[4; 10]), 3, entries);
+    assert_eq!(store.post(&across).await.unwrap().inserted, 3);
+    let strays = "select count(*) from entries_default";
+    assert_eq!(sqlx::query_scalar::<_, i64>(strays).fetch_one(&mut pool).await.unwrap(), 3);
+    reader.execute("rollback").await.unwrap();
+    assert_eq!(store.post(&across).await.unwrap().inserted, 0, "they count once, wherever they lie");
+    store.tend_partitions(0..0).await.unwrap();
+    for (table, expected) in [("entries_default", 0), ("entries_20261101", 1), ("entries_20261102", 2)] {
+        let count = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut pool).await.unwrap(), expected, "{table}");
+    }
+    assert_eq!(store.post(&across).await.unwrap().inserted, 0);
+    let report = audit(&store).await.unwrap();
+    assert_eq!((report.entries, report.differences), (3, vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_lost_its_last_commits_gets_them_again_from_the_journal() {
+    let mut fleet = Fleet::new(1, &Cluster::shared().database().await).await;
+    fleet.start_all().await;
+    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
+    for number in 0..20 {
+        let body = chat(json!({ "user": format!("u{number}") }));
+        assert_eq!(fleet.ask(0, &key, body).await.unwrap().status(), 200);
+    }
+    fleet.until_posted(0).await;
+    // As a standby that took over a little too early.
+    let pool = sqlx::PgPool::connect(&fleet.url).await.unwrap();
+    for table in ["entries", "rollups_hourly", "cursors"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("delete from {table}"))).execute(&pool).await.unwrap();
+    }
+    let mut entries = 0_i64;
+    for _ in 0..200 {
+        entries = sqlx::query_scalar("select count(*) from entries").fetch_one(&pool).await.unwrap();
+        if entries == 20 {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(entries, 20);
+    judge(&mut fleet, &Seen::default()).await;
+}
