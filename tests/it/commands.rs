@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Harness, base_toml};
 
-fn run(config: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(config: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tollgate"))
         .env_remove("TOLLGATE_CONFIG")
         .args(["--config", config.to_str().unwrap()])
@@ -19,18 +19,18 @@ fn run(config: &Path, args: &[&str]) -> Output {
         .unwrap()
 }
 
-fn ok(config: &Path, args: &[&str]) -> String {
+pub(crate) fn ok(config: &Path, args: &[&str]) -> String {
     let output = run(config, args);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn ok_json(config: &Path, args: &[&str]) -> Value {
+pub(crate) fn ok_json(config: &Path, args: &[&str]) -> Value {
     let text = ok(config, &[args, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
 }
 
-fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
+pub(crate) fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("tollgate.toml");
     fs::write(dir.path().join("upstream-key"), "k").unwrap();

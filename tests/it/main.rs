@@ -22,4 +22,5 @@ mod requests;
 mod shared;
 mod worker_config;
 mod worker_money;
+mod worker_time;
 mod workers;
