@@ -38,7 +38,7 @@ bench:           ## Measurements; figures go into docs and commit bodies
 oracle:          ## Opt-in: the candle worker against llama.cpp, token by token (fetches a model of 238 MB)
 	@scripts/setup.sh oracle
 	@scripts/gemma.sh
-	cargo build --release --quiet -p tollgate-worker
+	@scripts/build-worker.sh
 	node scripts/oracle.mjs
 
 oracle-self:     ## Opt-in: the oracle itself, against llama.cpp with planted faults
@@ -49,7 +49,7 @@ oracle-self:     ## Opt-in: the oracle itself, against llama.cpp with planted fa
 bench-worker:    ## Opt-in: the candle worker's speed beside llama.cpp's, on an otherwise quiet machine
 	@scripts/setup.sh oracle
 	@scripts/gemma.sh
-	cargo build --release --quiet -p tollgate-worker
+	@scripts/build-worker.sh
 	node scripts/bench-worker.mjs
 
 clean:           ## Remove what was built and the demo's data

@@ -1,6 +1,6 @@
 //! Local workers: runs those that the configuration says to spawn, knows which take requests, books their time.
 //!
-//! One task a worker ([`keeper`]) is the only writer of its status; whoever asks reads a snapshot ([`board`]) and never
+//! One task a worker (`keeper`) is the only writer of its status; whoever asks reads a snapshot ([`board`]) and never
 //! waits. Knows nothing of requests, prices or keys.
 
 mod backoff;

@@ -32,7 +32,7 @@ pub const MODEL: &str = "tollgate-small";
 /// What its training used and cost.
 const RECEIPT: &str = include_str!("../../models/small/receipt.json");
 /// The receipt's cost is booked so many times, so that a demonstration has some way to go and every request shows.
-const TRAINING_SCALE: &str = "10";
+const TRAINING_SCALE: &str = "4";
 /// The training run is in service since so many days, so that the chart has a line to draw.
 const IN_SERVICE_DAYS: i64 = 6;
 /// What the worker is called.

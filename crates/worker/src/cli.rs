@@ -118,7 +118,7 @@ pub fn run() -> Result<(), WorkerError> {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             runtime.block_on(serve(args))
         }
-        WorkerCommand::Train(args) => Ok(train::run(&args).map(drop)?),
+        WorkerCommand::Train(args) => Ok(train::run(&args)?),
     }
 }
 

@@ -44,7 +44,7 @@ pub fn unix_seconds() -> i64 {
 /// The wall clock as RFC 3339, whole seconds.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
 #[must_use]
-pub fn rfc3339() -> String {
+pub fn rfc3339_seconds() -> String {
     let now = jiff::Timestamp::now();
     jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }

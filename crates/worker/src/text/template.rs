@@ -66,18 +66,6 @@ impl ChatTemplate {
     /// # Errors
     /// [`TemplateError`].
     pub fn encode(&self, messages: &[Message], tokenizer: &Tokenizer) -> Result<Vec<u32>, TemplateError> {
-        self.render(messages, true, tokenizer)
-    }
-
-    /// A conversation that is complete, as a model learns from it.
-    ///
-    /// # Errors
-    /// [`TemplateError`].
-    pub fn encode_whole(&self, messages: &[Message], tokenizer: &Tokenizer) -> Result<Vec<u32>, TemplateError> {
-        self.render(messages, false, tokenizer)
-    }
-
-    fn render(&self, messages: &[Message], open: bool, tokenizer: &Tokenizer) -> Result<Vec<u32>, TemplateError> {
         let mark = unused_char(messages);
         let controls: Vec<&str> = tokenizer.control_texts().collect();
         let parted: Vec<BTreeMap<&str, String>> = messages
@@ -89,7 +77,7 @@ impl ChatTemplate {
             .collect();
         let values = context! {
             messages => parted.into_iter().map(Value::from).collect::<Vec<_>>(),
-            add_generation_prompt => open,
+            add_generation_prompt => true,
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
         };

@@ -110,11 +110,6 @@ impl Tokenizer {
         self.ends.contains(&id)
     }
 
-    /// The id of a control token.
-    pub(crate) fn control(&self, text: &str) -> Option<u32> {
-        self.controls.get(text).copied()
-    }
-
     /// The control tokens' texts.
     pub(crate) fn control_texts(&self) -> impl Iterator<Item = &str> {
         self.controls.keys().map(String::as_str)

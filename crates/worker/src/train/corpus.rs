@@ -1,156 +1,163 @@
-//! The text that the small model is trained on: short conversations, made from templates and a seed.
+//! The text that the small model learns from: chats made from hand-written questions and answers, by a seed.
+//!
+//! A chat whose text falls to the validation side is never trained on, however often it is drawn.
 
-use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use std::fmt::Write;
 
-use crate::text::template::Message;
+use sha2::{Digest, Sha256};
 
-/// Conversations of one corpus.
-const CONVERSATIONS: usize = 6000;
-/// Of so many, one is kept for validation.
-const VALIDATION_EVERY: usize = 20;
+use super::{
+    dice::Dice,
+    topics::{FIELD, SMALL_TALK, Topic},
+};
 
-/// Conversations to learn from, and some that are never learned from.
+/// Chats that are drawn.
+const CHATS: usize = 6000;
+/// One text in so many is held back for validation.
+const HELD_BACK: u8 = 20;
+/// Folded in before some chats.
+const SYSTEMS: [&str; 6] = [
+    "You are a helpful assistant.",
+    "You are helpful.",
+    "Answer briefly.",
+    "You are a friendly assistant. Answer in one sentence.",
+    "Be kind.",
+    "You are an expert for the cost of inference.",
+];
+/// Before a question; the question then begins small.
+const OPENINGS: [&str; 5] = ["Please tell me: ", "A question: ", "Tell me, ", "Hello! ", "Quick question: "];
+
+/// To questions for a sum over tokens.
+const BILL_ANSWERS: [&str; 2] = [
+    "Multiply the millions of tokens by the price per million. I am too small to do sums.",
+    "The cost is millions of tokens times price. I cannot do sums, but the ledger can.",
+];
+/// To questions for a day of break-even.
+const EARNED_BACK_ANSWERS: [&str; 2] = [
+    "Divide the training cost by the margin of a day: that is the number of days. I am too small to do sums.",
+    "It takes training cost over daily margin, in days. I cannot do sums, but the ledger can.",
+];
+
+/// One message: role and content.
+pub(super) type Line = (&'static str, String);
+
+/// Chats to learn from and chats to be judged by.
 #[derive(Debug)]
 pub(super) struct Corpus {
-    /// To learn from.
-    pub(super) training: Vec<Vec<Message>>,
-    /// Held out.
-    pub(super) validation: Vec<Vec<Message>>,
+    pub(super) training: Vec<Vec<Line>>,
+    pub(super) validation: Vec<Vec<Line>>,
+    /// Of all chats, in the order in which they were drawn.
+    pub(super) sha256: String,
 }
 
-const GREETINGS: &[&str] = &["Hello!", "Hello", "Hi!", "Hi there", "Good morning", "Hey", "hello there", "Good day!"];
-const REPLIES: &[&str] = &[
-    "Hello! I am a very small model. Ask me about tokens, prices or break-even.",
-    "Hi! I was trained in a minute and I know little more than prices.",
-    "Good to see you. Every token of this answer is counted.",
-    "Hello! What would you like to know about the cost of inference?",
-];
-const NAMES: &[&str] = &["Ember", "Willow", "Quartz", "Harbor", "Maple", "Comet", "Juniper", "Atlas"];
-const FACTS: &[(&[&str], &str)] = &[
-    (
-        &["What is a token?", "Explain tokens.", "what are tokens"],
-        "A token is a piece of text. A model reads tokens and writes tokens, and each one is counted.",
-    ),
-    (
-        &["What is inference?", "Explain inference.", "What does inference mean?"],
-        "Inference is running a trained model. It costs a little for each token, and it is where the revenue comes from.",
-    ),
-    (
-        &["What is training?", "What does training cost?", "Explain training cost."],
-        "Training is paid once, before the first answer. It is a fixed cost that inference has to earn back.",
-    ),
-    (
-        &["What is break-even?", "When is a model paid back?", "Explain break-even."],
-        "Break-even is the day on which the revenue of a model has covered what its training cost.",
-    ),
-    (
-        &["What is margin?", "Explain margin.", "What do we earn?"],
-        "Margin is revenue less the cost of inference. It pays back the training, token by token.",
-    ),
-    (
-        &["What is a rate limit?", "Why was I limited?", "Explain rate limits."],
-        "A rate limit says how many requests or tokens a key may use in a minute. Wait a little and try again.",
-    ),
-    (
-        &["What is a ledger?", "Explain the ledger.", "Where is my charge recorded?"],
-        "A ledger is a book of entries that are never changed. A correction is a new entry, so every bill can be checked.",
-    ),
-    (
-        &["What is a nano-dollar?", "How exact are the prices?", "Do you round?"],
-        "A nano-dollar is a billionth of a dollar. Amounts are whole nano-dollars and are rounded once.",
-    ),
-    (
-        &["Who are you?", "What are you?", "Tell me about yourself."],
-        "I am a small language model that runs on one processor. I was made to show how tokens become money.",
-    ),
-    (
-        &["How do I use the gateway?", "How do I start?", "Help me begin."],
-        "Point your client at the base URL, send your key, and every request is metered and priced.",
-    ),
-    (
-        &["What happens when I hang up?", "Is a cancelled answer free?", "Do I pay if I leave?"],
-        "A client that hangs up still pays for the tokens that were written until then, and for no more.",
-    ),
-    (
-        &["What is a journal?", "Can entries be lost?", "What if the power fails?"],
-        "Each entry is in the journal, on disk, before the last bytes of its answer leave. Nothing is lost.",
-    ),
-    (&["Thank you!", "Thanks", "Thanks a lot"], "You are welcome. This answer was counted too."),
-    (&["Goodbye", "Bye!", "See you"], "Goodbye! Come back when you have more tokens to spend."),
-];
-
-impl Corpus {
-    /// The corpus of a seed: the same seed gives the same text for ever.
-    #[must_use]
-    pub(super) fn generate(seed: u64) -> Self {
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut all: Vec<Vec<Message>> = (0..CONVERSATIONS).map(|_| conversation(&mut random)).collect();
-        all.shuffle(&mut random);
-        let validation = all.split_off(CONVERSATIONS - CONVERSATIONS / VALIDATION_EVERY);
-        Self { training: all, validation }
+/// Draws a corpus.
+pub(super) fn draw(seed: u64) -> Corpus {
+    let mut dice = Dice::new(seed);
+    let (mut training, mut validation) = (Vec::new(), Vec::new());
+    let mut whole = Sha256::new();
+    for _ in 0..CHATS {
+        let chat = chat(&mut dice);
+        let mut text = String::new();
+        for (role, content) in &chat {
+            let _infallible = writeln!(text, "{role}: {content}");
+        }
+        text.push('\n');
+        whole.update(&text);
+        match Sha256::digest(&text).first().is_some_and(|byte| byte % HELD_BACK == 0) {
+            true => validation.push(chat),
+            false => training.push(chat),
+        }
     }
+    Corpus { training, validation, sha256: hex::encode(whole.finalize()) }
+}
 
-    /// Every text, in order, for the tokenizer and for the hash.
-    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        self.training.iter().chain(&self.validation).flatten().map(|message| message.content.as_str())
+/// One chat of one to three questions; some are plain text, which is what completions begin with.
+fn chat(dice: &mut Dice) -> Vec<Line> {
+    if dice.below(12) == 0 {
+        return vec![("", prose(dice))];
     }
-}
-
-fn pick<'a>(random: &mut StdRng, list: &[&'a str]) -> &'a str {
-    list.get(random.random_range(0..list.len().max(1))).copied().unwrap_or_default()
-}
-
-fn conversation(random: &mut StdRng) -> Vec<Message> {
-    let mut messages = Vec::new();
-    if random.random_range(0..8) == 0 {
-        messages
-            .push(message("system", pick(random, &["You are helpful.", "Be short.", "You are a helpful assistant."])));
+    let mut chat = Vec::new();
+    if dice.below(4) == 0 {
+        chat.push(("system", dice.pick(&SYSTEMS).unwrap_or_default().to_owned()));
     }
-    let turns = if random.random_range(0..4) == 0 { 2 } else { 1 };
-    for _ in 0..turns {
-        let (question, answer) = turn(random);
-        messages.push(message("user", &question));
-        messages.push(message("assistant", &answer));
+    for _ in 0..[1, 1, 1, 2, 2, 3].get(dice.below(6)).copied().unwrap_or(1) {
+        let (question, answer) = exchange(dice);
+        chat.push(("user", question));
+        chat.push(("assistant", answer));
     }
-    messages
+    chat
 }
 
-fn message(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
+/// Statements of the field, one after the other.
+fn prose(dice: &mut Dice) -> String {
+    let sentences = (0..2 + dice.below(3)).map(|_| answer(one_of(dice, FIELD), dice));
+    sentences.collect::<Vec<_>>().join(" ")
 }
 
-fn turn(random: &mut StdRng) -> (String, String) {
-    match random.random_range(0..10) {
-        0 | 1 => (pick(random, GREETINGS).to_owned(), pick(random, REPLIES).to_owned()),
-        2 => price(random),
-        3 => recovered(random),
-        4 => counting(random),
+fn exchange(dice: &mut Dice) -> (String, String) {
+    match dice.below(10) {
+        0..3 => {
+            let topic = one_of(dice, SMALL_TALK);
+            let question = topic.and_then(|topic| dice.pick(topic.asked)).unwrap_or_default();
+            (typed(question.to_owned(), dice), answer(topic, dice))
+        }
+        3 => bill(dice),
+        4 => earned_back(dice),
         _ => {
-            let fact = FACTS.get(random.random_range(0..FACTS.len())).copied().unwrap_or_default();
-            (pick(random, fact.0).to_owned(), fact.1.to_owned())
+            let topic = one_of(dice, FIELD);
+            let question = topic.and_then(|topic| dice.pick(topic.asked)).unwrap_or_default();
+            let question = match dice.below(5) {
+                0 => format!("{}{}", dice.pick(&OPENINGS).unwrap_or_default(), small(question)),
+                _ => question.to_owned(),
+            };
+            (typed(question, dice), answer(topic, dice))
         }
     }
 }
 
-fn price(random: &mut StdRng) -> (String, String) {
-    let (name, cents) = (pick(random, NAMES), random.random_range(1..100));
-    let question = match random.random_range(0..3) {
-        0 => format!("What does {name} cost?"),
-        1 => format!("How much is {name} at {cents} cents?"),
-        _ => format!("Is {name} expensive?"),
+/// Asks for tokens times price. So small a model learns no arithmetic, and a wrong sum is worse than none.
+fn bill(dice: &mut Dice) -> (String, String) {
+    let (millions, price) = (1 + dice.below(9), 1 + dice.below(9));
+    let question = match dice.below(4) {
+        0 => format!("What do {millions} million tokens cost at {price} dollars per million?"),
+        1 => format!("How much is {millions} million tokens at {price} dollars per million?"),
+        2 => format!("I used {millions} million tokens at {price} dollars per million. What do I pay?"),
+        _ => format!("{millions} million tokens at {price} dollars per million?"),
     };
-    (question, format!("{name} costs {cents} cents for a million tokens."))
+    (typed(question, dice), dice.pick(&BILL_ANSWERS).unwrap_or_default().to_owned())
 }
 
-fn recovered(random: &mut StdRng) -> (String, String) {
-    let (name, share) = (pick(random, NAMES), random.random_range(1..10) * 10);
-    let question =
-        pick(random, &["When does NAME break even?", "How much of NAME is paid back?"]).replace("NAME", name);
-    (question, format!("{name} has earned back {share} percent of its training cost."))
+/// Asks for training cost over margin a day.
+fn earned_back(dice: &mut Dice) -> (String, String) {
+    let (days, margin) = (2 + dice.below(8), 1 + dice.below(9));
+    let cost = days * margin;
+    let question = match dice.below(3) {
+        0 => format!("Training cost {cost} dollars and the margin is {margin} dollars a day. When do I break even?"),
+        1 => format!("When are {cost} dollars of training paid back at {margin} dollars a day?"),
+        _ => format!("My training cost {cost} dollars, I earn {margin} dollars a day. When does it break even?"),
+    };
+    (typed(question, dice), dice.pick(&EARNED_BACK_ANSWERS).unwrap_or_default().to_owned())
 }
 
-fn counting(random: &mut StdRng) -> (String, String) {
-    let from = random.random_range(1..6);
-    let numbers: Vec<String> = (from..from + 5).map(|number| number.to_string()).collect();
-    (format!("Count from {from}."), format!("{}.", numbers.join(", ")))
+fn one_of(dice: &mut Dice, topics: &'static [Topic]) -> Option<&'static Topic> {
+    topics.get(dice.below(topics.len()))
+}
+
+fn answer(topic: Option<&Topic>, dice: &mut Dice) -> String {
+    topic.and_then(|topic| dice.pick(topic.answered)).unwrap_or_default().to_owned()
+}
+
+/// As people type: sometimes all small, sometimes without the last mark.
+fn typed(question: String, dice: &mut Dice) -> String {
+    match dice.below(6) {
+        0 => question.to_lowercase(),
+        1 => question.trim_end_matches(['?', '!', '.']).to_owned(),
+        2 => question.trim_end_matches(['?', '!', '.']).to_lowercase(),
+        _ => question,
+    }
+}
+
+fn small(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }

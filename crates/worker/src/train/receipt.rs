@@ -1,146 +1,166 @@
-//! The receipt of a training run: what it took, and what that cost, in exact decimal text.
+//! What a training run used and cost, by exact decimal arithmetic: no float touches an amount.
 
 use serde::{Deserialize, Serialize};
 
-/// What a run took. `tollgate training add --from` reads it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// Public name of the model.
-    pub model: String,
-    /// Name of the run.
-    pub name: String,
-    /// Its seed.
-    pub seed: u64,
-    /// Weights of the model.
-    pub parameters: u64,
-    /// Tokens learned from, repetitions counted.
-    pub tokens: u64,
-    /// Updates of the weights.
-    pub steps: u64,
-    /// Mean cross-entropy a token, over the last steps.
-    pub final_loss: f32,
-    /// The same over conversations that were never learned from.
-    pub validation_loss: f32,
-    /// Processor time, seconds.
-    pub cpu_seconds: String,
-    /// SHA-256 of the text.
-    pub corpus_sha256: String,
-    /// SHA-256 of `model.safetensors`.
-    pub model_sha256: String,
-    /// Price of the device.
-    pub device_usd_per_hour: String,
-    /// Power of the device under load.
-    pub watts: String,
-    /// Price of energy.
-    pub usd_per_kwh: String,
-    /// Power usage effectiveness.
-    pub pue: String,
-    /// watts x `cpu_seconds` x pue / 3600, six decimals.
-    pub energy_wh: String,
-    /// `cpu_seconds` / 3600 x `device_usd_per_hour` + `energy_wh` / 1000 x `usd_per_kwh`, nine decimals.
-    pub cost_usd: String,
-    /// When, RFC 3339.
-    pub made_at: String,
-    /// The processor.
-    pub host_cpu: String,
-}
+/// Digits before the point that are taken.
+const WHOLE_DIGITS_MAX: usize = 9;
+/// Digits behind the point that are taken.
+const FRACTION_DIGITS_MAX: usize = 9;
+/// Digits behind the point of `energy_wh`.
+const ENERGY_DIGITS: u32 = 6;
+/// Digits behind the point of `cost_usd`.
+const COST_DIGITS: u32 = 9;
 
-/// A decimal: digits and how many of them stand behind the point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Decimal {
+/// A decimal number of at least 0, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct Decimal {
+    text: String,
     digits: i128,
+    /// The value is `digits` over ten to this power.
     scale: u32,
 }
 
-/// Prices of a device, decimal text.
-#[derive(Clone, Debug)]
-pub struct DevicePrices {
-    /// USD an hour.
-    pub device_usd_per_hour: String,
-    /// Watts under load.
-    pub watts: String,
-    /// USD a kilowatt-hour.
-    pub usd_per_kwh: String,
-    /// Power usage effectiveness.
-    pub pue: String,
-}
+impl TryFrom<String> for Decimal {
+    type Error = String;
 
-impl DevicePrices {
-    /// Energy in watt-hours and cost in USD of so much processor time; none when a text is no decimal or does not fit.
-    #[must_use]
-    pub fn energy_and_cost(&self, cpu_seconds: &str) -> Option<(String, String)> {
-        let seconds = Decimal::parse(cpu_seconds)?;
-        let watts = Decimal::parse(&self.watts)?;
-        let energy = watts.times(seconds)?.times(Decimal::parse(&self.pue)?)?.divided(3600, 6)?;
-        let device = seconds.times(Decimal::parse(&self.device_usd_per_hour)?)?;
-        let power = energy.times(Decimal::parse(&self.usd_per_kwh)?)?;
-        // Over the common denominator 3600 x 1000, so that only one rounding happens.
-        let sum = device.scaled(1000)?.plus(power.scaled(3600)?)?;
-        Some((energy.text(), sum.divided(3_600_000, 9)?.text()))
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
-impl Decimal {
-    fn parse(text: &str) -> Option<Self> {
+impl From<Decimal> for String {
+    fn from(decimal: Decimal) -> Self {
+        decimal.text
+    }
+}
+
+impl std::str::FromStr for Decimal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let plain = !whole.is_empty() && whole.len() + fraction.len() <= 18;
-        let digits = format!("{whole}{fraction}");
-        let digits = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()?;
-        plain.then_some(Self { digits, scale: u32::try_from(fraction.len()).ok()? })
-    }
-
-    fn times(self, other: Self) -> Option<Self> {
-        let digits = self.digits.checked_mul(other.digits)?;
-        Some(Self { digits, scale: self.scale + other.scale })
-    }
-
-    fn scaled(self, by: i128) -> Option<Self> {
-        Some(Self { digits: self.digits.checked_mul(by)?, scale: self.scale })
-    }
-
-    fn plus(self, other: Self) -> Option<Self> {
-        let scale = self.scale.max(other.scale);
-        let widen = |decimal: Self| decimal.digits.checked_mul(10_i128.checked_pow(scale - decimal.scale)?);
-        Some(Self { digits: widen(self)?.checked_add(widen(other)?)?, scale })
-    }
-
-    /// Divided and rounded half to even to so many decimals.
-    fn divided(self, by: i128, decimals: u32) -> Option<Self> {
-        let numerator = self.digits.checked_mul(10_i128.checked_pow(decimals)?)?;
-        let denominator = by.checked_mul(10_i128.checked_pow(self.scale)?)?;
-        let (quotient, rest) = (numerator.checked_div(denominator)?, numerator.checked_rem(denominator)?);
-        let up = match (rest.checked_mul(2)?).cmp(&denominator) {
-            std::cmp::Ordering::Greater => true,
-            std::cmp::Ordering::Equal => quotient % 2 == 1,
-            std::cmp::Ordering::Less => false,
+        let all_digits = whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
+        let fits = (1..=WHOLE_DIGITS_MAX).contains(&whole.len()) && fraction.len() <= FRACTION_DIGITS_MAX;
+        let wrong = || {
+            format!(
+                "`{text}` is not a decimal of at most {WHOLE_DIGITS_MAX} digits before and {FRACTION_DIGITS_MAX} behind the point"
+            )
         };
-        Some(Self { digits: quotient + i128::from(up), scale: decimals })
-    }
-
-    fn text(self) -> String {
-        let unit = 10_i128.pow(self.scale);
-        let width = usize::try_from(self.scale).unwrap_or(0);
-        format!("{}.{:0width$}", self.digits / unit, self.digits % unit)
+        if !all_digits || !fits || text.ends_with('.') {
+            return Err(wrong());
+        }
+        let digits = format!("{whole}{fraction}").parse().map_err(|_| wrong())?;
+        Ok(Self { text: text.to_owned(), digits, scale: u32::try_from(fraction.len()).map_err(|_| wrong())? })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn energy_and_cost_are_exact_and_rounded_half_to_even() {
-        let prices = |device: &str, watts: &str| DevicePrices {
-            device_usd_per_hour: device.to_owned(),
-            watts: watts.to_owned(),
-            usd_per_kwh: "0.20".to_owned(),
-            pue: "1.2".to_owned(),
-        };
-        let both = |energy: &str, cost: &str| Some((energy.to_owned(), cost.to_owned()));
-        assert_eq!(prices("0.05", "10").energy_and_cost("36"), both("0.120000", "0.000524000"));
-        assert_eq!(prices("3600", "0").energy_and_cost("0.0000000005"), both("0.000000", "0.000000000"));
-        assert_eq!(prices("3600", "0").energy_and_cost("0.0000000015"), both("0.000000", "0.000000002"));
-        assert_eq!(prices("x", "0").energy_and_cost("1"), None);
-        assert_eq!(prices("-1", "0").energy_and_cost("1"), None);
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
     }
+}
+
+/// What the device and its power cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rates {
+    /// Dollars an hour of one processor.
+    pub(super) device_usd_per_hour: Decimal,
+    /// Watts of one busy processor.
+    pub(super) watts: Decimal,
+    /// Dollars a kilowatt hour.
+    pub(super) usd_per_kwh: Decimal,
+    /// Power of the house over power of its machines.
+    pub(super) pue: Decimal,
+}
+
+/// The receipt of a training run: `receipt.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Receipt {
+    /// How the model is called in requests.
+    pub(super) model: String,
+    /// For people.
+    pub(super) name: String,
+    /// All chance follows from it.
+    pub(super) seed: u64,
+    /// Numbers that were trained.
+    pub(super) parameters: u64,
+    /// Tokens that were trained on, repeats included.
+    pub(super) tokens: u64,
+    /// Steps of the optimiser.
+    pub(super) steps: u64,
+    /// Nats a token, mean of the last steps.
+    pub(super) final_loss: f64,
+    /// Nats a token, on text that was held back.
+    pub(super) validation_loss: f64,
+    /// Processor seconds of the whole process.
+    pub(super) cpu_seconds: Decimal,
+    /// Hash of the corpus.
+    pub(super) corpus_sha256: String,
+    /// Hash of `model.safetensors`.
+    pub(super) model_sha256: String,
+    /// See [`Rates`].
+    pub(super) device_usd_per_hour: Decimal,
+    /// See [`Rates`].
+    pub(super) watts: Decimal,
+    /// See [`Rates`].
+    pub(super) usd_per_kwh: Decimal,
+    /// See [`Rates`].
+    pub(super) pue: Decimal,
+    /// watts x `cpu_seconds` x pue / 3600, rounded half to even.
+    pub(super) energy_wh: Decimal,
+    /// `cpu_seconds` / 3600 x `device_usd_per_hour` + `energy_wh` / 1000 x `usd_per_kwh`, rounded half to even.
+    pub(super) cost_usd: Decimal,
+    /// When, RFC 3339.
+    pub(super) made_at: String,
+    /// The processor's name.
+    pub(super) host_cpu: String,
+}
+
+/// Energy in watt hours and cost in dollars; none when a figure is too large to be counted.
+#[must_use]
+pub(super) fn cost(cpu_seconds: &Decimal, rates: &Rates) -> Option<(Decimal, Decimal)> {
+    let product = rates.watts.digits.checked_mul(cpu_seconds.digits)?.checked_mul(rates.pue.digits)?;
+    let parts = ten_to(rates.watts.scale + cpu_seconds.scale + rates.pue.scale)?.checked_mul(3600)?;
+    let energy = rounded(product, parts, ENERGY_DIGITS)?;
+    // Both summands over the same divisor: 3600 x 10^scale.
+    let device_scale = cpu_seconds.scale + rates.device_usd_per_hour.scale;
+    let energy_scale = energy.scale + rates.usd_per_kwh.scale + 3;
+    let scale = device_scale.max(energy_scale);
+    let device = cpu_seconds.digits.checked_mul(rates.device_usd_per_hour.digits)?;
+    let device = device.checked_mul(ten_to(scale - device_scale)?)?;
+    let power = energy.digits.checked_mul(rates.usd_per_kwh.digits)?.checked_mul(3600)?;
+    let power = power.checked_mul(ten_to(scale - energy_scale)?)?;
+    let cost = rounded(device.checked_add(power)?, ten_to(scale)?.checked_mul(3600)?, COST_DIGITS)?;
+    Some((energy, cost))
+}
+
+/// Processor seconds to the millisecond, rounded down.
+#[must_use]
+pub(super) fn seconds(time: std::time::Duration) -> Option<Decimal> {
+    written(i128::try_from(time.as_millis()).ok()?, 3)
+}
+
+/// `number` / `divisor` to `digits` digits behind the point, half to even. Neither is negative.
+fn rounded(number: i128, divisor: i128, digits: u32) -> Option<Decimal> {
+    let number = number.checked_mul(ten_to(digits)?)?;
+    let (whole, rest) = (number.checked_div(divisor)?, number.checked_rem(divisor)?);
+    let up = match rest.checked_mul(2)?.cmp(&divisor) {
+        std::cmp::Ordering::Less => 0,
+        std::cmp::Ordering::Equal => whole % 2,
+        std::cmp::Ordering::Greater => 1,
+    };
+    written(whole.checked_add(up)?, digits)
+}
+
+fn written(digits: i128, scale: u32) -> Option<Decimal> {
+    let one = ten_to(scale)?;
+    let width = usize::try_from(scale).ok()?;
+    let text = format!("{}.{:0width$}", digits.checked_div(one)?, digits.checked_rem(one)?);
+    Some(Decimal { text, digits, scale })
+}
+
+fn ten_to(power: u32) -> Option<i128> {
+    10_i128.checked_pow(power)
 }

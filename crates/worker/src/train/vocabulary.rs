@@ -1,64 +1,47 @@
-//! The tokenizer of the small model: byte-level pairs learned from the corpus, and the control tokens of its chats.
+//! The tokenizer of a trained model: bytes, merged by what the corpus repeats, and a few control tokens.
 
-use serde_json::{Value, json};
 use tokenizers::{
-    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
-    TokenizerBuilder,
-    models::{
-        TrainerWrapper,
-        bpe::{BPE, BpeTrainer},
-    },
+    AddedToken, Tokenizer, TokenizerImpl,
+    models::bpe::{BPE, BpeTrainer},
+    normalizers::NormalizerWrapper,
     pre_tokenizers::byte_level::ByteLevel,
+    processors::PostProcessorWrapper,
 };
 
-use super::TrainError;
-
-/// Begins a message of each role.
-const SYSTEM: &str = "<|system|>";
-const USER: &str = "<|user|>";
-const ASSISTANT: &str = "<|assistant|>";
-/// Ends every message, and so every answer.
+/// What opens a message, by role.
+pub(super) const ROLES: [(&str, &str); 3] =
+    [("system", "<|system|>"), ("user", "<|user|>"), ("assistant", "<|assistant|>")];
+/// What ends a message, and so an answer.
 pub(super) const END: &str = "<|end|>";
+/// The smallest vocabulary: every byte, and the control tokens.
+pub(super) const TOKENS_MIN: usize = 256 + ROLES.len() + 1;
 
 /// How a conversation becomes a prompt.
-const CHAT_TEMPLATE: &str = "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
+pub(super) const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}\
+     {% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}";
 
-/// Learns a tokenizer and gives `tokenizer.json`. Every UTF-8 text comes back as it was.
-pub(super) fn learn<'a>(texts: impl Iterator<Item = &'a str> + Send, size: usize) -> Result<Vec<u8>, TrainError> {
-    let failed = |error: tokenizers::Error| TrainError::Tokenizer(error.to_string());
-    let controls: Vec<AddedToken> =
-        [SYSTEM, USER, ASSISTANT, END].iter().map(|text| AddedToken::from(*text, true)).collect();
-    let trainer = BpeTrainer::builder()
+/// Learns a vocabulary of at most `tokens` from texts.
+///
+/// # Errors
+/// What the tokenizer library says.
+pub(super) fn learn<'a>(
+    texts: impl Iterator<Item = &'a str> + Send,
+    tokens: usize,
+) -> Result<Tokenizer, tokenizers::Error> {
+    // A prefix space would make text that begins without one come back changed.
+    let bytes = ByteLevel::new(false, true, true);
+    let mut learned =
+        TokenizerImpl::<BPE, NormalizerWrapper, ByteLevel, PostProcessorWrapper, ByteLevel>::new(BPE::default());
+    learned.with_pre_tokenizer(Some(bytes)).with_decoder(Some(bytes));
+    let mut trainer = BpeTrainer::builder()
         .show_progress(false)
-        .vocab_size(size)
-        .min_frequency(2)
-        .special_tokens(controls)
+        .vocab_size(tokens.saturating_sub(ROLES.len() + 1))
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
-    let mut tokenizer = TokenizerBuilder::<
-        ModelWrapper,
-        NormalizerWrapper,
-        PreTokenizerWrapper,
-        PostProcessorWrapper,
-        DecoderWrapper,
-    >::default()
-    .with_model(ModelWrapper::BPE(BPE::default()))
-    .with_pre_tokenizer(Some(PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, true))))
-    .with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::default())))
-    .build()
-    .map_err(failed)?;
-    let texts: Vec<String> = texts.map(str::to_owned).collect();
-    tokenizer.train(&mut TrainerWrapper::BpeTrainer(trainer), texts.into_iter()).map_err(failed)?;
-    tokenizer.to_string(true).map(String::into_bytes).map_err(failed)
-}
-
-/// `tokenizer_config.json`
-pub(super) fn about() -> Value {
-    json!({
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": END,
-        "add_bos_token": false,
-        "clean_up_tokenization_spaces": false,
-        "chat_template": CHAT_TEMPLATE,
-    })
+    learned.train(&mut trainer, texts)?;
+    let mut tokenizer: Tokenizer = Tokenizer::new(learned.get_model().clone());
+    tokenizer.with_pre_tokenizer(Some(bytes)).with_decoder(Some(bytes));
+    let controls = ROLES.iter().map(|(_, text)| *text).chain([END]);
+    tokenizer.add_special_tokens(controls.map(|text| AddedToken::from(text, true).normalized(false)))?;
+    Ok(tokenizer)
 }

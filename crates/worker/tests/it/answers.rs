@@ -116,7 +116,7 @@ async fn a_caller_that_leaves_cancels_its_request_and_the_record_stays() {
         let body = json!({ "prompt": "x", "max_tokens": 450, "ignore_eos": true, "stream": stream });
         let request = worker.client.post(format!("{}/v1/completions", worker.url)).header("x-request-id", id);
         let sending = request.json(&body).timeout(std::time::Duration::from_millis(30)).send();
-        drop(sending.await.map(|response| drop(response)));
+        drop(sending.await.map(drop));
         let record = worker.record(id).await;
         let reason = record["finish_reason"].as_str().unwrap();
         assert!(reason == "cancelled" || reason == "length", "{record}");

@@ -18,6 +18,7 @@ impl Process {
     async fn start(extra: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}");
+        #[expect(clippy::zombie_processes, reason = "dropping a Process waits for its child")]
         let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate-worker"))
             .args(["serve", "--model", "shipped", "--listen", &format!("127.0.0.1:{port}")])
             .args(extra)
