@@ -71,6 +71,8 @@ async fn observations_that_come_again_late_or_out_of_order_change_nothing() {
     assert_eq!(first.capacity_us, first.busy_us + first.idle_us);
     // Half of 1.01 nano-dollars a microsecond of one of two threads.
     assert_eq!(first.idle_cost_usd.unwrap().to_string(), "0.008079763");
+    let kept = ledger.store.worker_hours().await.unwrap();
+    assert_eq!(kept.len(), 4);
     // A dumb second opinion: every order of every row, twice.
     for rotation in 0..seen.len() {
         let mut again = seen.to_vec();
@@ -79,6 +81,7 @@ async fn observations_that_come_again_late_or_out_of_order_change_nothing() {
         for one in again {
             ledger.store.save_worker_hours(&[one]).await.unwrap();
         }
+        assert_eq!(ledger.store.worker_hours().await.unwrap(), kept);
         assert_eq!(ledger.time().await, first);
     }
     let reopened = Store::open(&ledger.dir.path().join("t.db")).await.unwrap();
