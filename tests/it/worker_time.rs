@@ -171,6 +171,18 @@ async fn a_new_run_of_a_worker_loses_no_time_and_idle_cost_stays_apart_from_infe
     harness.assert_clean_audit().await;
 }
 
+#[tokio::test]
+async fn a_stop_books_what_was_seen_last() {
+    let worker = FakeWorker::start().await;
+    let toml = format!("[[worker]]\nname = \"local\"\nurl = \"{}\"\nmodels = [\"small\"]\n{RATE}", worker.root_url());
+    let mut harness = Harness::start_with(&toml).await;
+    ask(&harness, 960).await;
+    harness.gateway.take().unwrap().stop().await;
+    let store = Store::open(&harness.dir.path().join("data/tollgate.db")).await.unwrap();
+    let kept = store.worker_hours().await.unwrap();
+    assert_eq!(kept.last().map(|row| (row.busy_us, row.requests)), Some((1000, 1)), "{kept:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_are_listed_with_what_they_say_of_themselves() {
     let worker = FakeWorker::start().await;

@@ -255,7 +255,8 @@ fn spawned(dir: &Path, options: &str) -> Worker {
 async fn a_worker_that_does_not_end_when_told_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let patience = Patience { stop_max: Duration::from_millis(300), ..Patience::default() };
-    let (workers, board, _store) = keep(dir.path(), &spawned(dir.path(), "--ignore-term"), patience).await;
+    let (workers, board, _store) =
+        keep(dir.path(), &spawned(dir.path(), "--ignore-term --ignore-parent"), patience).await;
     let pid = until(&board, "ready", |status| status.state == State::Ready).await.pid.unwrap();
     tokio::time::timeout(Duration::from_secs(10), workers.stop()).await.expect("a stop is bounded");
     until_gone(pid).await;
@@ -391,7 +392,7 @@ async fn ctrl_c_at_a_terminal_lets_a_running_request_end_at_its_worker() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_a_worker_that_does_not_want_to_at_once() {
-    let mut gateway = Spawning::start("--ignore-term").await;
+    let mut gateway = Spawning::start("--ignore-term --ignore-parent").await;
     let pid = gateway.worker_pid();
     let gateway_pid = gateway.process.0.id();
     kill(gateway_pid, "INT");

@@ -35,6 +35,9 @@ struct Options {
     /// Does not end on SIGTERM.
     #[arg(long)]
     ignore_term: bool,
+    /// Does not end when standard input does.
+    #[arg(long)]
+    ignore_parent: bool,
     /// Answers nothing from the beginning.
     #[arg(long)]
     hang: bool,
@@ -82,7 +85,7 @@ pub async fn run(args: impl IntoIterator<Item = String>) -> io::Result<()> {
         () = loads => Ok(()),
         () = dies => Err(io::Error::other("dies as asked")),
         () = told => Ok(()),
-        () = parent_gone(options.exit_with_parent) => Ok(()),
+        () = parent_gone(options.exit_with_parent && !options.ignore_parent) => Ok(()),
     }
 }
 
