@@ -263,6 +263,16 @@ async fn a_worker_that_does_not_end_when_told_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_lingers_at_its_standard_input_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let patience = Patience { stop_max: Duration::from_secs(3600), ..Patience::default() };
+    let (workers, board, _store) = keep(dir.path(), &spawned(dir.path(), "--linger"), patience).await;
+    let pid = until(&board, "ready", |status| status.state == State::Ready).await.pid.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), workers.stop()).await.expect("its standard input ends");
+    until_gone(pid).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_hangs_is_ended_and_started_again() {
     let dir = tempfile::tempdir().unwrap();
     let patience = Patience {

@@ -38,6 +38,9 @@ struct Options {
     /// Does not end when standard input does.
     #[arg(long)]
     ignore_parent: bool,
+    /// On SIGTERM it still waits for its standard input to end.
+    #[arg(long)]
+    linger: bool,
     /// Answers nothing from the beginning.
     #[arg(long)]
     hang: bool,
@@ -84,7 +87,7 @@ pub async fn run(args: impl IntoIterator<Item = String>) -> io::Result<()> {
     tokio::select! {
         () = loads => Ok(()),
         () = dies => Err(io::Error::other("dies as asked")),
-        () = told => Ok(()),
+        () = told, if !options.linger => Ok(()),
         () = parent_gone(options.exit_with_parent && !options.ignore_parent) => Ok(()),
     }
 }
