@@ -84,6 +84,13 @@ async fn the_worker_ends_when_whoever_holds_its_standard_input_dies() {
 }
 
 #[tokio::test]
+async fn a_worker_told_to_stop_ends_although_its_standard_input_stays_open() {
+    let mut worker = Process::start(&["--exit-with-parent"]).await;
+    worker.signal("-TERM");
+    assert!(worker.ended().await);
+}
+
+#[tokio::test]
 async fn health_says_what_is_served_and_the_process_has_one_compute_thread() {
     let worker = Process::start(&["--engine-threads", "3"]).await;
     let health: Value = reqwest::get(format!("{}/health", worker.url)).await.unwrap().json().await.unwrap();
