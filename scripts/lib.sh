@@ -16,7 +16,7 @@ wait_for() {
 }
 
 # build_worker release: the candle worker for the processor of this machine, in a target folder of its own (other flags would
-# rebuild everything), then beside the gateway, where it looks for it. Built portably it runs at about two thirds the speed.
+# rebuild everything), then beside the gateway, where it looks for it. Built portably, decode runs at about three quarters of the speed.
 build_worker() {
   local target=${CARGO_TARGET_DIR:-target}
   RUSTFLAGS="${WORKER_RUSTFLAGS--C target-cpu=native}" cargo build --profile "$1" -p tollgate-worker --target-dir "$target/worker"

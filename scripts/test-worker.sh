@@ -37,6 +37,7 @@ TOLLGATE_ADMIN_TOKEN=$(cat "$dir/data/admin-token")
 export TOLLGATE_ADMIN_TOKEN TOLLGATE_WORKER_URL=http://127.0.0.1:$worker TOLLGATE_MODEL_DIR=models/small
 # 0.10 an hour and 20 W x 1.25 at 0.20 a kWh
 export TOLLGATE_DEVICE_USD_PER_HOUR=0.105
-tests/sdk/python/worker.sh
+tests/sdk/python/worker.sh worker_books.py
+tests/sdk/python/worker.sh worker_killed.py
 # Whatever happened, the books hold together.
 tollgate audit

@@ -55,7 +55,7 @@ impl Default for Patience {
             restart_wait_min: Duration::from_millis(500),
             restart_wait_max: Duration::from_secs(30),
             stable_after: Duration::from_secs(60),
-            silence_max: Duration::from_secs(30),
+            silence_max: Duration::from_secs(60),
             first_answer_max: Duration::from_secs(300),
             stop_max: Duration::from_secs(10),
             book_every: Duration::from_secs(5),

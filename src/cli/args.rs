@@ -270,7 +270,7 @@ pub(super) struct TrainingAddArgs {
     #[arg(long, value_name = "RECEIPT.JSON")]
     pub(super) from: Option<PathBuf>,
     /// Multiplies the receipt's cost, for demonstrations; the run says so
-    #[arg(long, requires = "from")]
+    #[arg(long, requires = "from", conflicts_with = "cost_usd")]
     pub(super) scale: Option<String>,
 }
 

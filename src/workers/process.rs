@@ -21,8 +21,8 @@ const LAST_LINES_MAX: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    /// Held, never written.
-    _stdin: Option<ChildStdin>,
+    /// Held, never written; let go when it is to end.
+    stdin: Option<ChildStdin>,
     lines: JoinSet<()>,
 }
 
@@ -33,7 +33,7 @@ impl Process {
         let mut lines = JoinSet::new();
         log_lines(&mut lines, name, child.stdout.take());
         log_lines(&mut lines, name, child.stderr.take());
-        Ok(Self { _stdin: child.stdin.take(), child, lines })
+        Ok(Self { stdin: child.stdin.take(), child, lines })
     }
 
     pub(super) fn pid(&self) -> Option<u32> {
@@ -48,6 +48,8 @@ impl Process {
     /// Ends it: SIGTERM, and SIGKILL for one that is still there after `stop_max`.
     pub(super) async fn stop(mut self, stop_max: Duration) {
         self.terminate();
+        // A reader of its standard input may be what it waits for.
+        drop(self.stdin.take());
         if timeout(stop_max, self.child.wait()).await.is_err() {
             tracing::warn!(pid = self.child.id(), "a worker did not end in time and is killed");
             if let Err(error) = self.child.kill().await {

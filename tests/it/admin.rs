@@ -15,6 +15,7 @@ async fn every_admin_route_wants_the_admin_token_and_a_data_key_is_none() {
         "/admin/v1/audit",
         "/admin/v1/prices",
         "/admin/v1/training-runs",
+        "/admin/v1/workers",
         "/admin/v1/journal/verify",
         "/admin/v1/requests/req_00000000000000000000000000000000",
         "/metrics",

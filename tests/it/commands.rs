@@ -30,7 +30,7 @@ pub(crate) fn ok_json(config: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
 }
 
-fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
+pub(crate) fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("tollgate.toml");
     fs::write(dir.path().join("upstream-key"), "k").unwrap();

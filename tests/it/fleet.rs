@@ -84,7 +84,7 @@ impl Fleet {
     /// SIGTERM, and how long it took to end.
     pub(crate) async fn stop(&mut self, number: usize) -> Duration {
         let mut process = self.replicas[number].process.take().unwrap();
-        let started = std::time::Instant::now();
+        let started = tokio::time::Instant::now();
         let pid = rustix::process::Pid::from_child(&process.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         while process.0.try_wait().unwrap().is_none() {
@@ -119,7 +119,7 @@ impl Fleet {
 
     /// How long until a gateway answers a key with this status; at most two seconds.
     pub(crate) async fn until_status(&self, number: usize, key: &str, status: u16) -> Duration {
-        let started = std::time::Instant::now();
+        let started = tokio::time::Instant::now();
         while started.elapsed() < Duration::from_secs(2) {
             let user = format!("probe-{number}-{}", started.elapsed().as_micros());
             if self.ask(number, key, chat(json!({ "user": user }))).await.unwrap().status() == status {
@@ -229,7 +229,7 @@ async fn charge(fleet: &Fleet, number: usize, key: &str) -> String {
 }
 
 async fn until_all_charge(fleet: &Fleet, numbers: &[usize], key: &str, expected: &str) {
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     for number in numbers {
         while charge(fleet, *number, key).await != expected {
             assert!(started.elapsed() < Duration::from_secs(3), "gateway {number} charges by other prices");
@@ -292,7 +292,7 @@ async fn two_living_gateways_of_one_name_are_refused_and_a_dead_ones_name_is_fre
     assert_eq!(fleet.ready(twin).await.0, 200);
     // On the same journal a successor does not wait: here of one that was killed.
     fleet.replicas[twin].process.take().unwrap().kill();
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     fleet.start(twin).await;
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     fleet.stop_all().await;

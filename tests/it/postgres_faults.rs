@@ -2,12 +2,12 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     books::{NOVEMBER_US, dated_entry, seed},

@@ -292,19 +292,20 @@ async fn a_failure_inside_a_stream_keeps_the_usage_that_came_with_it() {
 }
 
 #[tokio::test]
-async fn a_worker_that_does_not_tell_its_time_costs_zero_with_a_flag_and_is_never_unpriced() {
+async fn a_margin_over_time_that_a_worker_does_not_tell_is_unpriced_and_never_free() {
     let (harness, _worker) = started("").await;
     let answer = ask(&harness, true, json!({ "tokens": 5, "hide_time": true })).await;
     let view = harness.booked(&answer.request_id()).await;
     assert_ended(&view, "complete", "provider_final");
-    assert_eq!(view["flags"], json!(["worker_time_unknown"]));
+    assert_eq!(view["flags"], json!(["worker_time_unknown", "unpriced"]));
     let line = &view["lines"][0];
     assert_eq!((&line["usage"]["output"], &line["cost_usd"]), (&json!(5), &json!("0.000000000")));
+    assert_eq!((&line["charge_usd"], answer.header("x-tollgate-charge-usd")), (&Value::Null, None));
     assert_eq!(
         line["worker"],
         json!({ "queue_us": 0, "prefill_busy_us": 0, "decode_busy_us": 0, "engine_threads": 0 })
     );
-    assert_eq!(harness.totals().await["unpriced"], 0);
+    assert_eq!(harness.totals().await["unpriced"], 1);
     harness.assert_clean_audit().await;
 }
 
@@ -415,25 +416,42 @@ async fn a_shutdown_cancels_what_a_worker_still_computes_and_books_it_exactly() 
     assert_eq!(cli(&config, &["audit"])["differences"], json!([]));
 }
 
+/// A gateway in a process of its own, in front of one worker.
+struct Killable {
+    worker: FakeWorker,
+    config: std::path::PathBuf,
+    process: Process,
+    dir: tempfile::TempDir,
+    /// A chat request without a body.
+    chat: reqwest::RequestBuilder,
+}
+
+impl Killable {
+    async fn start() -> Self {
+        let worker = FakeWorker::start().await;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("upstream-key"), "sk-upstream-secret").unwrap();
+        let (data, admin) = (free_port(), free_port());
+        let toml = base_toml(dir.path(), "http://127.0.0.1:9/v1")
+            .replacen("127.0.0.1:0", &format!("127.0.0.1:{data}"), 1)
+            .replacen("127.0.0.1:0", &format!("127.0.0.1:{admin}"), 1);
+        let config = dir.path().join("tollgate.toml");
+        std::fs::write(&config, format!("{toml}{}", worker_toml(&worker, "local", ""))).unwrap();
+        let customer = cli(&config, &["customers", "create", "Acme"])["id"].as_str().unwrap().to_owned();
+        let key = cli(&config, &["keys", "create", "--customer", &customer])["key"].as_str().unwrap().to_owned();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let process = Process::start(&config, &[]);
+        wait_until_ready(&http, admin).await;
+        let chat = http.post(format!("http://127.0.0.1:{data}/v1/chat/completions")).bearer_auth(&key);
+        Self { worker, config, process, dir, chat }
+    }
+}
+
 #[tokio::test]
 async fn a_gateway_killed_in_a_stream_books_the_workers_time_that_it_had_noted() {
-    let worker = FakeWorker::start().await;
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("upstream-key"), "sk-upstream-secret").unwrap();
-    let (data, admin) = (free_port(), free_port());
-    let toml = base_toml(dir.path(), "http://127.0.0.1:9/v1")
-        .replacen("127.0.0.1:0", &format!("127.0.0.1:{data}"), 1)
-        .replacen("127.0.0.1:0", &format!("127.0.0.1:{admin}"), 1);
-    let config = dir.path().join("tollgate.toml");
-    std::fs::write(&config, format!("{toml}{}", worker_toml(&worker, "local", ""))).unwrap();
-    let customer = cli(&config, &["customers", "create", "Acme"])["id"].as_str().unwrap().to_owned();
-    let key = cli(&config, &["keys", "create", "--customer", &customer])["key"].as_str().unwrap().to_owned();
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let process = Process::start(&config, &[]);
-    wait_until_ready(&http, admin).await;
+    let Killable { worker, config, process, dir: _dir, chat } = Killable::start().await;
     let body = small(true, json!({ "tokens": 100_000, "gap_ms": 10 }));
-    let url = format!("http://127.0.0.1:{data}/v1/chat/completions");
-    let response = http.post(url).bearer_auth(&key).json(&body).send().await.unwrap();
+    let response = chat.json(&body).send().await.unwrap();
     let request_id = response.headers()["x-tollgate-request-id"].to_str().unwrap().to_owned();
     let mut stream = response.bytes_stream();
     // What was counted is noted once a second.
@@ -456,23 +474,9 @@ async fn a_gateway_killed_in_a_stream_books_the_workers_time_that_it_had_noted()
 
 #[tokio::test]
 async fn a_gateway_killed_before_it_noted_anything_says_that_the_time_is_not_known() {
-    let worker = FakeWorker::start().await;
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("upstream-key"), "sk-upstream-secret").unwrap();
-    let (data, admin) = (free_port(), free_port());
-    let toml = base_toml(dir.path(), "http://127.0.0.1:9/v1")
-        .replacen("127.0.0.1:0", &format!("127.0.0.1:{data}"), 1)
-        .replacen("127.0.0.1:0", &format!("127.0.0.1:{admin}"), 1);
-    let config = dir.path().join("tollgate.toml");
-    std::fs::write(&config, format!("{toml}{}", worker_toml(&worker, "local", ""))).unwrap();
-    let customer = cli(&config, &["customers", "create", "Acme"])["id"].as_str().unwrap().to_owned();
-    let key = cli(&config, &["keys", "create", "--customer", &customer])["key"].as_str().unwrap().to_owned();
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let process = Process::start(&config, &[]);
-    wait_until_ready(&http, admin).await;
+    let Killable { worker, config, process, dir: _dir, chat } = Killable::start().await;
     let body = small(false, json!({ "tokens": 100_000, "gap_ms": 10 }));
-    let url = format!("http://127.0.0.1:{data}/v1/chat/completions");
-    let waiting = tokio::spawn(http.post(url).bearer_auth(&key).json(&body).send());
+    let waiting = tokio::spawn(chat.json(&body).send());
     while worker.all().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -483,5 +487,6 @@ async fn a_gateway_killed_before_it_noted_anything_says_that_the_time_is_not_kno
     assert_ended(&view, "interrupted", "estimated");
     assert_eq!(view["flags"], json!(["recovered", "worker_time_unknown"]));
     assert_eq!((&view["cost_usd"], &view["lines"][0]["worker"]["engine_threads"]), (&json!("0.000000000"), &json!(0)));
+    assert_eq!(view["charge_usd"], Value::Null, "a margin over an unknown time is unpriced");
     assert_eq!(cli(&config, &["audit"])["differences"], json!([]));
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -254,9 +255,20 @@ fn spawned(dir: &Path, options: &str) -> Worker {
 async fn a_worker_that_does_not_end_when_told_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let patience = Patience { stop_max: Duration::from_millis(300), ..Patience::default() };
-    let (workers, board, _store) = keep(dir.path(), &spawned(dir.path(), "--ignore-term"), patience).await;
+    let (workers, board, _store) =
+        keep(dir.path(), &spawned(dir.path(), "--ignore-term --ignore-parent"), patience).await;
     let pid = until(&board, "ready", |status| status.state == State::Ready).await.pid.unwrap();
     tokio::time::timeout(Duration::from_secs(10), workers.stop()).await.expect("a stop is bounded");
+    until_gone(pid).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_lingers_at_its_standard_input_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let patience = Patience { stop_max: Duration::from_secs(3600), ..Patience::default() };
+    let (workers, board, _store) = keep(dir.path(), &spawned(dir.path(), "--linger"), patience).await;
+    let pid = until(&board, "ready", |status| status.state == State::Ready).await.pid.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), workers.stop()).await.expect("its standard input ends");
     until_gone(pid).await;
 }
 
@@ -315,34 +327,88 @@ impl Drop for Guarded {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_killed_or_told_to_end_leaves_no_worker_behind_and_gives_it_no_secret() {
-    let dir = tempfile::tempdir().unwrap();
-    let (data, admin) = (free_port(), free_port());
-    let toml = format!("{}{}", base_toml(dir.path(), "http://127.0.0.1:9/v1"), spawned_toml(dir.path(), ""))
-        .replacen("127.0.0.1:0", &format!("127.0.0.1:{data}"), 1)
-        .replacen("127.0.0.1:0", &format!("127.0.0.1:{admin}"), 1);
-    let path = dir.path().join("tollgate.toml");
-    fs::write(dir.path().join("upstream-key"), "k").unwrap();
-    fs::write(&path, toml).unwrap();
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    for signal in ["KILL", "TERM", "INT"] {
-        let gateway = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+/// A gateway in a process of its own, with a spawned worker.
+struct Spawning {
+    process: Guarded,
+    path: PathBuf,
+    data: u16,
+    http: reqwest::Client,
+    _dir: tempfile::TempDir,
+}
+
+impl Spawning {
+    async fn start(options: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, admin) = (free_port(), free_port());
+        let toml = format!("{}{}", base_toml(dir.path(), "http://127.0.0.1:9/v1"), spawned_toml(dir.path(), options))
+            .replacen("127.0.0.1:0", &format!("127.0.0.1:{data}"), 1)
+            .replacen("127.0.0.1:0", &format!("127.0.0.1:{admin}"), 1);
+        let path = dir.path().join("tollgate.toml");
+        fs::write(dir.path().join("upstream-key"), "k").unwrap();
+        fs::write(&path, toml).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_tollgate"))
             .args(["--config", path.to_str().unwrap(), "serve"])
             .env("OPENAI_API_KEY", "sk-a-secret-of-ours")
             .stderr(Stdio::null())
+            // As a shell starts it: the leader of a group of its own.
+            .process_group(0)
             .spawn();
-        let mut gateway = Guarded(gateway.unwrap());
+        let process = Guarded(process.unwrap());
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
         wait_until_ready(&http, admin).await;
-        let worker = crate::process::cli(&path, &["workers", "list"])[0].clone();
+        Self { process, path, data, http, _dir: dir }
+    }
+
+    fn worker_pid(&self) -> u32 {
+        let worker = crate::process::cli(&self.path, &["workers", "list"])[0].clone();
         assert_eq!(worker["state"], "ready", "{worker}");
-        let pid = u32::try_from(worker["pid"].as_u64().unwrap()).unwrap();
+        worker["pid"].as_u64().unwrap().try_into().unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_killed_or_told_to_end_leaves_no_worker_behind_and_gives_it_no_secret() {
+    for signal in ["KILL", "TERM", "INT"] {
+        let mut gateway = Spawning::start("").await;
+        let pid = gateway.worker_pid();
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
         let environment = String::from_utf8_lossy(&environment);
         assert!(environment.contains("CANDLE_NUM_THREADS=1") && !environment.contains("sk-a-secret"), "{environment}");
-        kill(gateway.0.id(), signal);
-        let ended = gateway.0.wait().unwrap();
+        kill(gateway.process.0.id(), signal);
+        let ended = gateway.process.0.wait().unwrap();
         assert_eq!(ended.success(), signal != "KILL", "{signal}: {ended}");
         until_gone(pid).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_at_a_terminal_lets_a_running_request_end_at_its_worker() {
+    let mut gateway = Spawning::start("").await;
+    let customer =
+        crate::process::cli(&gateway.path, &["customers", "create", "Acme"])["id"].as_str().unwrap().to_owned();
+    let key = crate::process::cli(&gateway.path, &["keys", "create", "--customer", &customer])["key"].clone();
+    let body = chat(json!({ "model": "small", "stream": true, "x_worker": { "tokens": 8, "gap_ms": 25 } }));
+    let url = format!("http://127.0.0.1:{}/v1/chat/completions", gateway.data);
+    let answer = gateway.http.post(url).bearer_auth(key.as_str().unwrap()).json(&body).send().await.unwrap();
+    // A terminal signals the whole group of the process in its foreground.
+    let group = format!("-{}", gateway.process.0.id());
+    Command::new("kill").args(["-INT", "--", &group]).status().unwrap();
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("w7 ") && text.ends_with("data: [DONE]\n\n"), "{text}");
+    assert!(gateway.process.0.wait().unwrap().success());
+    let usage = crate::process::cli(&gateway.path, &["usage"]);
+    assert_eq!((&usage[0]["output"], &usage[0]["estimated"]), (&json!(8), &json!(0)), "{usage}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_a_worker_that_does_not_want_to_at_once() {
+    let mut gateway = Spawning::start("--ignore-term --ignore-parent").await;
+    let pid = gateway.worker_pid();
+    let gateway_pid = gateway.process.0.id();
+    kill(gateway_pid, "INT");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(runs(pid) && runs(gateway_pid), "the worker gets its ten seconds after the first signal");
+    kill(gateway_pid, "INT");
+    assert!(gateway.process.0.wait().unwrap().success());
+    until_gone(pid).await;
 }

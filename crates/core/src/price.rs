@@ -225,17 +225,22 @@ pub fn charge(usage: &Usage, cost: Exact, rule: &BookRule) -> Result<NanoUsd, Pr
 }
 
 /// The cost and the charge of one line: each none when it is unpriced (or does not fit an amount of record).
+///
+/// A margin over a device's time that is not known is unpriced: the cost is in the device's own counters, but what the
+/// customer owes cannot be told, and is never silently nothing.
 #[must_use]
 pub fn price_line(
     usage: &Usage,
     worker: Option<&WorkerTime>,
-    cost: Option<CostBasis<'_>>,
+    cost_basis: Option<CostBasis<'_>>,
     rule: Option<&BookRule>,
 ) -> (Option<NanoUsd>, Option<NanoUsd>) {
-    let exact = cost.and_then(|basis| basis.exact(usage, worker));
+    let exact = cost_basis.and_then(|basis| basis.exact(usage, worker));
     let cost = exact.and_then(|exact| Some((exact, exact.round_half_even().ok()?)));
+    let unknown = matches!(cost_basis, Some(CostBasis::Device(_))) && !worker.is_some_and(WorkerTime::is_known);
     let charge = match (rule, cost) {
         (Some(BookRule::Absolute(table)), _) => price(usage, table).ok().map(|charge| charge.amount),
+        (Some(BookRule::MarginOverCost(_)), _) if unknown => None,
         (Some(rule @ BookRule::MarginOverCost(_)), Some((exact, _))) => charge(usage, exact, rule).ok(),
         _ => None,
     };

@@ -35,6 +35,12 @@ pub struct WorkerTime {
 }
 
 impl WorkerTime {
+    /// Whether the worker said how long it was busy.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.engine_threads > 0
+    }
+
     /// Thread time that is paid for. Saturates at `u64::MAX`.
     #[must_use]
     pub const fn busy_us(&self) -> u64 {

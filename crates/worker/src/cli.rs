@@ -116,7 +116,10 @@ pub fn run() -> Result<(), WorkerError> {
     match cli.command {
         WorkerCommand::Serve(args) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-            runtime.block_on(serve(args))
+            let served = runtime.block_on(serve(args));
+            // A reading of standard input that nobody ends would be waited for.
+            runtime.shutdown_background();
+            served
         }
         WorkerCommand::Train(args) => Ok(train::run(&args)?),
     }

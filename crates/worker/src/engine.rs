@@ -199,9 +199,4 @@ impl Engine {
         }
         Ok(receiver)
     }
-
-    /// Takes no more requests; those taken go on.
-    pub fn close(&self) {
-        self.shared.queue.close();
-    }
 }

@@ -4,6 +4,7 @@
 //! file, and the small model that is part of the binary.
 
 pub mod decoder;
+mod gelu;
 mod gemma3;
 mod gguf;
 pub mod kv;

@@ -1,4 +1,4 @@
-"""500 random requests through the gateway to a real worker, by the official SDK: plain, streamed and left early.
+"""500 random requests through the gateway to a real worker, by the official SDK: plain, streamed, left early, long, wrong.
 
 For each one the entry's usage is held against the tokenizer's own count, and in the end the costs of all entries against
 the busy time of the worker's device. Everything comes from the environment:
@@ -23,6 +23,9 @@ import openai
 from tokenizers import Tokenizer
 
 REQUESTS = 500
+# After so many the worker has grown as far as it grows.
+WARM = 150
+GROWTH_MAX = 1.15
 CLIENTS = 6
 WORDS = ["Hello!", "What", " is", " a token?", " price", " of", "\n", " ünï", "日本", "🙂", "<|end|>", "<|user|>", " 12", "."]
 
@@ -49,7 +52,7 @@ def prompt_count(messages):
 def one(number):
     dice = random.Random(number)
     messages = [{"role": "system", "content": "Be short."}] if dice.random() < 0.2 else []
-    text = "".join(dice.choice(WORDS) for _ in range(dice.randint(1, 60)))
+    text = "".join(dice.choice(WORDS) for _ in range(120 if dice.random() < 0.08 else dice.randint(1, 60)))
     messages.append({"role": "user", "content": text})
     kind = dice.choice(["plain", "streamed", "left", "timed_out"])
     arguments = {
@@ -57,6 +60,13 @@ def one(number):
         "max_tokens": dice.randint(1, 80), "extra_body": {"return_token_ids": True, "ignore_eos": dice.random() < 0.3},
     }
     expected = {"number": number, "kind": kind, "prompt": prompt_count(messages)}
+    if dice.random() < 0.06:
+        arguments["temperature"] = 9
+        try:
+            client.chat.completions.create(**arguments)
+        except openai.BadRequestError:
+            return "refused"
+        raise AssertionError(f"{number}: a temperature of 9 was taken")
     if kind == "plain":
         raw = client.chat.completions.with_raw_response.create(**arguments)
         answer = raw.parse()
@@ -93,6 +103,13 @@ def check_text(ids, text, number):
     assert decoded.rstrip("\ufffd") == text.rstrip("\ufffd"), (number, decoded, text)
 
 
+def resident_kib():
+    """Memory of the worker's process."""
+    (worker,) = get(f"{env['TOLLGATE_ADMIN_URL']}/admin/v1/workers", env["TOLLGATE_ADMIN_TOKEN"])["data"]
+    with open(f"/proc/{worker['pid']}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+
 def entry(request_id):
     deadline = time.monotonic() + 20
     while True:
@@ -106,8 +123,12 @@ def entry(request_id):
 
 def main():
     with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
-        results = list(pool.map(one, range(REQUESTS)))
-    known = [result for result in results if result]
+        results = list(pool.map(one, range(WARM)))
+        warm_kib = resident_kib()
+        results += list(pool.map(one, range(WARM, REQUESTS)))
+        grown = resident_kib() / warm_kib
+    refused = results.count("refused")
+    known = [result for result in results if result and result != "refused"]
     wrong, kinds, sources = [], {}, {}
     for result in known:
         booked = entry(result["id"])
@@ -134,13 +155,14 @@ def main():
     busy = health["prefill_busy_us_total"] + health["decode_busy_us_total"]
     device = Decimal(env["TOLLGATE_DEVICE_USD_PER_HOUR"]) * busy / health["engine_threads"] / 3_600_000_000
     share = Decimal(sums["cost_usd"]) / device
-    print(f"requests {REQUESTS}: {kinds}, left before an id was known {REQUESTS - len(known)}; sources {sources}; wrong {len(wrong)}")
+    print(f"requests {REQUESTS}: {kinds}, refused {refused}, left before an id was known {REQUESTS - len(known) - refused}; sources {sources}; wrong {len(wrong)}")
     print(f"tokens: entries {sums['input_uncached']} + {sums['output']}, worker {health['prompt_tokens_total']} + {health['completion_tokens_total']}")
     print(f"cost of entries {sums['cost_usd']} USD, of the device's busy time {device:.9f} USD: {share:.6f}")
+    print(f"worker's memory {warm_kib} KiB after {WARM} requests, x {grown:.3f} after all")
     for case in wrong[:5]:
         print("wrong:", case)
     same = (sums["input_uncached"], sums["output"]) == (health["prompt_tokens_total"], health["completion_tokens_total"])
-    sys.exit(0 if not wrong and same and abs(share - 1) < Decimal("0.01") else 1)
+    sys.exit(0 if not wrong and same and grown < GROWTH_MAX and abs(share - 1) < Decimal("0.01") else 1)
 
 
 main()

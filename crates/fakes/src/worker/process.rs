@@ -35,6 +35,12 @@ struct Options {
     /// Does not end on SIGTERM.
     #[arg(long)]
     ignore_term: bool,
+    /// Does not end when standard input does.
+    #[arg(long)]
+    ignore_parent: bool,
+    /// On SIGTERM it still waits for its standard input to end.
+    #[arg(long)]
+    linger: bool,
     /// Answers nothing from the beginning.
     #[arg(long)]
     hang: bool,
@@ -81,8 +87,8 @@ pub async fn run(args: impl IntoIterator<Item = String>) -> io::Result<()> {
     tokio::select! {
         () = loads => Ok(()),
         () = dies => Err(io::Error::other("dies as asked")),
-        () = told => Ok(()),
-        () = parent_gone(options.exit_with_parent) => Ok(()),
+        () = told, if !options.linger => Ok(()),
+        () = parent_gone(options.exit_with_parent && !options.ignore_parent) => Ok(()),
     }
 }
 

@@ -17,12 +17,11 @@ pub(super) struct Queue<T> {
 struct Inner<T> {
     waiting: VecDeque<T>,
     idle_threads: usize,
-    closed: bool,
 }
 
 impl<T> Queue<T> {
     pub(super) const fn new(length_max: usize) -> Self {
-        let inner = Inner { waiting: VecDeque::new(), idle_threads: 0, closed: false };
+        let inner = Inner { waiting: VecDeque::new(), idle_threads: 0 };
         Self { inner: Mutex::new(inner), news: Condvar::new(), length_max }
     }
 
@@ -30,10 +29,10 @@ impl<T> Queue<T> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts work at the end; gives it back when the queue is full or closed.
+    /// Puts work at the end; gives it back when the queue is full.
     pub(super) fn push(&self, work: T) -> Result<(), T> {
         let mut inner = self.lock();
-        if inner.closed || inner.waiting.len() >= self.length_max {
+        if inner.waiting.len() >= self.length_max {
             return Err(work);
         }
         inner.waiting.push_back(work);
@@ -42,18 +41,14 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Waits for work; none when the queue is closed and empty.
-    pub(super) fn wait(&self) -> Option<T> {
+    /// Waits for work.
+    pub(super) fn wait(&self) -> T {
         let mut inner = self.lock();
         inner.idle_threads += 1;
         loop {
             if let Some(work) = inner.waiting.pop_front() {
                 inner.idle_threads -= 1;
-                return Some(work);
-            }
-            if inner.closed {
-                inner.idle_threads -= 1;
-                return None;
+                return work;
             }
             inner = self.news.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
@@ -68,6 +63,10 @@ impl<T> Queue<T> {
     /// Takes out what need not wait any longer.
     pub(super) fn take_where(&self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
         let mut inner = self.lock();
+        // Asked at each step, and nearly always nothing is wanted.
+        if !inner.waiting.iter().any(&wanted) {
+            return Vec::new();
+        }
         let (taken, left): (VecDeque<T>, VecDeque<T>) =
             std::mem::take(&mut inner.waiting).into_iter().partition(wanted);
         inner.waiting = left;
@@ -76,11 +75,5 @@ impl<T> Queue<T> {
 
     pub(super) fn length(&self) -> usize {
         self.lock().waiting.len()
-    }
-
-    /// No more work is taken; what waits is still given out.
-    pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.news.notify_all();
     }
 }

@@ -16,8 +16,8 @@ use crate::clock::{micros, now};
 /// When every caller of this thread is slower than the model, so long is waited before the next look.
 const STALL_WAIT: Duration = Duration::from_millis(2);
 
-/// Runs until the queue is closed and all is ended.
-pub(super) fn run(shared: &Arc<Shared>) {
+/// Runs for as long as the process.
+pub(super) fn run(shared: &Arc<Shared>) -> ! {
     // One compute thread: a second one would wait for the first by spinning, and everybody's requests would wait with it.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
     if let Err(error) = &pool {
@@ -26,10 +26,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let mut sequences: Vec<Sequence> = Vec::new();
     loop {
         if sequences.is_empty() {
-            match shared.queue.wait() {
-                Some(job) => begin(shared, job, &mut sequences),
-                None => break,
-            }
+            begin(shared, shared.queue.wait(), &mut sequences);
         } else if sequences.len() < shared.options.sequences_max
             && let Some(job) = shared.queue.take_more()
         {

@@ -84,8 +84,13 @@ impl Frame {
     }
 
     fn first_chunk(&self, usage: &Usage) -> Value {
-        let delta = json!({ "role": "assistant", "content": "" });
-        let choice = json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": null });
+        let choice = match self.endpoint {
+            Endpoint::Chat => {
+                let delta = json!({ "role": "assistant", "content": "" });
+                json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": null })
+            }
+            Endpoint::Completions => json!({ "index": 0, "text": "", "logprobs": null, "finish_reason": null }),
+        };
         let mut chunk = self.with_choices(true, vec![choice], usage);
         if let Some(ids) = &self.prompt_ids {
             chunk["prompt_token_ids"] = json!(ids);

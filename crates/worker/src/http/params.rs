@@ -41,7 +41,7 @@ pub(super) struct Params {
 }
 
 /// Parameters that change nothing of the answer.
-const WITHOUT_EFFECT: &[&str] = &["user", "metadata", "safety_identifier", "prompt_cache_key", "service_tier"];
+const WITHOUT_EFFECT: &[&str] = &["user", "metadata", "safety_identifier", "prompt_cache_key"];
 /// Parameters that are supported at one value only, which is what leaving them out means.
 const AT_ONE_VALUE: &[(&str, &str)] = &[
     ("n", "1"),
@@ -50,6 +50,7 @@ const AT_ONE_VALUE: &[(&str, &str)] = &[
     ("top_logprobs", "0"),
     ("echo", "false"),
     ("store", "false"),
+    ("service_tier", "\"default\""),
     ("logit_bias", "{}"),
     ("tools", "[]"),
     ("functions", "[]"),
@@ -193,8 +194,8 @@ impl Fields {
         for (name, only) in AT_ONE_VALUE {
             let Some(value) = self.take(name) else { continue };
             let only_value: Value = serde_json::from_str(only).unwrap_or_default();
-            let parallel_default = *name == "tool_choice" && value == "auto";
-            if value != only_value && !parallel_default {
+            let automatic = matches!(*name, "tool_choice" | "service_tier") && value == "auto";
+            if value != only_value && !automatic {
                 return Err(unsupported(name, &format!(" but for {only}")));
             }
         }
@@ -272,7 +273,7 @@ fn one_message(index: usize, message: Value) -> Result<Message, ApiError> {
     let Value::Object(mut message) = message else {
         return Err(ApiError::invalid(&place(""), "must be an object with role and content"));
     };
-    message.retain(|name, value| !value.is_null() && name != "name");
+    message.retain(|_, value| !value.is_null());
     let role = match message.remove("role").as_ref().and_then(Value::as_str) {
         Some("system" | "developer") => "system",
         Some("user") => "user",

@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::{kv::KvCache, linear::Linear, rope::Rope};
+use super::{gelu::gelu_tanh, kv::KvCache, linear::Linear, rope::Rope};
 
 /// A normalisation: `x / rms(x) * weight`.
 #[derive(Clone, Debug)]
@@ -196,7 +196,7 @@ impl Decoder {
         let gate = layer.gate.forward(rows)?;
         let gate = match self.shape.activation {
             Activation::Silu => gate.silu()?,
-            Activation::GeluTanh => gate.gelu()?,
+            Activation::GeluTanh => gelu_tanh(&gate)?,
         };
         layer.down.forward(&(gate * layer.up.forward(rows)?)?)
     }

@@ -10,6 +10,8 @@ use super::{
 
 /// Every sixth layer looks at everything; the others look back over a window.
 const GLOBAL_EVERY: usize = 6;
+/// By its layers the 27B model is known; its file does not say that its scale differs.
+const BLOCKS_OF_27B: usize = 62;
 /// Base of the rotary positions of windowed layers; that of global ones stands in the file.
 const LOCAL_ROPE_BASE: f32 = 10_000.0;
 const GLOBAL_ROPE_BASE_DEFAULT: f32 = 1_000_000.0;
@@ -29,6 +31,11 @@ pub(super) fn decoder(file: &mut Gguf, positions: usize) -> Result<Decoder, Load
     let window = file.count("gemma3.attention.sliding_window")?;
     if [heads, kv_heads, head_dim, size, blocks, window].contains(&0) || !heads.is_multiple_of(kv_heads) {
         return Err(LoadError::Config("the sizes in the file do not fit together".to_owned()));
+    }
+    if blocks == BLOCKS_OF_27B {
+        return Err(LoadError::Config(
+            "the 27B model scales its attention otherwise, which is not implemented".to_owned(),
+        ));
     }
     if file.text("gemma3.rope.scaling.type").is_some_and(|kind| kind != "none") {
         return Err(LoadError::Config("gemma3.rope.scaling.type: scaled positions are not implemented".to_owned()));

@@ -7,9 +7,10 @@ use candle_core::{
     quantized::{QMatMul, QTensor},
 };
 
-/// From so many rows on a quantised matrix is expanded for the call and multiplied in f32: the expansion is paid once and
-/// the f32 kernel does about twice the rows a second of the quantised one.
-const EXPAND_ROWS_MIN: usize = 24;
+/// From so many rows on a quantised matrix is expanded for the call and multiplied in f32: the expansion is paid once.
+/// Measured on Gemma 3 270M, tokens a second of prefill: quantised 219 whatever the rows; expanded 108 at 24 rows, 258 at
+/// 32, 362 at 64.
+const EXPAND_ROWS_MIN: usize = 32;
 
 /// A matrix of shape (outputs, inputs).
 #[derive(Clone, Debug)]

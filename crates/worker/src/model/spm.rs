@@ -1,9 +1,10 @@
 //! The SentencePiece tokenizer that a GGUF file describes, made into a BPE with byte fallback.
 //!
 //! The file has pieces with scores and no merges; a merge is every split of a piece into two known pieces, and the score
-//! of the result is its rank. That gives token for token what llama.cpp gives.
+//! of the result is its rank. User-defined tokens are read out of the text before that and take no part in merges; those of
+//! spaces stand for real spaces, not for the mark that other pieces have in their place.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use tokenizers::{
     AddedToken,
@@ -45,10 +46,15 @@ impl Pieces {
             return Err(LoadError::Config("tokenizer.ggml.add_space_prefix: true is not implemented".to_owned()));
         }
         let pieces = file.texts("tokenizer.ggml.tokens")?;
-        let scores = file.array("tokenizer.ggml.scores")?.iter().map(|score| Ok(score.to_f32()?));
-        let scores = scores.collect::<Result<Vec<f32>, LoadError>>()?;
         let types = file.array("tokenizer.ggml.token_type")?.iter().map(|kind| Ok(kind.to_i32().map(i64::from)?));
         let types = types.collect::<Result<Vec<i64>, LoadError>>()?;
+        let pieces: Vec<String> = pieces
+            .into_iter()
+            .zip(&types)
+            .map(|(piece, kind)| if *kind == USER_DEFINED { piece.replace(SPACE_MARK, " ") } else { piece })
+            .collect();
+        let scores = file.array("tokenizer.ggml.scores")?.iter().map(|score| Ok(score.to_f32()?));
+        let scores = scores.collect::<Result<Vec<f32>, LoadError>>()?;
         if scores.len() != pieces.len() || types.len() != pieces.len() {
             return Err(LoadError::Config("the tokenizer's lists have different lengths".to_owned()));
         }
@@ -86,7 +92,9 @@ impl Pieces {
         plain.with_normalizer(Some(NormalizerWrapper::Replace(normalizer))).map_err(failed)?;
         plain.with_decoder(Some(DecoderWrapper::Sequence(decoder)));
         plain
-            .add_tokens(self.of_type(USER_DEFINED).map(|piece| AddedToken::from(piece.clone(), false)))
+            .add_tokens(
+                self.of_type(USER_DEFINED).map(|piece| AddedToken::from(piece.clone(), false).normalized(false)),
+            )
             .map_err(failed)?;
         let controls = self.pieces.iter().zip(&self.types).zip(0_u32..);
         let controls = controls.filter(|((_, kind), _)| **kind == CONTROL).map(|((piece, _), id)| (piece.clone(), id));
@@ -100,13 +108,18 @@ impl Pieces {
 
     /// Every split of a piece into two known ones, best score first.
     fn merges(&self) -> Vec<(String, String)> {
-        let known: HashMap<&str, u32> =
-            self.pieces.iter().zip(0_u32..).map(|(piece, id)| (piece.as_str(), id)).collect();
+        let kinds = self.pieces.iter().zip(&self.types);
+        let known: HashSet<&str> =
+            kinds.filter(|(_, kind)| **kind != USER_DEFINED).map(|(piece, _)| piece.as_str()).collect();
         let mut found: Vec<(f32, u32, usize)> = Vec::with_capacity(self.pieces.len() * 2);
-        for ((piece, score), id) in self.pieces.iter().zip(&self.scores).zip(0_u32..) {
+        let scored = self.pieces.iter().zip(&self.types).zip(&self.scores).zip(0_u32..);
+        for (((piece, kind), score), id) in scored {
+            if *kind == USER_DEFINED {
+                continue;
+            }
             for (split, _) in piece.char_indices().skip(1) {
                 let (left, right) = piece.split_at(split);
-                if known.contains_key(left) && known.contains_key(right) {
+                if known.contains(left) && known.contains(right) {
                     found.push((*score, id, split));
                 }
             }

@@ -2,7 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{OPTIONS, Worker, text_of};
+use crate::harness::{Worker, text_of};
+
+/// Tokens of a request that is under way for long.
+const LONG_TOKENS: u64 = 480;
+
+fn long(stream: bool) -> Value {
+    json!({ "prompt": "x", "max_tokens": LONG_TOKENS, "ignore_eos": true, "stream": stream })
+}
 
 fn hello(extra: Value) -> Value {
     let mut body = json!({ "messages": [{ "role": "user", "content": "Hello!" }], "temperature": 0 });
@@ -53,6 +60,19 @@ async fn usage_comes_once_more_at_the_end_of_a_stream_that_asks_for_it() {
 }
 
 #[tokio::test]
+async fn a_stream_with_token_ids_has_every_id_once_and_chunks_of_its_endpoint() {
+    let worker = Worker::start().await;
+    let body = json!({ "prompt": "tokens are", "max_tokens": 20, "temperature": 0, "return_token_ids": true });
+    let (_, plain) = worker.post("/v1/completions", body.clone()).await;
+    let events = worker.stream("/v1/completions", body).await;
+    let chunks = &events[..events.len() - 1];
+    assert!(chunks.iter().all(|chunk| chunk["choices"][0]["text"].is_string()), "{chunks:?}");
+    assert_eq!(chunks[0]["prompt_token_ids"], plain["prompt_token_ids"]);
+    let ids = chunks.iter().filter_map(|chunk| chunk["choices"][0]["token_ids"].as_array()).flatten();
+    assert_eq!(&ids.cloned().collect::<Value>(), &plain["choices"][0]["token_ids"]);
+}
+
+#[tokio::test]
 async fn a_stop_sequence_never_appears_and_its_tokens_are_counted() {
     let worker = Worker::start().await;
     let (_, free) = worker.post("/v1/chat/completions", hello(json!({ "max_tokens": 40 }))).await;
@@ -91,10 +111,8 @@ async fn control_tokens_in_what_a_user_writes_are_text() {
 
 #[tokio::test]
 async fn a_cancelled_request_ends_properly_with_what_it_used() {
-    let worker = Worker::start().await;
-    let body = json!({ "prompt": "tokens", "max_tokens": 400, "ignore_eos": true, "stream": true });
-    let request = worker.client.post(format!("{}/v1/completions", worker.url)).header("x-request-id", "mine");
-    let mut response = request.json(&body).send().await.unwrap();
+    let worker = Worker::start_slow(4).await;
+    let mut response = worker.send("mine", long(true)).await;
     assert_eq!(response.headers()["x-request-id"], "mine");
     let mut text = String::from_utf8(response.chunk().await.unwrap().unwrap().to_vec()).unwrap();
     let (status, _) = worker.post("/v1/requests/mine/cancel", json!({})).await;
@@ -107,43 +125,39 @@ async fn a_cancelled_request_ends_properly_with_what_it_used() {
     let record = worker.record("mine").await;
     assert_eq!(record["finish_reason"], "cancelled");
     assert_eq!(record["usage"], last["usage"]);
+    assert!(record["usage"]["completion_tokens"].as_u64().unwrap() < LONG_TOKENS, "{record}");
 }
 
 #[tokio::test]
 async fn a_caller_that_leaves_cancels_its_request_and_the_record_stays() {
-    let worker = Worker::start().await;
+    let worker = Worker::start_slow(4).await;
     for (id, stream) in [("left-stream", true), ("left-plain", false)] {
-        let body = json!({ "prompt": "x", "max_tokens": 450, "ignore_eos": true, "stream": stream });
-        let request = worker.client.post(format!("{}/v1/completions", worker.url)).header("x-request-id", id);
-        let sending = request.json(&body).timeout(std::time::Duration::from_millis(30)).send();
-        drop(sending.await.map(drop));
+        let leave_after = std::time::Duration::from_millis(150);
+        let asked = async { worker.send(id, long(stream)).await.text().await };
+        assert!(tokio::time::timeout(leave_after, asked).await.is_err(), "the answer was whole before its caller left");
         let record = worker.record(id).await;
-        let reason = record["finish_reason"].as_str().unwrap();
-        assert!(reason == "cancelled" || reason == "length", "{record}");
+        assert_eq!(record["finish_reason"], "cancelled", "{record}");
+        assert!(record["usage"]["completion_tokens"].as_u64().unwrap() < LONG_TOKENS, "{record}");
     }
 }
 
 #[tokio::test]
 async fn a_full_queue_refuses_before_any_work_and_an_id_under_way_is_taken() {
-    let options = tollgate_worker::engine::EngineOptions { threads: 1, sequences_max: 1, queue_max: 1, ..OPTIONS };
-    let worker = Worker::start_with(options).await;
-    let long = json!({ "prompt": "x", "max_tokens": 480, "ignore_eos": true, "stream": true });
-    let send = |id: &'static str| {
-        worker.client.post(format!("{}/v1/completions", worker.url)).header("x-request-id", id).json(&long).send()
-    };
-    let mut running = send("running").await.unwrap();
+    let worker = Worker::start_slow(1).await;
+    let mut running = worker.send("running", long(true)).await;
     running.chunk().await.unwrap();
-    let waiting = send("waiting").await.unwrap();
-    let refused = send("refused").await.unwrap();
+    let waiting = worker.send("waiting", long(true)).await;
+    let refused = worker.send("refused", long(true)).await;
     assert_eq!((waiting.status().as_u16(), refused.status().as_u16()), (200, 429));
     assert_eq!(refused.headers()["retry-after"], "1");
-    assert_eq!(send("waiting").await.unwrap().status(), 409);
+    assert_eq!(worker.send("waiting", long(true)).await.status(), 409);
     // One that waits can be cancelled while another runs: it used nothing.
     worker.post("/v1/requests/waiting/cancel", json!({})).await;
     let record = worker.record("waiting").await;
     assert_eq!((&record["usage"]["prompt_tokens"], &record["usage"]["completion_tokens"]), (&json!(0), &json!(0)));
+    assert_eq!(worker.get("/v1/requests/running").await["state"], "running");
     drop(running);
-    worker.record("running").await;
+    assert_eq!(worker.record("running").await["finish_reason"], "cancelled");
     assert_eq!(worker.get("/v1/requests/refused").await["error"]["code"], "request_not_found");
 }
 

@@ -15,6 +15,8 @@ async fn what_is_unsupported_is_refused_by_name_and_never_ignored() {
         (json!({ "logit_bias": { "5": 1 } }), "logit_bias"),
         (json!({ "reasoning_effort": "high" }), "reasoning_effort"),
         (json!({ "made_up": 1 }), "made_up"),
+        (json!({ "service_tier": "flex" }), "service_tier"),
+        (json!({ "messages": [{ "role": "user", "name": "ann", "content": "x" }] }), "messages[0].name"),
         (json!({ "stream_options": { "made_up": true } }), "stream_options.made_up"),
         (json!({ "messages": [{ "role": "tool", "content": "x" }] }), "messages[0].role"),
         (
@@ -79,7 +81,7 @@ async fn what_official_sdks_send_by_default_is_taken() {
             "frequency_penalty": 0, "presence_penalty": 0.0, "metadata": {}, "top_p": 1, "seed": -3, "stop": null,
             "messages": [
                 { "role": "developer", "content": "Be short." },
-                { "role": "user", "name": "ann", "content": [{ "type": "text", "text": "Hello!" }] },
+                { "role": "user", "content": [{ "type": "text", "text": "Hello!" }] },
             ],
         }),
     )

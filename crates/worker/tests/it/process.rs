@@ -14,13 +14,17 @@ struct Process {
 }
 
 impl Process {
-    /// Starts `serve --model shipped` on a free port and waits until it is ready.
+    /// Starts `serve` with the shipped model on a free port and waits until it is ready.
     async fn start(extra: &[&str]) -> Self {
+        Self::start_with("shipped", extra).await
+    }
+
+    async fn start_with(model: &str, extra: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}");
         #[expect(clippy::zombie_processes, reason = "dropping a Process waits for its child")]
         let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate-worker"))
-            .args(["serve", "--model", "shipped", "--listen", &format!("127.0.0.1:{port}")])
+            .args(["serve", "--model", model, "--listen", &format!("127.0.0.1:{port}")])
             .args(extra)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
@@ -62,17 +66,20 @@ impl Drop for Process {
 
 #[tokio::test]
 async fn on_sigterm_running_requests_end_with_their_usage_and_the_process_stops() {
-    let mut worker = Process::start(&["--drain-ms-max", "100"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    crate::harness::write_slow_model(folder.path());
+    let mut worker = Process::start_with(folder.path().to_str().unwrap(), &["--drain-ms-max", "50"]).await;
     let body = json!({ "prompt": "x", "max_tokens": 480, "ignore_eos": true, "stream": true });
-    // Slow readers keep their requests under way until they are cancelled.
     let client = reqwest::Client::new();
-    let response = client.post(format!("{}/v1/completions", worker.url)).json(&body).send().await.unwrap();
+    let mut response = client.post(format!("{}/v1/completions", worker.url)).json(&body).send().await.unwrap();
+    let mut text = String::from_utf8(response.chunk().await.unwrap().unwrap().to_vec()).unwrap();
     worker.signal("-TERM");
-    let text = response.text().await.unwrap();
-    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
-    let last: Value =
-        text.trim_end().rsplit("data: ").nth(1).map(|chunk| serde_json::from_str(chunk).unwrap()).unwrap();
-    assert!(["cancelled", "length"].contains(&last["choices"][0]["finish_reason"].as_str().unwrap()), "{last}");
+    text.push_str(&response.text().await.unwrap());
+    let events = crate::harness::events(&text);
+    let [.., last, done] = events.as_slice() else { panic!("{text}") };
+    assert_eq!((done, &last["choices"][0]["finish_reason"]), (&json!("[DONE]"), &json!("cancelled")));
+    let tokens = last["usage"]["completion_tokens"].as_u64().unwrap();
+    assert!(tokens < 480 && last["usage"]["worker"]["prefill_busy_us"].as_u64().unwrap() > 0, "{last}");
     assert!(worker.ended().await);
 }
 
@@ -80,6 +87,13 @@ async fn on_sigterm_running_requests_end_with_their_usage_and_the_process_stops(
 async fn the_worker_ends_when_whoever_holds_its_standard_input_dies() {
     let mut worker = Process::start(&["--exit-with-parent"]).await;
     drop(worker.child.stdin.take());
+    assert!(worker.ended().await);
+}
+
+#[tokio::test]
+async fn a_worker_told_to_stop_ends_although_its_standard_input_stays_open() {
+    let mut worker = Process::start(&["--exit-with-parent"]).await;
+    worker.signal("-TERM");
     assert!(worker.ended().await);
 }
 

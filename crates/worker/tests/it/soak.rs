@@ -17,23 +17,25 @@ async fn every_count_of_500_random_requests_is_the_tokenizers_own() {
         let worker = Arc::clone(&worker);
         clients.spawn(async move {
             let mut random = StdRng::seed_from_u64(client);
-            let (mut busy, mut queue, mut done) = (0, 0, 0);
+            let (mut busy, mut cancelled, mut done) = (0, 0, 0);
             for number in (client..REQUESTS).step_by(8) {
-                let Some(usage) = one(&worker, number, &mut random).await else { continue };
+                let Some((usage, reason)) = one(&worker, number, &mut random).await else { continue };
                 let time = |name: &str| usage["worker"][name].as_u64().unwrap();
                 busy += time("prefill_busy_us") + time("decode_busy_us");
-                queue += time("queue_us");
+                cancelled += u64::from(reason == "cancelled");
                 done += 1;
             }
-            (busy, queue, done)
+            (busy, cancelled, done)
         });
     }
-    let (mut busy, mut done) = (0, 0);
+    let (mut busy, mut cancelled, mut done) = (0, 0, 0);
     while let Some(client) = clients.join_next().await {
-        let (more, _, ended) = client.unwrap();
+        let (more, early, ended) = client.unwrap();
         busy += more;
+        cancelled += early;
         done += ended;
     }
+    assert!(cancelled > 20, "only {cancelled} requests were cancelled under way or in the queue");
     let health = worker.get("/health").await;
     let total = |name: &str| health[name].as_u64().unwrap();
     assert_eq!(total("requests_total"), done, "{health}");
@@ -45,8 +47,8 @@ async fn every_count_of_500_random_requests_is_the_tokenizers_own() {
     );
 }
 
-/// One random request; gives its final usage, or none when it was refused.
-async fn one(worker: &Worker, number: u64, random: &mut StdRng) -> Option<Value> {
+/// One random request; gives its final usage and why it ended, or none when it was refused.
+async fn one(worker: &Worker, number: u64, random: &mut StdRng) -> Option<(Value, String)> {
     let words = ["Hello", " price", " of", " tokens", "\n", " ünï", "日本", "🙂", "<|end|>", " 12", "."];
     let length = if random.random_range(0..20) == 0 { 300 } else { random.random_range(1..40) };
     let prompt: String = (0..length).map(|_| words[random.random_range(0..words.len())]).collect();
@@ -87,7 +89,7 @@ async fn one(worker: &Worker, number: u64, random: &mut StdRng) -> Option<Value>
     } else {
         assert_eq!(counted, worker.count(&prompt));
     }
-    Some(usage)
+    Some((usage, reason))
 }
 
 type Read = (String, Vec<u32>, String, Value);
