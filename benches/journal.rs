@@ -154,7 +154,7 @@ fn entry(admission: &Admission) -> Entry {
             usage,
             cost: money,
             charge: money,
-            worker: None,
+            ..Line::default()
         }],
         ended_at_us: 1_700_000_001_000_000,
         elapsed_us: 1_000_000,
@@ -163,5 +163,6 @@ fn entry(admission: &Admission) -> Entry {
         raw_usage: None,
         reported_total: Some(1_500),
         reported_cost_usd: None,
+        counters: tollgate_core::counters::Counters::default(),
     }
 }

@@ -142,7 +142,7 @@ fn entry(admission: &Admission) -> Entry {
             usage,
             cost: money,
             charge: money,
-            worker: None,
+            ..Line::default()
         }],
         ended_at_us: admission.admitted_at_us,
         elapsed_us: 1_000_000,
@@ -151,5 +151,6 @@ fn entry(admission: &Admission) -> Entry {
         raw_usage: Some(r#"{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500}"#.to_owned()),
         reported_total: Some(1_500),
         reported_cost_usd: None,
+        counters: tollgate_core::counters::Counters::default(),
     }
 }

@@ -70,7 +70,7 @@ fn entry(admission: &Admission) -> Entry {
         outcome: Outcome::Complete,
         usage_source: UsageSource::ProviderFinal,
         flags: Vec::new(),
-        lines: vec![Line { billed_model: "model".to_owned(), usage, cost: money, charge: money, worker: None }],
+        lines: vec![Line { billed_model: "model".to_owned(), usage, cost: money, charge: money, ..Line::default() }],
         ended_at_us: 1_700_000_001_000_000,
         elapsed_us: 1_000_000,
         first_byte_us: Some(1_000),
@@ -78,6 +78,7 @@ fn entry(admission: &Admission) -> Entry {
         raw_usage: None,
         reported_total: None,
         reported_cost_usd: None,
+        counters: tollgate_core::counters::Counters::default(),
     }
 }
 

@@ -147,7 +147,14 @@ impl Attempt {
             if cost.is_none() || charge.is_none() {
                 flags.push("unpriced".to_owned());
             }
-            Line { billed_model: metered.billed_model.unwrap_or(target_model), usage, cost, charge, worker }
+            Line {
+                billed_model: metered.billed_model.unwrap_or(target_model),
+                usage,
+                cost,
+                charge,
+                worker,
+                ..Line::default()
+            }
         });
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Entry {
@@ -163,6 +170,7 @@ impl Attempt {
             raw_usage: metered.raw_usage,
             reported_total: metered.reported_total,
             reported_cost_usd: metered.reported_cost_usd,
+            counters: tollgate_core::counters::Counters::default(),
         }
     }
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use tollgate_core::{
+    counters::Counters,
     entry::{Entry, Outcome, UsageSource},
     id::{CustomerId, KeyId, RequestId},
     money::NanoUsd,
+    pricing_context::PricingContext,
     usage::Usage,
     worker_cost::WorkerTime,
 };
@@ -48,7 +50,7 @@ pub struct RequestView {
     /// Priced lines of all attempts.
     pub lines: Vec<LineView>,
     /// Other units.
-    pub counters: BTreeMap<String, u64>,
+    pub counters: Counters,
     /// In order.
     pub attempts: Vec<AttemptView>,
     /// As the upstream reported it.
@@ -80,6 +82,8 @@ pub struct LineView {
     pub cost_price_version: Option<String>,
     /// Version of the book's rule.
     pub charge_price_version: Option<String>,
+    /// What else picked the prices: tier, region, size of pictures.
+    pub context: PricingContext,
     /// A worker's time; only where one of ours served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerTime>,
@@ -127,7 +131,7 @@ fn view(entries: &[Entry], last: &Entry) -> RequestView {
         usage_source: last.usage_source,
         flags: entries.iter().flat_map(|entry| entry.flags.iter().cloned()).collect(),
         lines: entries.iter().flat_map(lines).collect(),
-        counters: BTreeMap::new(),
+        counters: last.counters,
         attempts: entries
             .iter()
             .map(|entry| AttemptView {
@@ -151,8 +155,12 @@ fn lines(entry: &Entry) -> impl Iterator<Item = LineView> {
         usage: line.usage,
         cost_usd: line.cost,
         charge_usd: line.charge,
-        cost_price_version: entry.admission.cost_price_version.clone(),
-        charge_price_version: entry.admission.charge_price_version.clone(),
+        cost_price_version: line.cost_price_version.clone().or_else(|| entry.admission.cost_price_version.clone()),
+        charge_price_version: line
+            .charge_price_version
+            .clone()
+            .or_else(|| entry.admission.charge_price_version.clone()),
+        context: line.context.clone(),
         worker: line.worker,
     })
 }

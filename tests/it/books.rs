@@ -97,7 +97,7 @@ pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
         outcome: Outcome::Complete,
         usage_source: UsageSource::ProviderFinal,
         flags: Vec::new(),
-        lines: vec![Line { billed_model: "demo-model".into(), usage, cost, charge, worker: None }],
+        lines: vec![Line { billed_model: "demo-model".into(), usage, cost, charge, ..Line::default() }],
         ended_at_us: admitted_at_us,
         elapsed_us: 1,
         first_byte_us: None,
@@ -105,6 +105,7 @@ pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
         raw_usage: None,
         reported_total: None,
         reported_cost_usd: None,
+        counters: tollgate_core::counters::Counters::default(),
     }
 }
 

@@ -159,7 +159,14 @@ fn entries() -> impl Strategy<Value = Entry> {
         let (cost, charge) = (NanoUsd::new(cost), NanoUsd::new(charge));
         let worker =
             priced.then_some(WorkerTime { prefill_busy_us: request, decode_busy_us: 3, ..WorkerTime::default() });
-        let line = Line { billed_model: "b".into(), usage, cost: priced.then_some(cost), charge: Some(charge), worker };
+        let line = Line {
+            billed_model: "b".into(),
+            usage,
+            cost: priced.then_some(cost),
+            charge: Some(charge),
+            worker,
+            ..Line::default()
+        };
         Entry {
             admission: Admission {
                 id: AttemptId { request_id: request_id(request), attempt },
@@ -188,6 +195,7 @@ fn entries() -> impl Strategy<Value = Entry> {
             raw_usage: None,
             reported_total: None,
             reported_cost_usd: None,
+            counters: tollgate_core::counters::Counters::default(),
         }
     })
 }

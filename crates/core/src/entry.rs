@@ -7,8 +7,10 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    counters::Counters,
     id::{AttemptId, CustomerId, KeyId},
     money::NanoUsd,
+    pricing_context::PricingContext,
     usage::Usage,
     worker_cost::WorkerTime,
 };
@@ -185,7 +187,7 @@ pub struct Admission {
 }
 
 /// One priced line of an entry.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Line {
     /// The model that served, as the upstream said.
     #[n(0)]
@@ -202,6 +204,16 @@ pub struct Line {
     /// The worker's time; none when no worker of ours served.
     #[n(4)]
     pub worker: Option<WorkerTime>,
+    /// What else picked its prices.
+    #[n(5)]
+    #[cbor(default)]
+    pub context: PricingContext,
+    /// Price version of its cost, where it is not the admission's (another model served).
+    #[n(6)]
+    pub cost_price_version: Option<String>,
+    /// Price version of its charge, where it is not the admission's.
+    #[n(7)]
+    pub charge_price_version: Option<String>,
 }
 
 /// The books' word on one attempt.
@@ -243,6 +255,10 @@ pub struct Entry {
     /// The cost as the upstream reported it, decimal text of USD.
     #[n(11)]
     pub reported_cost_usd: Option<String>,
+    /// Units beside tokens; they are priced with the first line.
+    #[n(12)]
+    #[cbor(default)]
+    pub counters: Counters,
 }
 
 impl Entry {

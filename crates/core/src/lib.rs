@@ -2,6 +2,7 @@
 //!
 //! Knows no clock, no randomness, no database, no network, and no floating-point number.
 
+pub mod counters;
 pub mod decimal;
 pub mod entry;
 pub mod estimate;
@@ -11,6 +12,7 @@ pub mod key;
 pub mod money;
 pub mod orphan;
 pub mod price;
+pub mod pricing_context;
 pub mod receipt;
 pub mod record;
 pub mod recovery;

@@ -35,7 +35,7 @@ pub fn resolve_orphan(
     }
     let (cost, charge) = price_line(&usage, worker.as_ref(), cost, rule);
     let billed_model = admission.target.split_once('/').map_or(admission.target.as_str(), |(_, model)| model);
-    let lines = vec![Line { billed_model: billed_model.to_owned(), usage, cost, charge, worker }];
+    let lines = vec![Line { billed_model: billed_model.to_owned(), usage, cost, charge, worker, ..Line::default() }];
     let ended_at_us = admission.admitted_at_us;
     Entry {
         admission,
@@ -50,5 +50,6 @@ pub fn resolve_orphan(
         raw_usage: None,
         reported_total: None,
         reported_cost_usd: None,
+        counters: crate::counters::Counters::default(),
     }
 }

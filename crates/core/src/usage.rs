@@ -1,4 +1,4 @@
-//! What a request used: exclusive token buckets, their "of which" parts, and counters of other units.
+//! The tokens that a request used: exclusive buckets, and their "of which" parts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,41 @@ pub struct Usage {
     /// Part of `input_uncached`.
     #[n(11)]
     pub tool_prompt: u64,
+    /// Part of the input.
+    #[n(12)]
+    #[cbor(default)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub input_video: u64,
+    /// Part of the input.
+    #[n(13)]
+    #[cbor(default)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub input_document: u64,
+    /// Part of `cache_read` (and of `input_audio`).
+    #[n(14)]
+    #[cbor(default)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cache_read_audio: u64,
+    /// Part of `cache_read` (and of `input_image`).
+    #[n(15)]
+    #[cbor(default)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cache_read_image: u64,
+    /// Part of `output`.
+    #[n(16)]
+    #[cbor(default)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub accepted_prediction: u64,
+    /// Part of `output`: billed although it was not used.
+    #[n(17)]
+    #[cbor(default)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rejected_prediction: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One of the six exclusive buckets.
@@ -129,6 +164,12 @@ impl Usage {
         self.output_image = self.output_image.min(self.output);
         self.input_audio = self.input_audio.min(input);
         self.input_image = self.input_image.min(input);
+        self.input_video = self.input_video.min(input);
+        self.input_document = self.input_document.min(input);
+        self.cache_read_audio = self.cache_read_audio.min(self.cache_read);
+        self.cache_read_image = self.cache_read_image.min(self.cache_read);
+        self.accepted_prediction = self.accepted_prediction.min(self.output);
+        self.rejected_prediction = self.rejected_prediction.min(self.output);
         self.tool_prompt = self.tool_prompt.min(self.input_uncached);
         *self != before
     }

@@ -184,7 +184,13 @@ fn entry(usage: Usage, flags: Vec<String>, stream: bool) -> Entry {
         outcome: Outcome::ClientDisconnect,
         usage_source: UsageSource::ProviderPartial,
         flags,
-        lines: vec![Line { billed_model: "m".into(), usage, cost: Some(NanoUsd::new(-1)), charge: None, worker: None }],
+        lines: vec![Line {
+            billed_model: "m".into(),
+            usage,
+            cost: Some(NanoUsd::new(-1)),
+            charge: None,
+            ..Line::default()
+        }],
         ended_at_us: i64::MAX,
         elapsed_us: u64::MAX,
         first_byte_us: None,
@@ -192,6 +198,7 @@ fn entry(usage: Usage, flags: Vec<String>, stream: bool) -> Entry {
         raw_usage: Some("{}".into()),
         reported_total: None,
         reported_cost_usd: None,
+        counters: tollgate_core::counters::Counters::default(),
     }
 }
 
