@@ -9,47 +9,47 @@ use serde::{Deserialize, Serialize};
 pub struct Counters {
     /// Searches of the web that the provider ran.
     #[n(0)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub web_search_requests: u64,
     /// Pages of the web that the provider fetched.
     #[n(1)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub web_fetch_requests: u64,
     /// Calls of other tools that run at the provider.
     #[n(2)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub server_tool_calls: u64,
     /// Pictures made.
     #[n(3)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub image_count: u64,
     /// Milliseconds of sound taken in.
     #[n(4)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub audio_input_millis: u64,
     /// Milliseconds of sound made.
     #[n(5)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub audio_output_millis: u64,
     /// Unicode code points of text to be spoken.
     #[n(6)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub characters: u64,
     /// Search units of a reranking, as the provider counts them.
     #[n(7)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub rerank_units: u64,
     /// Tokens that were only counted, at no price: the answer of a counting endpoint.
     #[n(8)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub counted_input_tokens: u64,
 }

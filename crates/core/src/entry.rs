@@ -206,7 +206,7 @@ pub struct Line {
     pub worker: Option<WorkerTime>,
     /// What else picked its prices.
     #[n(5)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     pub context: PricingContext,
     /// Price version of its cost, where it is not the admission's (another model served).
     #[n(6)]
@@ -257,7 +257,7 @@ pub struct Entry {
     pub reported_cost_usd: Option<String>,
     /// Units beside tokens; they are priced with the first line.
     #[n(12)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     pub counters: Counters,
 }
 

@@ -10,6 +10,7 @@ pub mod exact;
 pub mod id;
 pub mod key;
 pub mod money;
+mod nil_default;
 pub mod orphan;
 pub mod price;
 pub mod pricing_context;

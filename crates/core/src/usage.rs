@@ -45,32 +45,32 @@ pub struct Usage {
     pub tool_prompt: u64,
     /// Part of the input.
     #[n(12)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub input_video: u64,
     /// Part of the input.
     #[n(13)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub input_document: u64,
     /// Part of `cache_read` (and of `input_audio`).
     #[n(14)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub cache_read_audio: u64,
     /// Part of `cache_read` (and of `input_image`).
     #[n(15)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub cache_read_image: u64,
     /// Part of `output`.
     #[n(16)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub accepted_prediction: u64,
     /// Part of `output`: billed although it was not used.
     #[n(17)]
-    #[cbor(default)]
+    #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub rejected_prediction: u64,
 }

@@ -314,10 +314,10 @@ fn what_a_newer_build_wrote_is_named_and_its_added_fields_are_skipped() {
     assert!(Record::decode(1, 99, &[]).unwrap_err().to_string().contains("version 99"));
     let entry = entry(Usage::default(), Vec::new(), false);
     let mut bytes = encode_entry(&entry);
-    // The entry is an array of twelve; a newer build adds a thirteenth field.
+    // The entry is an array of thirteen; a newer build adds a fourteenth field.
     assert_eq!(bytes[1], 0x80 + 10, "trailing none fields are left out");
-    bytes[1] = 0x80 + 13;
-    bytes.extend_from_slice(&[0xf6, 0xf6, 0x07]);
+    bytes[1] = 0x80 + 14;
+    bytes.extend_from_slice(&[0xf6, 0xf6, 0x80, 0x07]);
     assert_eq!(decode_entry(&bytes).unwrap(), entry);
 }
 
