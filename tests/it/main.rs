@@ -20,6 +20,7 @@ mod metering_fixtures;
 mod postgres_faults;
 mod process;
 mod receipts;
+mod replicas;
 mod requests;
 mod retention;
 mod setting;

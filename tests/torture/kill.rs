@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{load::Scene, report, setting::SMALL_JOURNAL};
 
-const ROUNDS: u64 = 60;
+const ROUNDS: u64 = 1000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_nine_at_random() {
