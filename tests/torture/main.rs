@@ -11,6 +11,7 @@
 
 #[path = "../it/cluster.rs"]
 mod cluster;
+mod effort;
 mod fleet;
 mod kill;
 #[path = "../it/load.rs"]

@@ -4,7 +4,7 @@ use std::{os::unix::process::ExitStatusExt, time::Duration};
 
 use tollgate::failpoint::{Point, VARIABLE};
 
-use crate::{load::Scene, process::Process, report};
+use crate::{effort::points, load::Scene, process::Process, report};
 
 /// How often a point is passed before it kills: at once, soon, and well under way.
 pub(crate) const PASSES: [u64; 3] = [0, 5, 40];
@@ -33,7 +33,7 @@ pub(crate) async fn until_dead(point: Point, process: &mut Process) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_nine_at_every_named_point() {
-    for point in Point::ALL {
+    for point in points() {
         let scene = Scene::new(JOURNAL).await;
         let mut recovery_ms_max = 0;
         for passes in PASSES {

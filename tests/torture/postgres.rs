@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     cluster::{Cluster, open},
+    effort::{lasting, rounds},
     load::Seen,
     replicas::Fleet,
     report,
@@ -40,9 +41,9 @@ async fn postgres_is_stopped_for_a_minute() {
     sleep(Duration::from_millis(500)).await;
     cluster.order("stop");
     let before = seen.complete();
-    sleep(OUTAGE).await;
+    sleep(lasting(OUTAGE)).await;
     let served = seen.complete() - before;
-    assert!(served > 1000, "keys without a hard budget see nothing of it: {served} whole answers in the outage");
+    assert!(served > 100, "keys without a hard budget see nothing of it: {served} whole answers in the outage");
     let refused = seen.refused();
     assert_eq!(refused, 0, "nobody was refused");
     cluster.order("start");
@@ -60,7 +61,8 @@ async fn postgres_comes_and_goes() {
     let key = fleet.known_key().await;
     let seen = Arc::<Seen>::default();
     let clients = fleet.load(&key, &seen, 20);
-    for round in 0..FLAPS {
+    let flaps = rounds(FLAPS);
+    for round in 0..flaps {
         sleep(Duration::from_millis(100 + round * 131 % 700)).await;
         cluster.order("kill");
         sleep(Duration::from_millis(round * 71 % 400)).await;
@@ -68,7 +70,7 @@ async fn postgres_comes_and_goes() {
     }
     clients.stop().await;
     let recovery_ms = caught_up_ms(&fleet).await;
-    report("Postgres crashing under 2 gateways", FLAPS, &fleet.judge(&seen).await, recovery_ms);
+    report("Postgres crashing under 2 gateways", flaps, &fleet.judge(&seen).await, recovery_ms);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,7 +85,8 @@ async fn commits_whose_word_is_lost_on_a_slow_wire() {
     let key = fleet.known_key().await;
     let seen = Arc::<Seen>::default();
     let clients = fleet.load(&key, &seen, 20);
-    while wire.behaviour.acks_lost.load(Ordering::Relaxed) < ACKS {
+    let acks = rounds(ACKS);
+    while wire.behaviour.acks_lost.load(Ordering::Relaxed) < acks {
         wire.behaviour.delay_ms.store(wire.behaviour.acks_lost.load(Ordering::Relaxed) % 3 * 20, Ordering::Relaxed);
         wire.behaviour.acks_to_lose.store(1, Ordering::Relaxed);
         sleep(Duration::from_millis(150)).await;
@@ -92,5 +95,5 @@ async fn commits_whose_word_is_lost_on_a_slow_wire() {
     wire.behaviour.delay_ms.store(0, Ordering::Relaxed);
     clients.stop().await;
     let recovery_ms = caught_up_ms(&fleet).await;
-    report("a commit's word lost, slow Postgres, 2 gateways", ACKS, &fleet.judge(&seen).await, recovery_ms);
+    report("a commit's word lost, slow Postgres, 2 gateways", acks, &fleet.judge(&seen).await, recovery_ms);
 }
