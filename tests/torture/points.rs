@@ -21,14 +21,14 @@ pub(crate) const fn is_in_recovery(point: Point) -> bool {
 
 /// Waits until the process has killed itself.
 pub(crate) async fn until_dead(point: Point, process: &mut Process) {
-    for _ in 0..3000 {
+    for _ in 0..12_000 {
         if let Some(status) = process.0.try_wait().unwrap() {
             assert_eq!(status.signal(), Some(SIGKILL), "{}: {status}", point.name());
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{} was not passed within half a minute", point.name());
+    panic!("{} was not passed within two minutes", point.name());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
