@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Arc,
     time::Duration,
 };
 
@@ -452,7 +453,7 @@ async fn damage_in_a_living_journal_is_kept_aside_by_its_poster_before_it_releas
     bytes[100] ^= 1;
     fs::write(&first, bytes).unwrap();
     let clock = Clock::fake(NOVEMBER_US);
-    let poster = Poster::new(store.clone(), journal.clone(), "main".to_owned(), clock.clone());
+    let poster = Poster::new(store.clone(), journal.clone(), "main".to_owned(), clock.clone(), Arc::default());
     clock.advance(Duration::from_secs(60));
     let stop = CancellationToken::new();
     let posting = tokio::spawn(poster.run(stop.clone()));
