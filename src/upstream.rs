@@ -1,6 +1,7 @@
 //! Provider adapters by dialect: request edits, send, classify outcomes, sniff the stream.
 
 pub mod client;
+pub mod dialect;
 pub mod outcome;
 pub mod request;
 pub mod sniff;

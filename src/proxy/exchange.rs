@@ -25,11 +25,13 @@ use crate::{
     admission::gate::Admitted,
     failpoint::{self, Point},
     journal::attempt::Permit,
-    metering::Metered,
+    metering::{Asked, Metered},
     routing::{Route, Target},
     upstream::{
         client::{request_headers, response_headers},
+        dialect::{Dialect, Framing},
         request::{Endpoint, OpenAiRequest},
+        sniff::Sniffer,
         worker::X_REQUEST_ID,
     },
 };
@@ -150,12 +152,12 @@ impl Exchange {
             admitted: Some(holder),
             upstream: Some(upstream),
             status: parts.status.as_u16(),
-            input_estimate: self.input_estimate,
+            asked: Asked { input_estimate: self.input_estimate, ..Asked::default() },
             drain: provider.drain,
             worker: call,
             silence: Silence::new(self.route.timeout),
         };
-        answer(live, parts, injected, gone).await.map(Tried::Answered)
+        answer(live, parts, dialect(self.endpoint), injected, self.request.stream(), gone).await.map(Tried::Answered)
     }
 
     /// `name` is what a worker is to call the request.
@@ -241,20 +243,36 @@ impl Exchange {
 }
 
 /// Passes an answer of status 2xx on.
-async fn answer(live: Live, parts: Parts, injected: bool, gone: &ClientGone) -> Result<Response<Body>, ProxyError> {
+async fn answer(
+    live: Live,
+    parts: Parts,
+    dialect: Dialect,
+    injected: bool,
+    stream: bool,
+    gone: &ClientGone,
+) -> Result<Response<Body>, ProxyError> {
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let is_stream = content_type.starts_with("text/event-stream");
+    let framing = Framing::of(dialect, content_type, stream);
+    let sniffer = Sniffer::new(dialect, framing, injected);
     let headers = response_headers(&parts.headers);
-    let mut response = if is_stream {
-        Response::new(Body::new(MeteredBody::events(live, injected)))
+    let mut response = if framing.is_stream() {
+        Response::new(Body::new(MeteredBody::stream(live, sniffer)))
     } else {
-        whole::answer(live, content_type, gone).await?
+        whole::answer(live, sniffer, content_type, gone).await?
     };
     *response.status_mut() = parts.status;
     for (name, value) in &headers {
         response.headers_mut().insert(name, value.clone());
     }
     Ok(response)
+}
+
+const fn dialect(endpoint: Endpoint) -> Dialect {
+    match endpoint {
+        Endpoint::ChatCompletions => Dialect::OpenAiChat,
+        Endpoint::Completions => Dialect::OpenAiCompletions,
+        Endpoint::Embeddings => Dialect::OpenAiEmbeddings,
+    }
 }
 
 fn endpoint_uri(target: &Target, endpoint: Endpoint) -> Result<Uri, ProxyError> {

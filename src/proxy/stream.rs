@@ -23,7 +23,7 @@ use super::{
 use crate::{
     metering::{End, Reporter},
     upstream::{
-        sniff::{JsonSniffer, Sniffed, SseSniffer},
+        sniff::{Sniffed, Sniffer},
         usage::map_usage,
         worker::worker_time,
     },
@@ -36,6 +36,8 @@ const BROKEN_EVENT: &str = "data: {\"error\":{\"message\":\"The upstream ended t
 pub(super) struct MeteredBody {
     state: State,
     ready: VecDeque<Bytes>,
+    /// The framing has a way of saying that the answer broke off.
+    can_tell: bool,
 }
 
 enum State {
@@ -60,43 +62,6 @@ enum State {
     Ended,
 }
 
-/// Looks on as the answer passes.
-pub(super) enum Sniffer {
-    Events(Box<SseSniffer>),
-    Json(Box<JsonSniffer>),
-}
-
-impl Sniffer {
-    pub(super) fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
-        match self {
-            Self::Events(sniffer) => sniffer.push(chunk, out),
-            Self::Json(sniffer) => {
-                sniffer.push(&chunk);
-                out.push_back(chunk);
-            }
-        }
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self, Self::Events(sniffer) if sniffer.is_done())
-    }
-
-    pub(super) fn summary(&self) -> Sniffed {
-        match self {
-            Self::Events(sniffer) => sniffer.summary(),
-            Self::Json(sniffer) => sniffer.summary(),
-        }
-    }
-
-    /// No more bytes come: what was held back of an incomplete event, or the terminal event.
-    fn finish(&mut self) -> Option<Bytes> {
-        match self {
-            Self::Events(sniffer) => sniffer.finish(),
-            Self::Json(_) => None,
-        }
-    }
-}
-
 /// How the body goes on after its entry is durable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Close {
@@ -106,16 +71,18 @@ enum Close {
 }
 
 impl MeteredBody {
-    /// Passes on server-sent events; `injected` says that usage was asked for by the gateway, not by the client.
-    pub(super) fn events(live: Live, injected: bool) -> Self {
-        let sniffer = Sniffer::Events(Box::new(SseSniffer::new(injected)));
-        Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::new() }
+    /// Passes on the documents of a stream as they come.
+    pub(super) fn stream(live: Live, sniffer: Sniffer) -> Self {
+        Self::begun(live, sniffer, VecDeque::new(), true)
     }
 
-    /// Passes on a JSON body that is too large to hold; `begun` was read already and `sniffer` has seen it.
-    pub(super) fn json(live: Live, sniffer: JsonSniffer, begun: Bytes) -> Self {
-        let sniffer = Sniffer::Json(Box::new(sniffer));
-        Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::from([begun]) }
+    /// Passes on a body that is too large to hold; `read` was read already and `sniffer` has seen it.
+    pub(super) fn large(live: Live, sniffer: Sniffer, read: Bytes) -> Self {
+        Self::begun(live, sniffer, VecDeque::from([read]), false)
+    }
+
+    fn begun(live: Live, sniffer: Sniffer, ready: VecDeque<Bytes>, can_tell: bool) -> Self {
+        Self { state: State::Passing { live: Box::new(live), sniffer }, ready, can_tell }
     }
 
     /// Nothing more comes from the upstream. The attempt ends, unless a worker is to be asked how it did.
@@ -132,12 +99,12 @@ impl MeteredBody {
     /// Ends the attempt and goes on to [`State::Closing`].
     fn close(&mut self, mut live: Box<Live>, mut sniffer: Sniffer, seen: &Sniffed, end: End, record: Option<String>) {
         let held = sniffer.finish();
-        let close = match (&sniffer, end) {
-            (_, End::Terminal) => Close::Properly,
-            (Sniffer::Json(_), End::Cut) => Close::BreakOff,
-            (Sniffer::Json(_), _) => Close::Properly,
-            (Sniffer::Events(_), End::Eof) if seen.finish.is_some() || seen.error_seen => Close::Properly,
-            (Sniffer::Events(_), _) => Close::TellBroken,
+        let close = match end {
+            End::Terminal => Close::Properly,
+            End::Cut if !self.can_tell => Close::BreakOff,
+            _ if !self.can_tell => Close::Properly,
+            End::Eof if seen.finish.is_some() || seen.error_seen => Close::Properly,
+            _ => Close::TellBroken,
         };
         let held = match close {
             Close::TellBroken => Some(broken(held)),
