@@ -4,6 +4,7 @@ pub mod client;
 pub mod dialect;
 pub mod outcome;
 pub mod request;
+pub mod sigv4;
 pub mod sniff;
 pub mod usage;
 pub mod worker;
