@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod dialect;
+pub mod event_stream;
 pub mod outcome;
 pub mod request;
 pub mod sigv4;
