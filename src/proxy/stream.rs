@@ -16,6 +16,7 @@ use http_body::{Body, Frame};
 
 use super::{
     attempt::Counted,
+    broken::Telling,
     drain,
     live::{CutOff, Live, durable_in_time},
     worker::Asking,
@@ -29,15 +30,12 @@ use crate::{
     },
 };
 
-/// What a client of the OpenAI dialect is told when its stream broke off. No `[DONE]` follows.
-const BROKEN_EVENT: &str = "data: {\"error\":{\"message\":\"The upstream ended the stream early: this is not the whole answer.\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_truncated\"}}\n\n";
-
 /// The body of a streamed answer.
 pub(super) struct MeteredBody {
     state: State,
     ready: VecDeque<Bytes>,
-    /// The framing has a way of saying that the answer broke off.
-    can_tell: bool,
+    /// How it says that the answer broke off.
+    telling: Telling,
 }
 
 enum State {
@@ -66,23 +64,23 @@ enum State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Close {
     Properly,
-    TellBroken,
+    Tell(&'static str),
     BreakOff,
 }
 
 impl MeteredBody {
     /// Passes on the documents of a stream as they come.
-    pub(super) fn stream(live: Live, sniffer: Sniffer) -> Self {
-        Self::begun(live, sniffer, VecDeque::new(), true)
+    pub(super) fn stream(live: Live, sniffer: Sniffer, telling: Telling) -> Self {
+        Self::begun(live, sniffer, VecDeque::new(), telling)
     }
 
     /// Passes on a body that is too large to hold; `read` was read already and `sniffer` has seen it.
     pub(super) fn large(live: Live, sniffer: Sniffer, read: Bytes) -> Self {
-        Self::begun(live, sniffer, VecDeque::from([read]), false)
+        Self::begun(live, sniffer, VecDeque::from([read]), Telling::None)
     }
 
-    fn begun(live: Live, sniffer: Sniffer, ready: VecDeque<Bytes>, can_tell: bool) -> Self {
-        Self { state: State::Passing { live: Box::new(live), sniffer }, ready, can_tell }
+    fn begun(live: Live, sniffer: Sniffer, ready: VecDeque<Bytes>, telling: Telling) -> Self {
+        Self { state: State::Passing { live: Box::new(live), sniffer }, ready, telling }
     }
 
     /// Nothing more comes from the upstream. The attempt ends, unless a worker is to be asked how it did.
@@ -99,16 +97,18 @@ impl MeteredBody {
     /// Ends the attempt and goes on to [`State::Closing`].
     fn close(&mut self, mut live: Box<Live>, mut sniffer: Sniffer, seen: &Sniffed, end: End, record: Option<String>) {
         let held = sniffer.finish();
-        let close = match end {
-            End::Terminal => Close::Properly,
-            End::Cut if !self.can_tell => Close::BreakOff,
-            _ if !self.can_tell => Close::Properly,
-            End::Eof if seen.finish.is_some() || seen.error_seen => Close::Properly,
-            _ => Close::TellBroken,
+        let close = match (end, self.telling) {
+            (End::Terminal, _) => Close::Properly,
+            (End::Cut, Telling::None) => Close::BreakOff,
+            (_, Telling::None) => Close::Properly,
+            (End::Eof, _) if seen.finish.is_some() || seen.error_seen => Close::Properly,
+            (_, Telling::Text(text)) => Close::Tell(text),
+            (_, Telling::Connection) => Close::BreakOff,
         };
         let held = match close {
-            Close::TellBroken => Some(broken(held)),
-            _ => held,
+            // What was held is a part of an event that never became whole: nobody could read it.
+            Close::Tell(text) => Some(Bytes::from_static(text.as_bytes())),
+            Close::Properly | Close::BreakOff => held,
         };
         live.finish_upstream();
         let ended = live.end_told(seen, end, record);
@@ -120,12 +120,6 @@ impl MeteredBody {
         });
         self.state = State::Closing { durable, held, break_off: close == Close::BreakOff };
     }
-}
-
-/// What is left of an incomplete event is ended first, so that the error is an event of its own.
-fn broken(held: Option<Bytes>) -> Bytes {
-    let rest = held.unwrap_or_default();
-    [rest.as_ref(), b"\n\n", BROKEN_EVENT.as_bytes()].concat().into()
 }
 
 /// The upstream broke off in the middle of a body that has no way of saying so.
