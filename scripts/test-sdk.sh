@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 cargo build --quiet
+# What is held against botocore (test_aws_wire.py).
+cargo build --quiet --examples -p tollgate -p tollgate-eventstream
 bin=$(pwd)/${CARGO_TARGET_DIR:-target}/debug
 dir=$(mktemp -d)
 pids=()

@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod headers;
 pub mod outcome;
 pub mod request;
+pub mod sigv4;
 pub mod sniff;
 pub mod target;
 pub mod usage;
