@@ -3,8 +3,10 @@
 //! Takes what the dialect's sniffer saw; knows no prices, keys or journal. Every ending yields exactly one [`Metered`].
 
 use tollgate_core::{
+    counters::Counters,
     entry::{Outcome, UsageSource},
     estimate::tokens_from_bytes,
+    pricing_context::PricingContext,
     usage::Usage,
     worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
 };
@@ -35,6 +37,30 @@ pub enum Reporter {
     Worker,
 }
 
+/// What of a request matters to its metering.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Tokens of the input by the published rule, used where nothing better becomes known.
+    pub input_estimate: u64,
+    /// Unicode code points of text to be spoken.
+    pub characters: u64,
+    /// Width and height of the pictures asked for.
+    pub image_size: Option<String>,
+    /// Quality of the pictures asked for.
+    pub image_quality: Option<String>,
+}
+
+/// What one model used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeteredLine {
+    /// The model that served, as the upstream said; none when it did not: the one that was asked for.
+    pub billed_model: Option<String>,
+    /// Tokens.
+    pub usage: Usage,
+    /// What else picks the price.
+    pub context: PricingContext,
+}
+
 /// What an attempt used and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metered {
@@ -44,10 +70,10 @@ pub struct Metered {
     pub source: UsageSource,
     /// Reasons for suspicion and notes.
     pub flags: Vec<String>,
-    /// Tokens; none when nothing was used.
-    pub usage: Option<Usage>,
-    /// The model that served, as the upstream said.
-    pub billed_model: Option<String>,
+    /// What each model used, the one that answered first; empty when nothing was used.
+    pub lines: Vec<MeteredLine>,
+    /// Units beside tokens.
+    pub counters: Counters,
     /// The upstream's usage object as it came.
     pub raw_usage: Option<String>,
     /// The total as reported.
@@ -66,8 +92,8 @@ impl Metered {
             outcome,
             source: UsageSource::NotBilled,
             flags: flag.map(str::to_owned).into_iter().collect(),
-            usage: None,
-            billed_model: None,
+            lines: Vec::new(),
+            counters: Counters::default(),
             raw_usage: None,
             reported_total: None,
             reported_cost_usd: None,
@@ -79,11 +105,12 @@ impl Metered {
     #[must_use]
     pub fn told_by_record(mut self, usage_raw: String) -> Self {
         let mapped = map_usage(&usage_raw, &Sniffed::default());
-        if mapped.usage.is_none() {
-            return self;
-        }
+        let Some(usage) = mapped.usage else { return self };
         self.source = mapped.source;
-        self.usage = mapped.usage;
+        match self.lines.first_mut() {
+            Some(line) => line.usage = usage,
+            None => self.lines.push(MeteredLine { usage, ..MeteredLine::default() }),
+        }
         self.flags = mapped.flags;
         self.reported_total = mapped.reported_total;
         self.raw_usage = Some(usage_raw);
@@ -93,7 +120,7 @@ impl Metered {
 
     /// A line of a worker says its time, and says so when it is not known.
     fn take_worker_time(&mut self) {
-        if self.usage.is_none() {
+        if self.lines.is_empty() {
             return;
         }
         self.worker = self.raw_usage.as_deref().and_then(worker_time);
@@ -109,7 +136,7 @@ impl Metered {
 /// Reported usage wins, even when the answer was cut after it. Without a report, delivered text is estimated by the
 /// published rule and marked; an answer of which nothing came is not billed.
 #[must_use]
-pub fn conclude(seen: &Sniffed, end: End, input_estimate: u64, reporter: Reporter) -> Metered {
+pub fn conclude(seen: &Sniffed, end: End, asked: &Asked, reporter: Reporter) -> Metered {
     let outcome = match end {
         End::ClientLeft => Outcome::ClientDisconnect,
         End::Shutdown => Outcome::Shutdown,
@@ -117,17 +144,15 @@ pub fn conclude(seen: &Sniffed, end: End, input_estimate: u64, reporter: Reporte
         End::Cut => outcome::of_answer(seen, false),
     };
     let mut metered = Metered::nothing(outcome, None);
-    metered.billed_model.clone_from(&seen.model);
+    let mut usage = None;
     if let Some(raw) = &seen.usage_raw {
         let mapped = map_usage(raw, seen);
         let finished = seen.done || seen.finish.is_some() || matches!(end, End::Terminal);
         metered.source = if finished { mapped.source } else { UsageSource::ProviderPartial };
-        metered.usage = mapped.usage;
+        usage = mapped.usage;
         metered.flags = mapped.flags;
         // A cumulative count may lag behind what was delivered; then it is a placeholder.
-        if let Some(usage) =
-            metered.usage.as_mut().filter(|usage| !finished && usage.output == 0 && seen.output_bytes() > 0)
-        {
+        if let Some(usage) = usage.as_mut().filter(|usage| !finished && usage.output == 0 && seen.output_bytes() > 0) {
             usage.output = tokens_from_bytes(seen.output_bytes());
             metered.flags.push("output_estimated".to_owned());
         }
@@ -136,14 +161,17 @@ pub fn conclude(seen: &Sniffed, end: End, input_estimate: u64, reporter: Reporte
         metered.raw_usage = Some(raw.clone());
     }
     let something_came = seen.output_bytes() > 0 || seen.choices_seen || seen.finish.is_some();
-    if metered.usage.is_none() && something_came {
+    if usage.is_none() && something_came {
         metered.source = UsageSource::Estimated;
-        metered.usage = Some(Usage {
-            input_uncached: input_estimate,
+        usage = Some(Usage {
+            input_uncached: asked.input_estimate,
             output: tokens_from_bytes(seen.output_bytes()),
             ..Usage::default()
         });
     }
+    let context = PricingContext::default();
+    metered.lines =
+        usage.map(|usage| MeteredLine { billed_model: seen.model.clone(), usage, context }).into_iter().collect();
     if reporter == Reporter::Worker {
         metered.take_worker_time();
     }

@@ -16,6 +16,7 @@ use http_body::{Body, Frame};
 
 use super::{
     attempt::Counted,
+    broken::Telling,
     drain,
     live::{CutOff, Live, durable_in_time},
     worker::Asking,
@@ -23,19 +24,18 @@ use super::{
 use crate::{
     metering::{End, Reporter},
     upstream::{
-        sniff::{JsonSniffer, Sniffed, SseSniffer},
+        sniff::{Sniffed, Sniffer},
         usage::map_usage,
         worker::worker_time,
     },
 };
 
-/// What a client of the OpenAI dialect is told when its stream broke off. No `[DONE]` follows.
-const BROKEN_EVENT: &str = "data: {\"error\":{\"message\":\"The upstream ended the stream early: this is not the whole answer.\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_truncated\"}}\n\n";
-
 /// The body of a streamed answer.
 pub(super) struct MeteredBody {
     state: State,
     ready: VecDeque<Bytes>,
+    /// How it says that the answer broke off.
+    telling: Telling,
 }
 
 enum State {
@@ -60,62 +60,27 @@ enum State {
     Ended,
 }
 
-/// Looks on as the answer passes.
-pub(super) enum Sniffer {
-    Events(Box<SseSniffer>),
-    Json(Box<JsonSniffer>),
-}
-
-impl Sniffer {
-    pub(super) fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
-        match self {
-            Self::Events(sniffer) => sniffer.push(chunk, out),
-            Self::Json(sniffer) => {
-                sniffer.push(&chunk);
-                out.push_back(chunk);
-            }
-        }
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self, Self::Events(sniffer) if sniffer.is_done())
-    }
-
-    pub(super) fn summary(&self) -> Sniffed {
-        match self {
-            Self::Events(sniffer) => sniffer.summary(),
-            Self::Json(sniffer) => sniffer.summary(),
-        }
-    }
-
-    /// No more bytes come: what was held back of an incomplete event, or the terminal event.
-    fn finish(&mut self) -> Option<Bytes> {
-        match self {
-            Self::Events(sniffer) => sniffer.finish(),
-            Self::Json(_) => None,
-        }
-    }
-}
-
 /// How the body goes on after its entry is durable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Close {
     Properly,
-    TellBroken,
+    Tell(&'static str),
     BreakOff,
 }
 
 impl MeteredBody {
-    /// Passes on server-sent events; `injected` says that usage was asked for by the gateway, not by the client.
-    pub(super) fn events(live: Live, injected: bool) -> Self {
-        let sniffer = Sniffer::Events(Box::new(SseSniffer::new(injected)));
-        Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::new() }
+    /// Passes on the documents of a stream as they come.
+    pub(super) fn stream(live: Live, sniffer: Sniffer, telling: Telling) -> Self {
+        Self::begun(live, sniffer, VecDeque::new(), telling)
     }
 
-    /// Passes on a JSON body that is too large to hold; `begun` was read already and `sniffer` has seen it.
-    pub(super) fn json(live: Live, sniffer: JsonSniffer, begun: Bytes) -> Self {
-        let sniffer = Sniffer::Json(Box::new(sniffer));
-        Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::from([begun]) }
+    /// Passes on a body that is too large to hold; `read` was read already and `sniffer` has seen it.
+    pub(super) fn large(live: Live, sniffer: Sniffer, read: Bytes) -> Self {
+        Self::begun(live, sniffer, VecDeque::from([read]), Telling::None)
+    }
+
+    fn begun(live: Live, sniffer: Sniffer, ready: VecDeque<Bytes>, telling: Telling) -> Self {
+        Self { state: State::Passing { live: Box::new(live), sniffer }, ready, telling }
     }
 
     /// Nothing more comes from the upstream. The attempt ends, unless a worker is to be asked how it did.
@@ -132,16 +97,18 @@ impl MeteredBody {
     /// Ends the attempt and goes on to [`State::Closing`].
     fn close(&mut self, mut live: Box<Live>, mut sniffer: Sniffer, seen: &Sniffed, end: End, record: Option<String>) {
         let held = sniffer.finish();
-        let close = match (&sniffer, end) {
-            (_, End::Terminal) => Close::Properly,
-            (Sniffer::Json(_), End::Cut) => Close::BreakOff,
-            (Sniffer::Json(_), _) => Close::Properly,
-            (Sniffer::Events(_), End::Eof) if seen.finish.is_some() || seen.error_seen => Close::Properly,
-            (Sniffer::Events(_), _) => Close::TellBroken,
+        let close = match (end, self.telling) {
+            (End::Terminal, _) => Close::Properly,
+            (End::Cut, Telling::None) => Close::BreakOff,
+            (_, Telling::None) => Close::Properly,
+            (End::Eof, _) if seen.finish.is_some() || seen.error_seen => Close::Properly,
+            (_, Telling::Text(text)) => Close::Tell(text),
+            (_, Telling::Connection) => Close::BreakOff,
         };
         let held = match close {
-            Close::TellBroken => Some(broken(held)),
-            _ => held,
+            // What was held is a part of an event that never became whole: nobody could read it.
+            Close::Tell(text) => Some(Bytes::from_static(text.as_bytes())),
+            Close::Properly | Close::BreakOff => held,
         };
         live.finish_upstream();
         let ended = live.end_told(seen, end, record);
@@ -153,12 +120,6 @@ impl MeteredBody {
         });
         self.state = State::Closing { durable, held, break_off: close == Close::BreakOff };
     }
-}
-
-/// What is left of an incomplete event is ended first, so that the error is an event of its own.
-fn broken(held: Option<Bytes>) -> Bytes {
-    let rest = held.unwrap_or_default();
-    [rest.as_ref(), b"\n\n", BROKEN_EVENT.as_bytes()].concat().into()
 }
 
 /// The upstream broke off in the middle of a body that has no way of saying so.

@@ -5,15 +5,20 @@ use std::{collections::VecDeque, fs, path::Path};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tollgate::{
-    metering::{End, Metered, Reporter, conclude},
-    upstream::sniff::{JsonSniffer, Sniffed, SseSniffer},
+    metering::{Asked, End, Metered, Reporter, conclude},
+    upstream::{
+        dialect::{Dialect, Framing},
+        sniff::{Sniffed, Sniffer},
+    },
 };
 use tollgate_core::entry::UsageSource;
 
 use crate::shared;
 
 const DIALECTS: &[&str] = &["openai_chat", "openai_completions", "openai_embeddings"];
-const INPUT_ESTIMATE: u64 = 17;
+fn asked() -> Asked {
+    Asked { input_estimate: 17, ..Asked::default() }
+}
 
 struct Case {
     meta: Value,
@@ -87,16 +92,8 @@ fn all_cases() -> Vec<Case> {
 
 /// Feeds pieces; gives what was seen and everything that reached the client.
 fn feed(case: &Case, pieces: impl IntoIterator<Item = Bytes>) -> (Sniffed, Vec<u8>) {
-    if !case.is_stream() {
-        let mut sniffer = JsonSniffer::new();
-        let mut relayed = Vec::new();
-        for piece in pieces {
-            sniffer.push(&piece);
-            relayed.extend_from_slice(&piece);
-        }
-        return (sniffer.finish(), relayed);
-    }
-    let mut sniffer = SseSniffer::new(case.injected());
+    let framing = if case.is_stream() { Framing::Sse } else { Framing::Json };
+    let mut sniffer = Sniffer::new(Dialect::OpenAiChat, framing, case.injected());
     let mut out = VecDeque::new();
     for piece in pieces {
         sniffer.push(piece, &mut out);
@@ -114,7 +111,7 @@ fn end_of(case: &Case, seen: &Sniffed) -> End {
 }
 
 fn check(case: &Case, seen: &Sniffed, how: &str) {
-    let metered = conclude(seen, end_of(case, seen), INPUT_ESTIMATE, Reporter::Provider);
+    let metered = conclude(seen, end_of(case, seen), &asked(), Reporter::Provider);
     let expected = &case.meta["expected"];
     let id = case.id();
     assert_eq!(json!(metered.outcome), expected["outcome"], "{id} {how}: outcome");
@@ -136,16 +133,16 @@ fn check_usage(case: &Case, metered: &Metered, seen: &Sniffed, how: &str) {
     };
     assert_eq!(json!(metered.source), json!(source), "{id} {how}: source");
     if let Some(line) = expected["lines"].as_array().and_then(|lines| lines.first()) {
-        let usage = metered.usage.unwrap_or_else(|| panic!("{id} {how}: no usage in {metered:?}"));
-        let usage = serde_json::to_value(usage).unwrap();
+        let usage = metered.lines.first().unwrap_or_else(|| panic!("{id} {how}: no usage in {metered:?}"));
+        let usage = serde_json::to_value(usage.usage).unwrap();
         for (bucket, tokens) in line["usage"].as_object().unwrap() {
             assert_eq!(usage[bucket], *tokens, "{id} {how}: {bucket}");
         }
-        assert_eq!(json!(metered.billed_model), line["model"], "{id} {how}: model");
+        assert_eq!(json!(metered.lines[0].billed_model), line["model"], "{id} {how}: model");
     }
     if let Some(delivered) = expected["estimate"]["delivered_output_bytes"].as_u64() {
         assert_eq!(seen.delivered_bytes, delivered, "{id} {how}: delivered bytes");
-        assert!(metered.usage.unwrap().output > 0, "{id} {how}: a silent zero");
+        assert!(metered.lines[0].usage.output > 0, "{id} {how}: a silent zero");
     }
 }
 
@@ -183,9 +180,10 @@ fn a_stream_cut_after_any_event_that_delivered_something_is_never_a_silent_zero(
         for event in case.data_events() {
             let (seen, _) = feed(case, [case.body.slice(0..event.end)]);
             let metered =
-                conclude(&seen, if seen.done { End::Terminal } else { End::Cut }, INPUT_ESTIMATE, Reporter::Provider);
+                conclude(&seen, if seen.done { End::Terminal } else { End::Cut }, &asked(), Reporter::Provider);
             if seen.delivered_bytes > 0 {
-                let usage = metered.usage.unwrap_or_else(|| panic!("{}: no usage after {event:?}", case.id()));
+                let usage =
+                    metered.lines.first().unwrap_or_else(|| panic!("{}: no usage after {event:?}", case.id())).usage;
                 assert!(usage.output > 0 && usage.input_total() > 0, "{} cut after {event:?}: {usage:?}", case.id());
                 assert_ne!(metered.source, UsageSource::NotBilled, "{}", case.id());
             }
@@ -222,21 +220,21 @@ fn usage_that_is_quoted_or_nested_elsewhere_is_never_read() {
     let event = format!(
         "data: {{\"choices\":[{{\"delta\":{{\"content\":{inside},{forged},\"tool_calls\":[{{\"function\":{{\"arguments\":{inside},{forged}}},{forged}}}]}},{forged}}}],\"x\":{{{forged}}},\"usage\":null}}\n\n"
     );
-    let mut sniffer = SseSniffer::new(true);
+    let mut sniffer = Sniffer::new(Dialect::OpenAiChat, Framing::Sse, true);
     let mut out = VecDeque::new();
     sniffer.push(event.clone().into(), &mut out);
     assert_eq!(out.len(), 1);
     let seen = sniffer.summary();
     assert_eq!((seen.usage_raw, seen.done), (None, false));
-    let mut body = JsonSniffer::new();
-    body.push(event.trim_start_matches("data: ").as_bytes());
-    assert_eq!(body.finish().usage_raw, None);
+    let mut body = Sniffer::new(Dialect::OpenAiChat, Framing::Json, false);
+    body.push(event.trim_start_matches("data: ").to_owned().into(), &mut out);
+    assert_eq!(body.summary().usage_raw, None);
 }
 
 #[test]
 fn a_ten_megabyte_event_passes_in_constant_memory() {
     let piece = Bytes::from(vec![b'x'; 64 * 1024]);
-    let mut sniffer = SseSniffer::new(true);
+    let mut sniffer = Sniffer::new(Dialect::OpenAiChat, Framing::Sse, true);
     let mut out = VecDeque::new();
     sniffer.push(Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\""), &mut out);
     for _ in 0..160 {

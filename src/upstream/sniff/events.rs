@@ -31,7 +31,7 @@ enum Line {
 
 /// Looks on as events pass.
 #[derive(Debug)]
-pub struct SseSniffer {
+pub(super) struct SseSniffer {
     injected: bool,
     watch: Watch,
     line: Line,
@@ -56,7 +56,7 @@ pub struct SseSniffer {
 impl SseSniffer {
     /// Before the first byte; `injected` says that the gateway asked for usage and the client did not.
     #[must_use]
-    pub fn new(injected: bool) -> Self {
+    pub(super) fn new(injected: bool) -> Self {
         Self {
             injected,
             watch: Watch::new(),
@@ -77,20 +77,20 @@ impl SseSniffer {
 
     /// Whether the terminal event came. It is held; [`Self::finish`] gives it.
     #[must_use]
-    pub const fn is_done(&self) -> bool {
+    pub(super) const fn is_done(&self) -> bool {
         self.done
     }
 
     /// What was seen so far.
     #[must_use]
-    pub fn summary(&self) -> Sniffed {
+    pub(super) fn summary(&self) -> Sniffed {
         let mut seen = self.watch.seen().clone();
         seen.done = self.done;
         seen
     }
 
     /// The bytes that were held back: the terminal event, or an event that never became complete.
-    pub fn finish(&mut self) -> Option<Bytes> {
+    pub(super) fn finish(&mut self) -> Option<Bytes> {
         self.held_len = 0;
         match std::mem::take(&mut self.held) {
             held if held.is_empty() => None,
@@ -99,7 +99,7 @@ impl SseSniffer {
     }
 
     /// Takes a chunk and gives what may pass now.
-    pub fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
+    pub(super) fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
         if self.done {
             // Behind the terminal event nothing is expected; it goes where that goes.
             self.hold(chunk);
