@@ -66,9 +66,13 @@ impl Store {
     /// [`StoreError::NotFound`], or why the store refuses it again; then it stays where it is. So does one that contradicts
     /// what the books say of its attempt: [`StoreError::Exists`].
     pub async fn revive(&self, id: AttemptId) -> Result<(), StoreError> {
+        let no_letter = || StoreError::NotFound(format!("dead letter {id}"));
+        if !self.dead_letters().await?.iter().any(|letter| letter.entry.admission.id == id) {
+            return Err(no_letter());
+        }
         if self.entries_of_request(id.request_id).await?.iter().any(|entry| entry.admission.id == id) {
             return Err(StoreError::Exists(format!("another entry of the attempt {id}")));
         }
-        if on_engine!(self, revive(id))? { Ok(()) } else { Err(StoreError::NotFound(format!("dead letter {id}"))) }
+        if on_engine!(self, revive(id))? { Ok(()) } else { Err(no_letter()) }
     }
 }
