@@ -20,6 +20,7 @@ mod load;
 mod metering_fixtures;
 mod postgres_faults;
 mod process;
+mod providers;
 mod receipts;
 mod requests;
 mod retention;
