@@ -2,16 +2,18 @@
 //!
 //! Takes what the dialect's sniffer saw; knows no prices, keys or journal. Every ending yields exactly one [`Metered`].
 
+mod conclude;
+
 use tollgate_core::{
     counters::Counters,
     entry::{Outcome, UsageSource},
-    estimate::tokens_from_bytes,
     pricing_context::PricingContext,
     usage::Usage,
     worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
 };
 
-use crate::upstream::{outcome, sniff::Sniffed, usage::map_usage, worker::worker_time};
+pub use self::conclude::conclude;
+use crate::upstream::{sniff::Sniffed, usage::map_usage, worker::worker_time};
 
 /// Why reading an upstream's answer stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub enum Reporter {
 pub struct Asked {
     /// Tokens of the input by the published rule, used where nothing better becomes known.
     pub input_estimate: u64,
-    /// Unicode code points of text to be spoken.
+    /// Unicode code points of text to be spoken; zero when nothing is.
     pub characters: u64,
     /// Width and height of the pictures asked for.
     pub image_size: Option<String>,
@@ -104,9 +106,10 @@ impl Metered {
     /// The same ending with the usage of a worker's final record, which is exact however much of the answer arrived.
     #[must_use]
     pub fn told_by_record(mut self, usage_raw: String) -> Self {
-        let mapped = map_usage(&usage_raw, &Sniffed::default());
+        let told = Sniffed { usage_raw: Some(usage_raw.clone()), ..Sniffed::default() };
+        let Some(mapped) = map_usage(&told) else { return self };
         let Some(usage) = mapped.usage else { return self };
-        self.source = mapped.source;
+        self.source = if mapped.is_suspect { UsageSource::ProviderFinalSuspect } else { UsageSource::ProviderFinal };
         match self.lines.first_mut() {
             Some(line) => line.usage = usage,
             None => self.lines.push(MeteredLine { usage, ..MeteredLine::default() }),
@@ -129,51 +132,4 @@ impl Metered {
             self.worker = Some(WorkerTime::default());
         }
     }
-}
-
-/// Concludes an answer of status 2xx from what its sniffer saw.
-///
-/// Reported usage wins, even when the answer was cut after it. Without a report, delivered text is estimated by the
-/// published rule and marked; an answer of which nothing came is not billed.
-#[must_use]
-pub fn conclude(seen: &Sniffed, end: End, asked: &Asked, reporter: Reporter) -> Metered {
-    let outcome = match end {
-        End::ClientLeft => Outcome::ClientDisconnect,
-        End::Shutdown => Outcome::Shutdown,
-        End::Terminal | End::Eof => outcome::of_answer(seen, true),
-        End::Cut => outcome::of_answer(seen, false),
-    };
-    let mut metered = Metered::nothing(outcome, None);
-    let mut usage = None;
-    if let Some(raw) = &seen.usage_raw {
-        let mapped = map_usage(raw, seen);
-        let finished = seen.done || seen.finish.is_some() || matches!(end, End::Terminal);
-        metered.source = if finished { mapped.source } else { UsageSource::ProviderPartial };
-        usage = mapped.usage;
-        metered.flags = mapped.flags;
-        // A cumulative count may lag behind what was delivered; then it is a placeholder.
-        if let Some(usage) = usage.as_mut().filter(|usage| !finished && usage.output == 0 && seen.output_bytes() > 0) {
-            usage.output = tokens_from_bytes(seen.output_bytes());
-            metered.flags.push("output_estimated".to_owned());
-        }
-        metered.reported_total = mapped.reported_total;
-        metered.reported_cost_usd = mapped.reported_cost_usd;
-        metered.raw_usage = Some(raw.clone());
-    }
-    let something_came = seen.output_bytes() > 0 || seen.choices_seen || seen.finish.is_some();
-    if usage.is_none() && something_came {
-        metered.source = UsageSource::Estimated;
-        usage = Some(Usage {
-            input_uncached: asked.input_estimate,
-            output: tokens_from_bytes(seen.output_bytes()),
-            ..Usage::default()
-        });
-    }
-    let context = PricingContext::default();
-    metered.lines =
-        usage.map(|usage| MeteredLine { billed_model: seen.model.clone(), usage, context }).into_iter().collect();
-    if reporter == Reporter::Worker {
-        metered.take_worker_time();
-    }
-    metered
 }

@@ -4,7 +4,6 @@
 //! upstream, or this code: see [`attempt::Attempt`].
 
 pub mod attempt;
-mod broken;
 pub mod detach;
 mod drain;
 pub mod error;

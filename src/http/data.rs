@@ -183,10 +183,50 @@ fn tags(headers: &HeaderMap) -> Result<Vec<(String, String)>, RequestError> {
     Ok(tags)
 }
 
+/// Paths that providers have and this gateway does not pass on, because what they do could not be metered or kept apart
+/// by customer.
+const UNSERVED: &[&str] = &[
+    "/v1/files",
+    "/v1/batches",
+    "/v1/messages/batches",
+    "/v1/responses/",
+    "/v1/conversations",
+    "/v1/uploads",
+    "/v1/fine_tuning",
+    "/v1/assistants",
+    "/v1/threads",
+    "/v1/vector_stores",
+    "/v1/containers",
+    "/v1/realtime",
+    "/v1/videos",
+    "/v1/audio/translations",
+    "/v1/images/variations",
+    "/v1beta/interactions/",
+    "/v1beta/cachedContents",
+    "/v1beta/files",
+    "/v1beta/batches",
+    "/v1beta/tunedModels",
+    "/upload/",
+    "/api/pull",
+    "/api/push",
+    "/api/create",
+    "/api/delete",
+    "/api/copy",
+];
+
 async fn unknown_path(request: Request<Body>) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
+    if UNSERVED.iter().any(|unserved| is_below(path, unserved)) {
+        let message = format!("This gateway does not pass {path} on: what it leads to could not be metered.");
+        return errors::refused(Surface::of_path(path), StatusCode::NOT_FOUND, &message, "unsupported_endpoint");
+    }
     let message = format!("Unknown request URL: {method} {path}. Check the base URL (for OpenAI SDKs it ends in /v1).");
     errors::refused(Surface::of_path(path), StatusCode::NOT_FOUND, &message, "unknown_url")
+}
+
+/// Whether a path is another one, or below it.
+fn is_below(path: &str, other: &str) -> bool {
+    path.strip_prefix(other.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 async fn wrong_method(request: Request<Body>) -> Response<Body> {

@@ -14,10 +14,9 @@ use tollgate_core::{
 use super::{
     Proxy,
     attempt::{Attempt, Prices},
-    broken::telling,
     detach::ClientGone,
     error::ProxyError,
-    live::{Live, Silence},
+    live::{Live, Silence, durable_in_time},
     stream::MeteredBody,
     upstream_error, whole,
     worker::{NoHead, WorkerCall, head},
@@ -144,7 +143,7 @@ impl Exchange {
         if !status.is_success() {
             let (error, outcome) = upstream_error::read(response).await;
             let error = if self.is_worker(target) { self.worker_error(error) } else { error };
-            let retryable = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504);
+            let retryable = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504 | 529);
             drop(attempt.end(Metered::nothing(outcome, None), Some(status.as_u16())));
             return Ok(Tried::Failed { error, retryable });
         }
@@ -257,7 +256,7 @@ impl Exchange {
 
 /// Passes an answer of status 2xx on.
 async fn answer(
-    live: Live,
+    mut live: Live,
     parts: Parts,
     dialect: Dialect,
     injected: bool,
@@ -265,11 +264,19 @@ async fn answer(
     gone: &ClientGone,
 ) -> Result<Response<Body>, ProxyError> {
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if is_compressed(&parts.headers) {
+        // It was asked not to be. What cannot be read cannot be metered, so it is not passed on.
+        if let Some(ended) = live.end_as(Metered::nothing(Outcome::InvalidBody, Some("compressed"))) {
+            durable_in_time(ended.receipt, &live.proxy).await;
+        }
+        return Err(ProxyError::InvalidUpstreamBody("compressed"));
+    }
     let framing = Framing::of(dialect, content_type, stream);
-    let sniffer = Sniffer::new(dialect, framing, injected);
+    let mut sniffer = Sniffer::new(dialect, framing, injected);
+    sniffer.headers(&parts.headers);
     let headers = response_headers(&parts.headers);
     let mut response = if framing.is_stream() {
-        Response::new(Body::new(MeteredBody::stream(live, sniffer, telling(dialect, framing))))
+        Response::new(Body::new(MeteredBody::stream(live, sniffer)))
     } else {
         whole::answer(live, sniffer, content_type, gone).await?
     };
@@ -278,4 +285,8 @@ async fn answer(
         response.headers_mut().insert(name, value.clone());
     }
     Ok(response)
+}
+
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

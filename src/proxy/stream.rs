@@ -16,7 +16,6 @@ use http_body::{Body, Frame};
 
 use super::{
     attempt::Counted,
-    broken::Telling,
     drain,
     live::{CutOff, Live, durable_in_time},
     worker::Asking,
@@ -34,8 +33,6 @@ use crate::{
 pub(super) struct MeteredBody {
     state: State,
     ready: VecDeque<Bytes>,
-    /// How it says that the answer broke off.
-    telling: Telling,
 }
 
 enum State {
@@ -60,27 +57,15 @@ enum State {
     Ended,
 }
 
-/// How the body goes on after its entry is durable.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Close {
-    Properly,
-    Tell(&'static str),
-    BreakOff,
-}
-
 impl MeteredBody {
     /// Passes on the documents of a stream as they come.
-    pub(super) fn stream(live: Live, sniffer: Sniffer, telling: Telling) -> Self {
-        Self::begun(live, sniffer, VecDeque::new(), telling)
+    pub(super) fn stream(live: Live, sniffer: Sniffer) -> Self {
+        Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::new() }
     }
 
     /// Passes on a body that is too large to hold; `read` was read already and `sniffer` has seen it.
     pub(super) fn large(live: Live, sniffer: Sniffer, read: Bytes) -> Self {
-        Self::begun(live, sniffer, VecDeque::from([read]), Telling::None)
-    }
-
-    fn begun(live: Live, sniffer: Sniffer, ready: VecDeque<Bytes>, telling: Telling) -> Self {
-        Self { state: State::Passing { live: Box::new(live), sniffer }, ready, telling }
+        Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::from([read]) }
     }
 
     /// Nothing more comes from the upstream. The attempt ends, unless a worker is to be asked how it did.
@@ -96,20 +81,13 @@ impl MeteredBody {
 
     /// Ends the attempt and goes on to [`State::Closing`].
     fn close(&mut self, mut live: Box<Live>, mut sniffer: Sniffer, seen: &Sniffed, end: End, record: Option<String>) {
-        let held = sniffer.finish();
-        let close = match (end, self.telling) {
-            (End::Terminal, _) => Close::Properly,
-            (End::Cut, Telling::None) => Close::BreakOff,
-            (_, Telling::None) => Close::Properly,
-            (End::Eof, _) if seen.finish.is_some() || seen.error_seen => Close::Properly,
-            (_, Telling::Text(text)) => Close::Tell(text),
-            (_, Telling::Connection) => Close::BreakOff,
+        let is_whole = match end {
+            End::Terminal => true,
+            End::Eof => seen.says_its_end() || !seen.framing.is_stream(),
+            End::Cut | End::ClientLeft | End::Shutdown => false,
         };
-        let held = match close {
-            // What was held is a part of an event that never became whole: nobody could read it.
-            Close::Tell(text) => Some(Bytes::from_static(text.as_bytes())),
-            Close::Properly | Close::BreakOff => held,
-        };
+        let held = if is_whole { sniffer.finish() } else { sniffer.finish_broken() };
+        let break_off = !is_whole && held.is_none();
         live.finish_upstream();
         let ended = live.end_told(seen, end, record);
         let proxy = Arc::clone(&live.proxy);
@@ -118,7 +96,7 @@ impl MeteredBody {
                 durable_in_time(ended.receipt, &proxy).await;
             }
         });
-        self.state = State::Closing { durable, held, break_off: close == Close::BreakOff };
+        self.state = State::Closing { durable, held, break_off };
     }
 }
 
@@ -195,7 +173,7 @@ pub(super) fn progress(live: &mut Live, sniffer: &Sniffer) {
             let seen = sniffer.summary();
             let raw = seen.usage_raw.as_deref();
             Counted {
-                reported: raw.and_then(|raw| map_usage(raw, &seen).usage),
+                reported: map_usage(&seen).and_then(|mapped| mapped.usage),
                 worker: raw.filter(|_| reporter == Reporter::Worker).and_then(worker_time),
                 delivered_bytes: seen.output_bytes(),
             }

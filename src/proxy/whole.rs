@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     metering::{End, Metered},
-    upstream::sniff::{Sniffed, Sniffer},
+    upstream::{
+        dialect::Framing,
+        sniff::{Sniffed, Sniffer},
+    },
 };
 
 /// Largest answer that is held whole, in bytes.
@@ -65,7 +68,7 @@ pub(super) async fn answer(
     let body = if more.is_empty() { first } else { more.freeze() };
     let seen = sniffer.summary();
     let end = if gone.get() { live.end_without_client() } else { End::Terminal };
-    let valid = seen.is_json_object;
+    let valid = seen.is_json_object || seen.framing == Framing::Opaque;
     let ended = live.end(&seen, end);
     let mut response = Response::new(Body::from(body));
     if let Some(ended) = ended {

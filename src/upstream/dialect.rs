@@ -1,5 +1,15 @@
 //! The dialects in which answers come, and how their documents are framed.
 
+mod anthropic;
+mod bedrock;
+mod broken;
+pub(in crate::upstream) mod description;
+mod gemini;
+mod openai;
+mod others;
+
+use self::description::Description;
+
 /// The dialect of an answer: what its documents look like, whatever provider sent it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Dialect {
@@ -41,9 +51,10 @@ pub enum Dialect {
 }
 
 /// How the documents of an answer are framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Framing {
     /// One JSON document.
+    #[default]
     Json,
     /// Server-sent events.
     Sse,
@@ -55,6 +66,42 @@ pub enum Framing {
     EventStream,
     /// Nothing to look into: sound, subtitles.
     Opaque,
+}
+
+impl Dialect {
+    /// Where its documents hold what.
+    pub(in crate::upstream) const fn description(self) -> &'static Description {
+        match self {
+            Self::OpenAiChat | Self::OpenAiCompletions => &openai::CHAT,
+            Self::OpenAiEmbeddings => &openai::EMBEDDINGS,
+            Self::OpenAiResponses => &openai::RESPONSES,
+            Self::OpenAiImages => &openai::IMAGES,
+            Self::OpenAiAudio => &openai::AUDIO,
+            Self::OpenAiModerations => &openai::MODERATIONS,
+            Self::AnthropicMessages => &anthropic::MESSAGES,
+            Self::AnthropicCountTokens => &anthropic::COUNT_TOKENS,
+            Self::Gemini => &gemini::CONTENT,
+            Self::GeminiCountTokens => &gemini::COUNT_TOKENS,
+            Self::GeminiEmbed => &gemini::EMBED,
+            Self::GeminiInteractions => &gemini::INTERACTIONS,
+            Self::BedrockConverse => &bedrock::CONVERSE,
+            Self::BedrockInvoke => &bedrock::INVOKE,
+            Self::Ollama => &others::OLLAMA,
+            Self::Cohere => &others::COHERE,
+        }
+    }
+
+    /// Whether its answers cost nothing: tokens are only counted.
+    #[must_use]
+    pub const fn is_free(self) -> bool {
+        matches!(self, Self::AnthropicCountTokens | Self::GeminiCountTokens)
+    }
+
+    /// Whether text that was delivered is counted in tokens of output. A transcription may be billed by its seconds.
+    #[must_use]
+    pub const fn counts_output(self) -> bool {
+        !matches!(self, Self::OpenAiAudio)
+    }
 }
 
 impl Framing {

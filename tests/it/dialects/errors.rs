@@ -163,13 +163,38 @@ async fn unknown_paths_are_told_in_the_words_of_the_dialect_that_they_look_like(
         ("/v1/nothing", "/error/message"),
         ("/v1/messages/nothing", "/error/type"),
         ("/v1beta/models/gemini-model:doesNotExist", "/error/status"),
-        ("/api/pull", "/error"),
+        ("/api/nothing", "/error"),
         ("/v2/nothing", "/message"),
         ("/model/bedrock-model/nothing", "/message"),
     ] {
         let answer = read(harness.client.post(harness.url(path)).bearer_auth(&harness.key).json(&json!({}))).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.json().pointer(pointer).is_some_and(Value::is_string), "{path}: {}", answer.text);
+    }
+    assert_eq!(harness.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn what_could_not_be_metered_is_refused_by_name_and_never_passed_on() {
+    let harness = gateway("").await;
+    for (method, path) in [
+        ("POST", "/v1/files"),
+        ("GET", "/v1/files/file-1/content"),
+        ("POST", "/v1/batches"),
+        ("POST", "/v1/messages/batches"),
+        ("GET", "/v1/messages/batches/msgbatch_1/results"),
+        ("GET", "/v1/responses/resp_1"),
+        ("DELETE", "/v1/responses/resp_1"),
+        ("POST", "/v1/conversations"),
+        ("POST", "/v1beta/cachedContents"),
+        ("POST", "/upload/v1beta/files"),
+        ("POST", "/api/pull"),
+    ] {
+        let request = harness.client.request(method.parse().unwrap(), harness.url(path)).bearer_auth(&harness.key);
+        let answer = read(request.body("{}")).await;
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
+        assert!(answer.text.contains(&format!("does not pass {path} on")), "{method} {path}: {}", answer.text);
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
     }
     assert_eq!(harness.upstream.count(), 0);
 }
