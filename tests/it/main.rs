@@ -18,6 +18,7 @@ mod journal;
 mod limits;
 mod load;
 mod metering_fixtures;
+mod metering_forgery;
 mod postgres_faults;
 mod process;
 mod providers;
