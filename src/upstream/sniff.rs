@@ -16,6 +16,7 @@ mod merge;
 pub(in crate::upstream) mod path;
 mod relay;
 mod seen;
+mod shape;
 mod sse;
 mod watch;
 

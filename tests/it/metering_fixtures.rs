@@ -15,17 +15,17 @@ use tollgate_core::entry::UsageSource;
 
 use crate::shared;
 
-struct Case {
-    meta: Value,
-    body: Bytes,
+pub(crate) struct Case {
+    pub(crate) meta: Value,
+    pub(crate) body: Bytes,
 }
 
 impl Case {
-    fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.meta["id"].as_str().unwrap()
     }
 
-    fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         let path = self.meta["endpoint"].as_str().unwrap();
         match self.meta["dialect"].as_str().unwrap() {
             "openai_chat" => Dialect::OpenAiChat,
@@ -50,7 +50,7 @@ impl Case {
     }
 
     /// As the answer's headers say, which is what the gateway goes by.
-    fn framing(&self) -> Framing {
+    pub(crate) fn framing(&self) -> Framing {
         let stream = self.meta["stream"] == true;
         let framing = Framing::of(self.dialect(), self.meta["content_type"].as_str().unwrap(), stream);
         let told = match self.meta["framing"].as_str().unwrap() {
@@ -69,7 +69,7 @@ impl Case {
         self.framing() == Framing::Sse
     }
 
-    fn asked(&self) -> Asked {
+    pub(crate) fn asked(&self) -> Asked {
         let request = &self.meta["request"];
         let word = |name: &str| request[name].as_str().map(str::to_owned);
         let is_speech = self.meta["endpoint"].as_str().unwrap().ends_with("/audio/speech");
@@ -90,7 +90,7 @@ impl Case {
     }
 
     /// The gateway asks for usage when the client did not.
-    fn injected(&self) -> bool {
+    pub(crate) fn injected(&self) -> bool {
         !self.meta["expected"]["relay"].is_null()
     }
 
@@ -168,7 +168,7 @@ fn cases(folder: &Path) -> Vec<Case> {
     cases
 }
 
-fn all_cases() -> Vec<Case> {
+pub(crate) fn all_cases() -> Vec<Case> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut all = cases(&own);
     assert!(all.len() >= 60, "the project's own cases are gone");
@@ -191,7 +191,7 @@ fn each_case(test: impl Fn(&Case)) {
 }
 
 /// Feeds pieces; gives what was seen and everything that reached the client.
-fn feed(case: &Case, pieces: impl IntoIterator<Item = Bytes>) -> (Sniffed, Vec<u8>) {
+pub(crate) fn feed(case: &Case, pieces: impl IntoIterator<Item = Bytes>) -> (Sniffed, Vec<u8>) {
     let mut sniffer = Sniffer::new(case.dialect(), case.framing(), case.injected());
     let mut out = VecDeque::new();
     for piece in pieces {
@@ -202,7 +202,7 @@ fn feed(case: &Case, pieces: impl IntoIterator<Item = Bytes>) -> (Sniffed, Vec<u
     (seen, out.iter().flat_map(|piece| piece.iter().copied()).collect())
 }
 
-fn end_of(case: &Case, seen: &Sniffed) -> End {
+pub(crate) fn end_of(case: &Case, seen: &Sniffed) -> End {
     match (case.framing().is_stream(), seen.done) {
         (true, false) => End::Eof,
         _ => End::Terminal,

@@ -4,6 +4,7 @@ use super::{
     Sniffed,
     document::Document,
     documents::{Documents, Kind},
+    shape::Shape,
     watch::Watch,
 };
 use crate::upstream::dialect::{Dialect, Framing, description::Description};
@@ -27,6 +28,9 @@ pub(super) struct Collector {
     document: Document,
     seen: Sniffed,
     ended: Passing,
+    /// The document has ended and was taken; the next one has not begun.
+    is_between: bool,
+    shape: Shape,
 }
 
 impl Collector {
@@ -34,7 +38,15 @@ impl Collector {
         let description = dialect.description();
         let root = if framing.is_stream() { description.event } else { description.whole };
         let seen = Sniffed { dialect, framing, ..Sniffed::default() };
-        Self { description, watch: Watch::new(root), document: Document::default(), seen, ended: Passing::default() }
+        Self {
+            description,
+            watch: Watch::new(root),
+            document: Document::default(),
+            seen,
+            ended: Passing::default(),
+            is_between: false,
+            shape: Shape::default(),
+        }
     }
 
     pub(super) const fn dialect(&self) -> Dialect {
@@ -52,8 +64,27 @@ impl Collector {
     /// What was seen, the document that is under way included.
     pub(super) fn summary(&self) -> Sniffed {
         let mut seen = self.seen.clone();
-        seen.take(&self.document, self.description);
+        if !self.is_between {
+            seen.take(&self.document, self.description);
+        }
         seen
+    }
+
+    /// Takes an event of the shape of the one before; says how many bytes it has, or none when it must be walked.
+    pub(super) fn take_like(&mut self, bytes: &[u8]) -> Option<usize> {
+        let found = self.shape.matches(bytes)?;
+        self.seen.take_delivered(found.text_bytes, found.refusal_bytes, found.tool_bytes, self.shape.kind());
+        Some(found.len)
+    }
+
+    /// Remembers the shape of the event that has just ended.
+    pub(super) fn learn(&mut self, event: &[u8]) {
+        self.shape.learn(event, &self.document, self.description.kind(&self.document.kind), self.watch.holes());
+    }
+
+    /// What is known of the event before is of no use any more.
+    pub(super) fn forget_shape(&mut self) {
+        self.shape.forget();
     }
 
     /// What is known of the document so far.
@@ -72,11 +103,14 @@ impl Collector {
 
     /// Whether the document may yet turn out to be the last of its stream.
     pub(super) fn may_be_terminal(&self) -> bool {
-        self.description.has_terminal() && (self.document.kind.is_empty() || self.passing().terminal)
+        self.description.has_terminal() && (self.is_between || self.document.kind.is_empty() || self.passing().terminal)
     }
 
     /// Takes the next bytes of a document, up to its end; says how many.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> usize {
+        if self.is_between {
+            self.begin(Kind::Untold);
+        }
         self.watch.feed(bytes, &mut self.document)
     }
 
@@ -93,6 +127,7 @@ impl Collector {
 
 impl Documents for Collector {
     fn begin(&mut self, kind: Kind<'_>) {
+        self.is_between = false;
         self.watch.restart();
         self.document.clear(kind, self.seen.model.is_some());
     }
@@ -102,12 +137,15 @@ impl Documents for Collector {
     }
 
     fn end(&mut self, intact: bool) {
+        if self.is_between {
+            self.begin(Kind::Untold);
+        }
         self.ended = if intact { self.passing() } else { Passing::default() };
         if intact {
             self.seen.take(&self.document, self.description);
         } else {
             self.seen.damaged = true;
         }
-        self.begin(Kind::Untold);
+        self.is_between = true;
     }
 }

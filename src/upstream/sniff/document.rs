@@ -97,6 +97,21 @@ impl Document {
         !self.usage.is_empty()
     }
 
+    /// Whether the same document once more would change nothing but what was delivered.
+    pub(super) const fn only_delivers(&self) -> bool {
+        self.complete
+            && !self.has_usage()
+            && !self.usage_overflow
+            && !self.exception
+            && !self.last
+            && self.metrics.is_none()
+            && self.timings.is_none()
+            && self.members.is_empty()
+            && self.images.is_none()
+            && self.searches.is_none()
+            && self.items.count == 0
+    }
+
     /// Notes a value that was kept; null is as good as absent.
     pub(super) fn note(&mut self, slot: Slot, value: &[u8]) {
         if value == b"null" {

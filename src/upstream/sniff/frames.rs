@@ -34,6 +34,11 @@ impl Frames {
         matches!(self, Self::Sse(frames) if frames.may_be_last())
     }
 
+    /// Whether documents are framed by text, so that one may be known by its shape.
+    pub(super) const fn has_shapes(&self) -> bool {
+        matches!(self, Self::Sse(_))
+    }
+
     /// Whether a line feed that comes next belongs to the line that has ended.
     pub(super) const fn after_cr(&self) -> bool {
         matches!(self, Self::Sse(frames) if frames.after_cr())

@@ -23,13 +23,23 @@ pub(super) struct Relay {
     passed: bool,
     /// A line feed comes that belongs to a document that was dropped.
     drop_lf: bool,
+    /// Whether a carriage return stood before the event whose shape is remembered, and at its end.
+    shape_after_cr: bool,
     done: bool,
 }
 
 impl Relay {
     /// Before the first byte.
     pub(super) const fn new(withhold_usage: bool) -> Self {
-        Self { withhold_usage, held: Vec::new(), held_len: 0, passed: false, drop_lf: false, done: false }
+        Self {
+            withhold_usage,
+            held: Vec::new(),
+            held_len: 0,
+            passed: false,
+            drop_lf: false,
+            shape_after_cr: false,
+            done: false,
+        }
     }
 
     pub(super) const fn is_done(&self) -> bool {
@@ -63,9 +73,22 @@ impl Relay {
             self.hold(chunk);
             return;
         }
+        if chunk.is_empty() {
+            return;
+        }
         // Bytes before `pass_from` have passed or been dropped; the current document begins at `begin`.
         let (mut pass_from, mut begin, mut at) = (0, 0, 0);
+        let mut cr_before = frames.after_cr();
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
+            if at == begin
+                && self.is_between()
+                && cr_before == self.shape_after_cr
+                && let Some(len) = documents.take_like(rest)
+            {
+                at += len;
+                begin = at;
+                continue;
+            }
             let (eaten, ended) = frames.take(rest, documents);
             at += eaten;
             if self.drop_lf && at == begin + 1 && chunk.get(begin) == Some(&b'\n') {
@@ -81,6 +104,7 @@ impl Relay {
                 self.hold(chunk.slice(begin..));
                 return;
             }
+            let is_in_one_piece = self.is_between();
             if self.withhold_usage && !self.passed && document.has_usage && document.choices_empty {
                 pass(&chunk, pass_from, begin, out);
                 self.held.clear();
@@ -90,16 +114,28 @@ impl Relay {
                 out.extend(self.held.drain(..));
             }
             self.held_len = 0;
-            begin = at;
             self.passed = false;
+            if is_in_one_piece && frames.has_shapes() && cr_before == frames.after_cr() {
+                documents.learn(chunk.get(begin..at).unwrap_or_default());
+                self.shape_after_cr = cr_before;
+            } else {
+                documents.forget_shape();
+            }
+            begin = at;
+            cr_before = frames.after_cr();
         }
-        self.end_chunk(&chunk, pass_from, begin, frames, documents, out);
+        self.end_chunk(chunk, pass_from, begin, frames, documents, out);
+    }
+
+    /// Whether no part of the current document came in an earlier chunk.
+    const fn is_between(&self) -> bool {
+        self.held_len == 0 && !self.passed && !self.drop_lf
     }
 
     /// What is left of the chunk is an incomplete document, or nothing.
     fn end_chunk(
         &mut self,
-        chunk: &Bytes,
+        chunk: Bytes,
         pass_from: usize,
         begin: usize,
         frames: &Frames,
@@ -107,8 +143,10 @@ impl Relay {
         out: &mut VecDeque<Bytes>,
     ) {
         let incomplete = chunk.len() - begin;
-        if self.may_yet_be_withheld(incomplete, frames, documents) {
-            pass(chunk, pass_from, begin, out);
+        if incomplete == 0 && pass_from == 0 {
+            out.push_back(chunk);
+        } else if self.may_yet_be_withheld(incomplete, frames, documents) {
+            pass(&chunk, pass_from, begin, out);
             if incomplete > 0 {
                 self.hold(chunk.slice(begin..));
             }
@@ -116,7 +154,7 @@ impl Relay {
             out.extend(self.held.drain(..));
             self.held_len = 0;
             self.passed |= incomplete > 0;
-            pass(chunk, pass_from, chunk.len(), out);
+            pass(&chunk, pass_from, chunk.len(), out);
         }
     }
 

@@ -91,7 +91,7 @@ impl Sniffed {
         let kind = description.kind(&document.kind);
         self.take_usage(document);
         self.take_words(document);
-        self.take_delivered(document, kind);
+        self.take_delivered(document.text_bytes, document.refusal_bytes, document.tool_bytes, kind);
         self.take_counts(document, kind);
         self.is_json_object |= document.complete;
         self.answer_seen |= document.answer || document.choices.is_some() || document.images.is_some();
@@ -148,8 +148,8 @@ impl Sniffed {
         }
     }
 
-    fn take_delivered(&mut self, document: &Document, kind: KindOf) {
-        let (mut text, mut refusal, mut tool) = (document.text_bytes, document.refusal_bytes, document.tool_bytes);
+    /// Takes bytes that a document of this type delivered.
+    pub(super) fn take_delivered(&mut self, mut text: u64, mut refusal: u64, mut tool: u64, kind: KindOf) {
         match kind {
             KindOf::Silent => text = 0,
             KindOf::Arguments => tool = tool.saturating_add(std::mem::take(&mut text)),

@@ -7,7 +7,7 @@ use memchr::memchr2;
 use super::{
     base64::Base64,
     document::Document,
-    path::{Counted, Field, Mark, Node, Role, Slot},
+    path::{Counted, Delivered, Field, Mark, Node, Role, Slot},
 };
 
 /// Longest value that is captured; the rest of it is not kept and the value does not count.
@@ -16,6 +16,8 @@ const CAPTURE_BYTES_MAX: usize = 64 * 1024;
 const WORD_BYTES_MAX: usize = 1024;
 /// Longest key that can be a watched one.
 const KEY_BYTES_MAX: usize = 40;
+/// Most holes of a document that is worth remembering.
+const HOLES_MAX: usize = 16;
 /// Deepest nesting of watched containers.
 const DEPTH: usize = 12;
 
@@ -44,6 +46,51 @@ enum Mode {
     Complete,
 }
 
+/// A value that says nothing but how long it is: a string, or a number that nobody looks at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hole {
+    /// Where its content begins, and ends, in bytes of the document.
+    pub(super) from: usize,
+    pub(super) to: usize,
+    /// A string, without its quotes; else a number.
+    pub(super) is_text: bool,
+    /// Where its bytes are counted.
+    pub(super) delivers: Option<Delivered>,
+}
+
+/// The holes of a document.
+#[derive(Debug, Default)]
+pub(super) struct Holes {
+    holes: Vec<Hole>,
+    too_many: bool,
+}
+
+impl Holes {
+    /// All of them; none when there were too many to keep.
+    pub(super) fn all(&self) -> Option<&[Hole]> {
+        (!self.too_many).then_some(self.holes.as_slice())
+    }
+
+    fn clear(&mut self) {
+        self.holes.clear();
+        self.too_many = false;
+    }
+
+    fn open(&mut self, hole: Hole) {
+        if self.holes.len() < HOLES_MAX {
+            self.holes.push(hole);
+        } else {
+            self.too_many = true;
+        }
+    }
+
+    fn close(&mut self, at: usize) {
+        if let Some(hole) = self.holes.last_mut().filter(|hole| hole.to == usize::MAX) {
+            hole.to = at;
+        }
+    }
+}
+
 /// The machine. Its memory is bounded by the constants above.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -60,6 +107,9 @@ pub(super) struct Watch {
     overflow: bool,
     escape: Escape,
     inner: Option<Box<Inner>>,
+    /// Where in the document the bytes stand that are looked at.
+    at: usize,
+    holes: Holes,
 }
 
 /// A document inside a string.
@@ -91,6 +141,8 @@ impl Watch {
             overflow: false,
             escape: Escape::None,
             inner: None,
+            at: 0,
+            holes: Holes::default(),
         }
     }
 
@@ -104,6 +156,13 @@ impl Watch {
         self.captured.clear();
         self.overflow = false;
         self.escape = Escape::None;
+        self.at = 0;
+        self.holes.clear();
+    }
+
+    /// The holes of the document.
+    pub(super) const fn holes(&self) -> &Holes {
+        &self.holes
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -113,7 +172,9 @@ impl Watch {
     /// Takes the next bytes of the document, up to its end; says how many.
     pub(super) fn feed(&mut self, bytes: &[u8], document: &mut Document) -> usize {
         let mut left = bytes;
+        let begin = self.at;
         while let Some((&byte, rest)) = left.split_first() {
+            self.at = begin + (bytes.len() - left.len());
             left = match self.mode {
                 Mode::Between => {
                     self.between(byte, document);
@@ -125,7 +186,9 @@ impl Watch {
                 Mode::Complete => break,
             };
         }
-        bytes.len() - left.len()
+        let eaten = bytes.len() - left.len();
+        self.at = begin + eaten;
+        eaten
     }
 
     fn between(&mut self, byte: u8, document: &mut Document) {
@@ -200,6 +263,7 @@ impl Watch {
             Field::Base64(node) if byte == b'"' => self.begin_inner(node),
             _ => {}
         }
+        self.open_hole(byte);
         self.mode = match byte {
             b'{' | b'[' => Mode::Skip(1),
             b'"' => Mode::Text,
@@ -207,6 +271,20 @@ impl Watch {
         };
         if byte != b'"' || self.captures {
             self.plain(&[byte], 1, document);
+        }
+    }
+
+    fn open_hole(&mut self, byte: u8) {
+        let delivers = match self.field {
+            Field::Unwatched => None,
+            Field::Keep(Slot::Model) if !self.captures => None,
+            Field::Text(to, _) | Field::Raw(to) if byte == b'"' => Some(to),
+            _ => return,
+        };
+        match byte {
+            b'"' => self.holes.open(Hole { from: self.at + 1, to: usize::MAX, is_text: true, delivers }),
+            b'0'..=b'9' => self.holes.open(Hole { from: self.at, to: usize::MAX, is_text: false, delivers }),
+            _ => {}
         }
     }
 
@@ -222,6 +300,7 @@ impl Watch {
 
     fn scalar<'a>(&mut self, byte: u8, bytes: &'a [u8], rest: &'a [u8], document: &mut Document) -> &'a [u8] {
         if matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r') {
+            self.holes.close(self.at);
             self.end_value(document);
             return bytes;
         }
@@ -278,6 +357,7 @@ impl Watch {
                 if self.captures {
                     self.plain(&[stop], 1, document);
                 }
+                self.holes.close(self.at + plain);
                 self.end_value(document);
             }
         }
