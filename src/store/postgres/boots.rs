@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use tollgate_core::id::BootId;
 
-use super::{PostgresStore, row};
+use super::{PostgresStore, REPORT_MAX, row};
 use crate::store::{
     StoreError,
     boots::{BootRow, Position, Tally, days_of},
@@ -131,26 +131,26 @@ pub(super) async fn revived(
 impl PostgresStore {
     pub(in crate::store) async fn cursor(&self, replica: &str, boot_id: BootId) -> Result<u64, StoreError> {
         let found =
-            sqlx::query(CURSOR).bind(replica).bind(row::uuid(boot_id.bytes())).fetch_optional(&self.readers).await?;
+            self.readers.fetch_optional(sqlx::query(CURSOR).bind(replica).bind(row::uuid(boot_id.bytes()))).await?;
         found.map_or(Ok(0), |from| row::count(&from, "sequence"))
     }
 
     pub(in crate::store) async fn boot(&self, replica: &str, boot_id: BootId) -> Result<Option<BootRow>, StoreError> {
         let found =
-            sqlx::query(ONE).bind(replica).bind(row::uuid(boot_id.bytes())).fetch_optional(&self.readers).await?;
+            self.readers.fetch_optional(sqlx::query(ONE).bind(replica).bind(row::uuid(boot_id.bytes()))).await?;
         found.as_ref().map(read).transpose()
     }
 
     pub(in crate::store) async fn boots(&self) -> Result<Vec<BootRow>, StoreError> {
-        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+        self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn usage_gap(&self) -> Result<u64, StoreError> {
-        row::count(&sqlx::query(GAP).fetch_one(&self.readers).await?, "gap")
+        row::count(&self.readers.fetch_one(sqlx::query(GAP)).await?, "gap")
     }
 
     pub(in crate::store) async fn entries_by_boot(&self) -> Result<Vec<(String, BootId, u64)>, StoreError> {
-        let rows = sqlx::query(ENTRIES).fetch_all(&self.readers).await?;
+        let rows = self.readers.within(REPORT_MAX).fetch_all(sqlx::query(ENTRIES)).await?;
         let read = |from: &PgRow| {
             let boot_id = BootId::from_bytes(row::id(from, "boot_id")?);
             Ok((from.try_get("replica")?, boot_id, row::count(from, "entries")?))
