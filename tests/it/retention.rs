@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use sqlx::{Connection, Executor};
 use tollgate::{
     app::upkeep::Upkeep,
     billing::audit::{audit, audit_with},
@@ -143,4 +144,40 @@ async fn one_process_at_a_time_tends_a_shared_store() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(got.is_some());
+}
+
+/// Seals the first of November as another gateway's upkeep does, and stops before the commit.
+async fn seal_and_wait(url: &str, entries: i64) -> sqlx::PgConnection {
+    let mut sealer = sqlx::PgConnection::connect(url).await.unwrap();
+    sealer.execute("begin").await.unwrap();
+    let day = i32::try_from(NOVEMBER_US / DAY_US).unwrap();
+    let seal = sqlx::query_scalar::<_, bool>("select seal_entries_day($1, $2)").bind(day).bind(entries);
+    assert!(seal.fetch_one(&mut sealer).await.unwrap());
+    let insert = "insert into archives values ($1, 1, $2, 0, 0, '', 'elsewhere', 0)";
+    sqlx::query(insert).bind(day).bind(entries).execute(&mut sealer).await.unwrap();
+    sealer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sealed_while_it_is_posted_again_is_not_posted_again() {
+    let (store, url) = postgres_store().await;
+    seed(&store).await;
+    let entries = (0..20).map(|number| (number + 1, dated_entry(number, NOVEMBER_US + 5))).collect();
+    let batch = PostBatch::new("main".into(), boot(), 20, entries);
+    assert_eq!(store.post(&batch).await.unwrap().inserted, 20);
+    let cells = store.rollup_cells().await.unwrap();
+    let mut sealer = seal_and_wait(&url, 20).await;
+    let posting = {
+        let store = store.clone();
+        tokio::spawn(async move { store.post(&batch).await })
+    };
+    let mut look = sqlx::PgConnection::connect(&url).await.unwrap();
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut look).await.unwrap() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    sealer.execute("commit").await.unwrap();
+    assert_eq!(posting.await.unwrap().unwrap().inserted, 0);
+    assert_eq!((store.entry_count().await.unwrap(), store.rollup_cells().await.unwrap()), (0, cells));
 }

@@ -17,12 +17,17 @@ from cursors
 where replica = $1
   and boot_id = $2";
 /// Locks the boot's row until the end of the transaction: of two posters of one boot the second waits, and then sees
-/// what the first has posted.
+/// what the first has posted. Sealing a day locks the rows of the day's boots, too.
 const LOCK: &str = "
 insert into cursors as boot (replica, boot_id, sequence, closed)
 values ($1, $2, 0, false)
 on conflict (replica, boot_id) do update set sequence = boot.sequence
-returning sequence, closed, array(select day from archives where day = any($3)) as sealed_days";
+returning sequence, closed";
+/// A statement of its own, behind the lock: the statement that waits for a lock sees what was there before it waited.
+const SEALED: &str = "
+select distinct day
+from archives
+where day = any($1)";
 const ADVANCE: &str = "
 update cursors
 set
@@ -75,18 +80,22 @@ from entries
 group by replica, boot_id
 order by replica, boot_id";
 
-pub(super) const STATEMENTS: &[&str] = &[CURSOR, LOCK, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
+pub(super) const STATEMENTS: &[&str] = &[CURSOR, LOCK, SEALED, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
 
 /// Where a boot stands before this transaction, which has it for itself from now on.
 pub(super) async fn position(connection: &mut PgConnection, batch: &PostBatch) -> Result<Position, StoreError> {
-    let days: Vec<i32> = days_of(batch).into_iter().collect();
-    let query = sqlx::query(LOCK).bind(&batch.replica).bind(row::uuid(batch.boot_id.bytes())).bind(days);
-    let found = query.fetch_one(connection).await?;
-    Ok(Position {
+    let query = sqlx::query(LOCK).bind(&batch.replica).bind(row::uuid(batch.boot_id.bytes()));
+    let found = query.fetch_one(&mut *connection).await?;
+    let mut position = Position {
         counted_through: row::count(&found, "sequence")?,
         closed: found.try_get("closed")?,
-        sealed_days: found.try_get::<Vec<i32>, _>("sealed_days")?.into_iter().collect(),
-    })
+        ..Position::default()
+    };
+    let days: Vec<i32> = days_of(batch).into_iter().collect();
+    for sealed in sqlx::query(SEALED).bind(days).fetch_all(&mut *connection).await? {
+        position.sealed_days.insert(sealed.try_get("day")?);
+    }
+    Ok(position)
 }
 
 /// Moves the cursor, never back, and adds to the tallies.
