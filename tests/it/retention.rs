@@ -16,7 +16,7 @@ use tollgate::{
         entries::{PostBatch, Stage},
     },
 };
-use tollgate_core::id::BootId;
+use tollgate_core::{entry::Outcome, id::BootId};
 
 use crate::books::{NOVEMBER_US, dated_entry, postgres_store, seed};
 
@@ -180,4 +180,40 @@ async fn what_is_sealed_while_it_is_posted_again_is_not_posted_again() {
     sealer.execute("commit").await.unwrap();
     assert_eq!(posting.await.unwrap().unwrap().inserted, 0);
     assert_eq!((store.entry_count().await.unwrap(), store.rollup_cells().await.unwrap()), (0, cells));
+}
+
+/// Orphans, and ends that a poisoned journal could not keep, have no place before the cursor.
+#[tokio::test]
+async fn orphans_and_direct_ends_of_a_sealed_day_are_not_posted_again() {
+    let (dir, stores) = both().await;
+    let without_record = |sequence, number| {
+        let mut entry = dated_entry(number, NOVEMBER_US + 7);
+        if sequence > 0 {
+            entry.outcome = Outcome::Interrupted;
+        }
+        let batch = PostBatch::new("main".into(), boot(), 100, vec![(sequence, entry)]);
+        PostBatch { records: Vec::new(), stage: Stage::Resolving, ..batch }
+    };
+    let (direct, orphan, late) = (without_record(0, 600), without_record(7, 601), without_record(8, 602));
+    for (number, store) in stores.iter().enumerate() {
+        let archive_dir = dir.path().join(format!("archive-{number}"));
+        for batch in [&five_days(), &direct, &orphan] {
+            assert!(store.post(batch).await.unwrap().inserted > 0);
+        }
+        let clock = Clock::fake(NOVEMBER_US + 5 * DAY_US + 1);
+        let sealed = upkeep(store, &clock, &archive_dir, 2).tend().await.unwrap();
+        assert_eq!(sealed.iter().map(|archive| archive.entries).collect::<Vec<_>>(), [22, 20, 20]);
+        let cells = store.rollup_cells().await.unwrap();
+        // The recovery of a boot that was broken off begins again; it finds the direct end as an orphan of its journal.
+        let found = PostBatch { entries: vec![(9, direct.entries[0].1.clone())], ..direct.clone() };
+        for batch in [&direct, &orphan, &found] {
+            assert_eq!(store.post(batch).await.unwrap().inserted, 0);
+        }
+        assert_eq!(store.rollup_cells().await.unwrap(), cells);
+        assert_eq!(store.post(&late).await.unwrap().inserted, 1, "one that was not there yet is no repetition");
+        let closing = PostBatch { entries: [&orphan, &late].map(|batch| batch.entries[0].clone()).to_vec(), ..found };
+        let closing = PostBatch { stage: Stage::Closing, ..closing };
+        assert_eq!(store.post(&closing).await.unwrap().inserted, 0);
+        assert_eq!(store.post(&direct).await.unwrap().inserted, 0, "nor when the boot is closed");
+    }
 }

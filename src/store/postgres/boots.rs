@@ -1,7 +1,7 @@
 //! Boots and their tallies in Postgres.
 
-use sqlx::{PgConnection, Row, postgres::PgRow};
-use tollgate_core::id::BootId;
+use sqlx::{PgConnection, Row, postgres::PgRow, types::Uuid};
+use tollgate_core::id::{AttemptId, BootId, RequestId};
 
 use super::{PostgresStore, REPORT_MAX, row};
 use crate::store::{
@@ -28,6 +28,16 @@ const SEALED: &str = "
 select distinct day
 from archives
 where day = any($1)";
+const SEALED_ORPHANS: &str = "
+select orphan.request_id, orphan.attempt
+from sealed_orphans orphan
+join unnest($1::uuid[], $2::integer[]) as asked (request_id, attempt)
+  on orphan.request_id = asked.request_id and orphan.attempt = asked.attempt";
+/// A closed boot is protected as a whole.
+const FORGET_ORPHANS: &str = "
+delete from sealed_orphans
+where replica = $1
+  and boot_id = $2";
 const ADVANCE: &str = "
 update cursors
 set
@@ -80,7 +90,8 @@ from entries
 group by replica, boot_id
 order by replica, boot_id";
 
-pub(super) const STATEMENTS: &[&str] = &[CURSOR, LOCK, SEALED, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
+pub(super) const STATEMENTS: &[&str] =
+    &[CURSOR, LOCK, SEALED, SEALED_ORPHANS, FORGET_ORPHANS, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
 
 /// Where a boot stands before this transaction, which has it for itself from now on.
 pub(super) async fn position(connection: &mut PgConnection, batch: &PostBatch) -> Result<Position, StoreError> {
@@ -94,6 +105,18 @@ pub(super) async fn position(connection: &mut PgConnection, batch: &PostBatch) -
     let days: Vec<i32> = days_of(batch).into_iter().collect();
     for sealed in sqlx::query(SEALED).bind(days).fetch_all(&mut *connection).await? {
         position.sealed_days.insert(sealed.try_get("day")?);
+    }
+    let asked = position.on_sealed_days(batch);
+    if !asked.is_empty() {
+        let request_ids: Vec<Uuid> = asked.iter().map(|id| row::uuid(id.request_id.bytes())).collect();
+        let attempts: Vec<i32> = asked.iter().map(|id| i32::from(id.attempt)).collect();
+        let query = sqlx::query(SEALED_ORPHANS).bind(request_ids).bind(attempts);
+        for orphan in query.fetch_all(connection).await? {
+            let request_id = RequestId::from_bytes(row::id(&orphan, "request_id")?);
+            let attempt: i32 = orphan.try_get("attempt")?;
+            let attempt = u16::try_from(attempt).map_err(|_| StoreError::Damaged("attempt"))?;
+            position.sealed_orphans.insert(AttemptId { request_id, attempt });
+        }
     }
     Ok(position)
 }
@@ -117,7 +140,11 @@ pub(super) async fn advance(connection: &mut PgConnection, batch: &PostBatch, ta
     ] {
         query = query.bind(column(count)?);
     }
-    query.execute(connection).await?;
+    query.execute(&mut *connection).await?;
+    if batch.stage == Stage::Closing {
+        let query = sqlx::query(FORGET_ORPHANS).bind(&batch.replica).bind(row::uuid(batch.boot_id.bytes()));
+        query.execute(connection).await?;
+    }
     Ok(())
 }
 
