@@ -3,7 +3,13 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use tollgate::{clock::Clock, upstream::sniff::SseSniffer};
+use tollgate::{
+    clock::Clock,
+    upstream::{
+        dialect::{Dialect, Framing},
+        sniff::Sniffer,
+    },
+};
 
 const ROUNDS: u32 = 7;
 const STREAMS_PER_ROUND: u32 = 200;
@@ -27,7 +33,7 @@ fn round(event: &Bytes, injected: bool) -> u128 {
     let clock = Clock::system();
     let mut out = VecDeque::new();
     for _ in 0..STREAMS_PER_ROUND {
-        let mut sniffer = SseSniffer::new(injected);
+        let mut sniffer = Sniffer::new(Dialect::OpenAiChat, Framing::Sse, injected);
         for _ in 0..EVENTS_PER_STREAM {
             sniffer.push(event.clone(), &mut out);
             out.clear();

@@ -2,14 +2,18 @@
 //!
 //! Takes what the dialect's sniffer saw; knows no prices, keys or journal. Every ending yields exactly one [`Metered`].
 
+mod conclude;
+
 use tollgate_core::{
+    counters::Counters,
     entry::{Outcome, UsageSource},
-    estimate::tokens_from_bytes,
+    pricing_context::PricingContext,
     usage::Usage,
     worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
 };
 
-use crate::upstream::{outcome, sniff::Sniffed, usage::map_usage, worker::worker_time};
+pub use self::conclude::conclude;
+use crate::upstream::{sniff::Sniffed, usage::map_usage, worker::worker_time};
 
 /// Why reading an upstream's answer stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,30 @@ pub enum Reporter {
     Worker,
 }
 
+/// What of a request matters to its metering.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Tokens of the input by the published rule, used where nothing better becomes known.
+    pub input_estimate: u64,
+    /// Unicode code points of text to be spoken; zero when nothing is.
+    pub characters: u64,
+    /// Width and height of the pictures asked for.
+    pub image_size: Option<String>,
+    /// Quality of the pictures asked for.
+    pub image_quality: Option<String>,
+}
+
+/// What one model used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeteredLine {
+    /// The model that served, as the upstream said; none when it did not: the one that was asked for.
+    pub billed_model: Option<String>,
+    /// Tokens.
+    pub usage: Usage,
+    /// What else picks the price.
+    pub context: PricingContext,
+}
+
 /// What an attempt used and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metered {
@@ -44,10 +72,10 @@ pub struct Metered {
     pub source: UsageSource,
     /// Reasons for suspicion and notes.
     pub flags: Vec<String>,
-    /// Tokens; none when nothing was used.
-    pub usage: Option<Usage>,
-    /// The model that served, as the upstream said.
-    pub billed_model: Option<String>,
+    /// What each model used, the one that answered first; empty when nothing was used.
+    pub lines: Vec<MeteredLine>,
+    /// Units beside tokens.
+    pub counters: Counters,
     /// The upstream's usage object as it came.
     pub raw_usage: Option<String>,
     /// The total as reported.
@@ -66,8 +94,8 @@ impl Metered {
             outcome,
             source: UsageSource::NotBilled,
             flags: flag.map(str::to_owned).into_iter().collect(),
-            usage: None,
-            billed_model: None,
+            lines: Vec::new(),
+            counters: Counters::default(),
             raw_usage: None,
             reported_total: None,
             reported_cost_usd: None,
@@ -78,12 +106,14 @@ impl Metered {
     /// The same ending with the usage of a worker's final record, which is exact however much of the answer arrived.
     #[must_use]
     pub fn told_by_record(mut self, usage_raw: String) -> Self {
-        let mapped = map_usage(&usage_raw, &Sniffed::default());
-        if mapped.usage.is_none() {
-            return self;
+        let told = Sniffed { usage_raw: Some(usage_raw.clone()), ..Sniffed::default() };
+        let Some(mapped) = map_usage(&told) else { return self };
+        let Some(usage) = mapped.usage else { return self };
+        self.source = if mapped.is_suspect { UsageSource::ProviderFinalSuspect } else { UsageSource::ProviderFinal };
+        match self.lines.first_mut() {
+            Some(line) => line.usage = usage,
+            None => self.lines.push(MeteredLine { usage, ..MeteredLine::default() }),
         }
-        self.source = mapped.source;
-        self.usage = mapped.usage;
         self.flags = mapped.flags;
         self.reported_total = mapped.reported_total;
         self.raw_usage = Some(usage_raw);
@@ -93,7 +123,7 @@ impl Metered {
 
     /// A line of a worker says its time, and says so when it is not known.
     fn take_worker_time(&mut self) {
-        if self.usage.is_none() {
+        if self.lines.is_empty() {
             return;
         }
         self.worker = self.raw_usage.as_deref().and_then(worker_time);
@@ -102,50 +132,4 @@ impl Metered {
             self.worker = Some(WorkerTime::default());
         }
     }
-}
-
-/// Concludes an answer of status 2xx from what its sniffer saw.
-///
-/// Reported usage wins, even when the answer was cut after it. Without a report, delivered text is estimated by the
-/// published rule and marked; an answer of which nothing came is not billed.
-#[must_use]
-pub fn conclude(seen: &Sniffed, end: End, input_estimate: u64, reporter: Reporter) -> Metered {
-    let outcome = match end {
-        End::ClientLeft => Outcome::ClientDisconnect,
-        End::Shutdown => Outcome::Shutdown,
-        End::Terminal | End::Eof => outcome::of_answer(seen, true),
-        End::Cut => outcome::of_answer(seen, false),
-    };
-    let mut metered = Metered::nothing(outcome, None);
-    metered.billed_model.clone_from(&seen.model);
-    if let Some(raw) = &seen.usage_raw {
-        let mapped = map_usage(raw, seen);
-        let finished = seen.done || seen.finish.is_some() || matches!(end, End::Terminal);
-        metered.source = if finished { mapped.source } else { UsageSource::ProviderPartial };
-        metered.usage = mapped.usage;
-        metered.flags = mapped.flags;
-        // A cumulative count may lag behind what was delivered; then it is a placeholder.
-        if let Some(usage) =
-            metered.usage.as_mut().filter(|usage| !finished && usage.output == 0 && seen.output_bytes() > 0)
-        {
-            usage.output = tokens_from_bytes(seen.output_bytes());
-            metered.flags.push("output_estimated".to_owned());
-        }
-        metered.reported_total = mapped.reported_total;
-        metered.reported_cost_usd = mapped.reported_cost_usd;
-        metered.raw_usage = Some(raw.clone());
-    }
-    let something_came = seen.output_bytes() > 0 || seen.choices_seen || seen.finish.is_some();
-    if metered.usage.is_none() && something_came {
-        metered.source = UsageSource::Estimated;
-        metered.usage = Some(Usage {
-            input_uncached: input_estimate,
-            output: tokens_from_bytes(seen.output_bytes()),
-            ..Usage::default()
-        });
-    }
-    if reporter == Reporter::Worker {
-        metered.take_worker_time();
-    }
-    metered
 }

@@ -69,6 +69,14 @@ impl PostingState {
         self.contact.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Somebody begins to post, perhaps not the first one: that is no success.
+    pub(super) fn begun(&self, now: Duration) {
+        let mut contact = self.contact();
+        if contact.succeeded_at.is_zero() {
+            contact.succeeded_at = now;
+        }
+    }
+
     pub(super) fn posted(&self, batch: &PostBatch, inserted: u64, now: Duration) {
         self.through.fetch_max(batch.through_sequence, Ordering::AcqRel);
         self.entries.fetch_add(inserted, Ordering::Relaxed);

@@ -19,11 +19,14 @@ use crate::{
     clock::Clock,
     failpoint::{self, Point},
     journal::attempt::{EndReceipt, OpenAttempt},
-    metering::Metered,
+    metering::{Metered, MeteredLine},
 };
 
 /// Least time between two PROGRESS records.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// The flag of an entry with a line that has no cost or no charge.
+const UNPRICED: &str = "unpriced";
 
 /// The price versions in force for an attempt; none: unpriced.
 #[derive(Clone, Debug)]
@@ -141,28 +144,23 @@ impl Attempt {
     fn entry(&self, admission: Admission, metered: Metered, status: Option<u16>) -> Entry {
         let mut flags = metered.flags;
         let target_model = admission.target.split_once('/').map_or("", |(_, model)| model).to_owned();
-        let line = metered.usage.map(|usage| {
+        let mut line_of = |MeteredLine { billed_model, usage, context }| {
             let worker = metered.worker;
             let (cost, charge) = price_line(&usage, worker.as_ref(), self.prices.basis(), self.prices.rule());
-            if cost.is_none() || charge.is_none() {
-                flags.push("unpriced".to_owned());
+            if (cost.is_none() || charge.is_none()) && !flags.iter().any(|flag| flag == UNPRICED) {
+                flags.push(UNPRICED.to_owned());
             }
-            Line {
-                billed_model: metered.billed_model.unwrap_or(target_model),
-                usage,
-                cost,
-                charge,
-                worker,
-                ..Line::default()
-            }
-        });
+            let billed_model = billed_model.unwrap_or_else(|| target_model.clone());
+            Line { billed_model, usage, cost, charge, worker, context, ..Line::default() }
+        };
+        let lines = metered.lines.into_iter().map(&mut line_of).collect();
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Entry {
             admission,
             outcome: metered.outcome,
             usage_source: metered.source,
             flags,
-            lines: line.into_iter().collect(),
+            lines,
             ended_at_us: self.clock.unix_us(),
             elapsed_us: micros(self.clock.monotonic().saturating_sub(self.started)),
             first_byte_us: self.first_byte.map(|at| micros(at.saturating_sub(self.started))),
@@ -170,7 +168,7 @@ impl Attempt {
             raw_usage: metered.raw_usage,
             reported_total: metered.reported_total,
             reported_cost_usd: metered.reported_cost_usd,
-            counters: tollgate_core::counters::Counters::default(),
+            counters: metered.counters,
         }
     }
 }

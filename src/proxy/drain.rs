@@ -10,11 +10,8 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{
-    live::Live,
-    stream::{Sniffer, progress},
-};
-use crate::{metering::End, routing::DrainPolicy};
+use super::{live::Live, stream::progress};
+use crate::{metering::End, routing::DrainPolicy, upstream::sniff::Sniffer};
 
 /// The client of an answer under way has left, or the gateway cut it off.
 pub(super) fn left(mut live: Box<Live>, sniffer: Sniffer) {

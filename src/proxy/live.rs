@@ -20,7 +20,7 @@ use crate::{
     admission::gate::Admitted,
     failpoint::{self, Point},
     journal::attempt::EndReceipt,
-    metering::{End, Metered, Reporter, conclude},
+    metering::{Asked, End, Metered, Reporter, conclude},
     routing::DrainPolicy,
     upstream::sniff::Sniffed,
 };
@@ -41,7 +41,7 @@ pub(super) struct Live {
     pub(super) admitted: Option<Admitted>,
     pub(super) upstream: Option<Incoming>,
     pub(super) status: u16,
-    pub(super) input_estimate: u64,
+    pub(super) asked: Asked,
     pub(super) drain: DrainPolicy,
     /// The request at its worker, when one of ours serves.
     pub(super) worker: Option<WorkerCall>,
@@ -124,7 +124,7 @@ impl Live {
 
     /// As [`Self::end`], with the usage of a worker's final record when there is one.
     pub(super) fn end_told(&mut self, seen: &Sniffed, end: End, record: Option<String>) -> Option<Ended> {
-        let metered = conclude(seen, end, self.input_estimate, self.reporter());
+        let metered = conclude(seen, end, &self.asked, self.reporter());
         self.end_as(match record {
             Some(usage_raw) => metered.told_by_record(usage_raw),
             None => metered,

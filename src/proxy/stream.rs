@@ -23,14 +23,11 @@ use super::{
 use crate::{
     metering::{End, Reporter},
     upstream::{
-        sniff::{JsonSniffer, Sniffed, SseSniffer},
+        sniff::{Sniffed, Sniffer},
         usage::map_usage,
         worker::worker_time,
     },
 };
-
-/// What a client of the OpenAI dialect is told when its stream broke off. No `[DONE]` follows.
-const BROKEN_EVENT: &str = "data: {\"error\":{\"message\":\"The upstream ended the stream early: this is not the whole answer.\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_truncated\"}}\n\n";
 
 /// The body of a streamed answer.
 pub(super) struct MeteredBody {
@@ -60,62 +57,15 @@ enum State {
     Ended,
 }
 
-/// Looks on as the answer passes.
-pub(super) enum Sniffer {
-    Events(Box<SseSniffer>),
-    Json(Box<JsonSniffer>),
-}
-
-impl Sniffer {
-    pub(super) fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
-        match self {
-            Self::Events(sniffer) => sniffer.push(chunk, out),
-            Self::Json(sniffer) => {
-                sniffer.push(&chunk);
-                out.push_back(chunk);
-            }
-        }
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self, Self::Events(sniffer) if sniffer.is_done())
-    }
-
-    pub(super) fn summary(&self) -> Sniffed {
-        match self {
-            Self::Events(sniffer) => sniffer.summary(),
-            Self::Json(sniffer) => sniffer.summary(),
-        }
-    }
-
-    /// No more bytes come: what was held back of an incomplete event, or the terminal event.
-    fn finish(&mut self) -> Option<Bytes> {
-        match self {
-            Self::Events(sniffer) => sniffer.finish(),
-            Self::Json(_) => None,
-        }
-    }
-}
-
-/// How the body goes on after its entry is durable.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Close {
-    Properly,
-    TellBroken,
-    BreakOff,
-}
-
 impl MeteredBody {
-    /// Passes on server-sent events; `injected` says that usage was asked for by the gateway, not by the client.
-    pub(super) fn events(live: Live, injected: bool) -> Self {
-        let sniffer = Sniffer::Events(Box::new(SseSniffer::new(injected)));
+    /// Passes on the documents of a stream as they come.
+    pub(super) fn stream(live: Live, sniffer: Sniffer) -> Self {
         Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::new() }
     }
 
-    /// Passes on a JSON body that is too large to hold; `begun` was read already and `sniffer` has seen it.
-    pub(super) fn json(live: Live, sniffer: JsonSniffer, begun: Bytes) -> Self {
-        let sniffer = Sniffer::Json(Box::new(sniffer));
-        Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::from([begun]) }
+    /// Passes on a body that is too large to hold; `read` was read already and `sniffer` has seen it.
+    pub(super) fn large(live: Live, sniffer: Sniffer, read: Bytes) -> Self {
+        Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::from([read]) }
     }
 
     /// Nothing more comes from the upstream. The attempt ends, unless a worker is to be asked how it did.
@@ -131,18 +81,13 @@ impl MeteredBody {
 
     /// Ends the attempt and goes on to [`State::Closing`].
     fn close(&mut self, mut live: Box<Live>, mut sniffer: Sniffer, seen: &Sniffed, end: End, record: Option<String>) {
-        let held = sniffer.finish();
-        let close = match (&sniffer, end) {
-            (_, End::Terminal) => Close::Properly,
-            (Sniffer::Json(_), End::Cut) => Close::BreakOff,
-            (Sniffer::Json(_), _) => Close::Properly,
-            (Sniffer::Events(_), End::Eof) if seen.finish.is_some() || seen.error_seen => Close::Properly,
-            (Sniffer::Events(_), _) => Close::TellBroken,
+        let is_whole = match end {
+            End::Terminal => true,
+            End::Eof => seen.says_its_end() || !seen.framing.is_stream(),
+            End::Cut | End::ClientLeft | End::Shutdown => false,
         };
-        let held = match close {
-            Close::TellBroken => Some(broken(held)),
-            _ => held,
-        };
+        let held = if is_whole { sniffer.finish() } else { sniffer.finish_broken() };
+        let break_off = !is_whole && held.is_none();
         live.finish_upstream();
         let ended = live.end_told(seen, end, record);
         let proxy = Arc::clone(&live.proxy);
@@ -151,14 +96,8 @@ impl MeteredBody {
                 durable_in_time(ended.receipt, &proxy).await;
             }
         });
-        self.state = State::Closing { durable, held, break_off: close == Close::BreakOff };
+        self.state = State::Closing { durable, held, break_off };
     }
-}
-
-/// What is left of an incomplete event is ended first, so that the error is an event of its own.
-fn broken(held: Option<Bytes>) -> Bytes {
-    let rest = held.unwrap_or_default();
-    [rest.as_ref(), b"\n\n", BROKEN_EVENT.as_bytes()].concat().into()
 }
 
 /// The upstream broke off in the middle of a body that has no way of saying so.
@@ -234,7 +173,7 @@ pub(super) fn progress(live: &mut Live, sniffer: &Sniffer) {
             let seen = sniffer.summary();
             let raw = seen.usage_raw.as_deref();
             Counted {
-                reported: raw.and_then(|raw| map_usage(raw, &seen).usage),
+                reported: map_usage(&seen).and_then(|mapped| mapped.usage),
                 worker: raw.filter(|_| reporter == Reporter::Worker).and_then(worker_time),
                 delivered_bytes: seen.output_bytes(),
             }

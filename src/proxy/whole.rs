@@ -1,6 +1,8 @@
 //! An answer that is no stream: held whole up to 8 MiB, so that its headers can carry the charge; larger ones are
 //! passed on as they come, without charge headers.
 
+use std::collections::VecDeque;
+
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, Response},
@@ -17,7 +19,10 @@ use super::{
 };
 use crate::{
     metering::{End, Metered},
-    upstream::sniff::{JsonSniffer, Sniffed},
+    upstream::{
+        dialect::Framing,
+        sniff::{Sniffed, Sniffer},
+    },
 };
 
 /// Largest answer that is held whole, in bytes.
@@ -27,16 +32,18 @@ const X_TOLLGATE_CHARGE_USD: HeaderName = HeaderName::from_static("x-tollgate-ch
 /// Reads, meters and records the answer; the response carries its charge.
 pub(super) async fn answer(
     mut live: Live,
+    mut sniffer: Sniffer,
     content_type: &str,
     gone: &ClientGone,
 ) -> Result<Response<Body>, ProxyError> {
-    let mut sniffer = JsonSniffer::new();
+    let mut passed = VecDeque::new();
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     loop {
         match live.next_chunk_for(gone).await {
             Some(Ok(chunk)) => {
-                sniffer.push(&chunk);
+                sniffer.push(chunk.clone(), &mut passed);
+                passed.clear();
                 if first.is_empty() && more.is_empty() {
                     first = chunk;
                     continue;
@@ -46,7 +53,7 @@ pub(super) async fn answer(
                 }
                 more.extend_from_slice(&chunk);
                 if more.len() > WHOLE_BYTES_MAX {
-                    return Ok(Response::new(Body::new(MeteredBody::json(live, sniffer, more.freeze()))));
+                    return Ok(Response::new(Body::new(MeteredBody::large(live, sniffer, more.freeze()))));
                 }
             }
             Some(Err(_cut)) => {
@@ -59,9 +66,9 @@ pub(super) async fn answer(
         }
     }
     let body = if more.is_empty() { first } else { more.freeze() };
-    let seen = sniffer.finish();
+    let seen = sniffer.summary();
     let end = if gone.get() { live.end_without_client() } else { End::Terminal };
-    let valid = seen.is_json_object;
+    let valid = seen.is_json_object || seen.framing == Framing::Opaque;
     let ended = live.end(&seen, end);
     let mut response = Response::new(Body::from(body));
     if let Some(ended) = ended {

@@ -2,26 +2,65 @@
 
 use tollgate_core::entry::Outcome;
 
-use super::sniff::Sniffed;
+use super::{dialect::Framing, sniff::Sniffed};
 
 /// The outcome of an answer; `whole` says that its body came to a proper end.
 #[must_use]
 pub fn of_answer(seen: &Sniffed, whole: bool) -> Outcome {
+    if seen.framing == Framing::Opaque {
+        return if whole { Outcome::Complete } else { Outcome::Truncated };
+    }
     if seen.error_seen {
         return Outcome::ErrorMidStream;
     }
     if !seen.is_json_object {
         return if whole { Outcome::InvalidBody } else { Outcome::Truncated };
     }
-    match seen.finish.as_deref() {
-        Some("length") => Outcome::Length,
-        // A worker of ours ended it for somebody else than its client, who is told apart before.
-        Some("cancelled") => Outcome::Truncated,
-        Some("content_filter") => Outcome::Refusal,
-        Some(_) if seen.refusal_seen => Outcome::Refusal,
-        Some(_) => Outcome::Complete,
+    if seen.blocked.is_some() {
+        return Outcome::Blocked;
+    }
+    let word = seen.reason.as_deref().or(seen.finish.as_deref());
+    match word.map(outcome_of_word) {
+        Some(Outcome::Complete) if seen.refusal_seen => Outcome::Refusal,
+        Some(outcome) => outcome,
+        None if seen.pending && seen.done && !seen.framing.is_stream() => Outcome::Pending,
         // Embeddings have no finish reason; a stream's terminal event says that nothing is missing.
         None if seen.done => Outcome::Complete,
         None => Outcome::Truncated,
+    }
+}
+
+/// What the dialects call the ends of an answer. Whatever else they say, the answer is complete.
+fn outcome_of_word(word: &str) -> Outcome {
+    match word {
+        "length"
+        | "max_tokens"
+        | "max_output_tokens"
+        | "model_length"
+        | "model_context_window_exceeded"
+        | "MAX_TOKENS"
+        | "ERROR_LIMIT"
+        | "LENGTH"
+        | "incomplete" => Outcome::Length,
+        "content_filter"
+        | "content_filtered"
+        | "guardrail_intervened"
+        | "refusal"
+        | "SAFETY"
+        | "RECITATION"
+        | "LANGUAGE"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION"
+        | "ERROR_TOXIC"
+        | "CONTENT_FILTERED" => Outcome::Refusal,
+        "pause_turn" | "compaction" => Outcome::PauseTurn,
+        "error" | "failed" | "ERROR" => Outcome::ErrorMidStream,
+        // A worker of ours ended it for somebody else than its client, who is told apart before.
+        "cancelled" | "TIMEOUT" => Outcome::Truncated,
+        _ => Outcome::Complete,
     }
 }

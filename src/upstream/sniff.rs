@@ -3,49 +3,126 @@
 //! Constant memory: what is captured is capped, what is counted is a number. Text that imitates a usage object inside a
 //! string, a tool schema or any nested object stands at another path and is never read.
 
-mod events;
-mod json;
+mod array;
+mod base64;
+mod collect;
+mod document;
+pub mod documents;
+mod event_stream;
+mod frames;
+mod headers;
+mod lines;
+mod merge;
+pub(in crate::upstream) mod path;
+mod relay;
+mod seen;
+mod sse;
 mod watch;
 
-pub use self::{events::SseSniffer, json::JsonSniffer};
+use std::collections::VecDeque;
 
-/// What was seen of an answer so far. The last non-null value of each field wins: reported numbers are cumulative.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sniffed {
-    /// The usage object as it came, at most 16 KiB.
-    pub usage_raw: Option<String>,
-    /// llama.cpp's `timings` object, which alone tells of cache reads.
-    pub timings_raw: Option<String>,
-    /// The model that served.
-    pub model: Option<String>,
-    /// Why the first choice that said so finished.
-    pub finish: Option<String>,
-    /// An error object stood where the answer should be.
-    pub error_seen: bool,
-    /// A message or delta carried a refusal.
-    pub refusal_seen: bool,
-    /// The terminal event came.
-    pub done: bool,
-    /// A `choices` or `data` array was there.
-    pub choices_seen: bool,
-    /// UTF-8 bytes of delivered text and reasoning.
-    pub delivered_bytes: u64,
-    /// UTF-8 bytes of delivered tool arguments.
-    pub tool_bytes: u64,
-    /// A whole body: it is one complete JSON object. Events: some event was.
-    pub is_json_object: bool,
+use bytes::Bytes;
+use http::HeaderMap;
+
+use self::{array::ArrayFrames, collect::Collector, frames::Frames, lines::LineFrames, relay::Relay, sse::SseFrames};
+pub use self::{document::Items, seen::Sniffed};
+use super::dialect::{Dialect, Framing};
+
+/// Looks on as an answer passes, whatever its dialect and framing.
+#[derive(Debug)]
+pub struct Sniffer {
+    documents: Collector,
+    body: Body,
 }
 
-impl Sniffed {
-    /// Whether the answer told how it ended, so that its usage is the last word.
+#[derive(Debug)]
+enum Body {
+    /// One document.
+    Whole,
+    /// Many.
+    Stream { frames: Frames, relay: Relay },
+    /// Nothing to look into.
+    Opaque,
+}
+
+impl Sniffer {
+    /// Before the first byte; `withhold_usage` says that the gateway asked for a usage chunk and the client did not.
     #[must_use]
-    pub const fn says_its_end(&self) -> bool {
-        self.done || self.finish.is_some() || self.error_seen
+    pub fn new(dialect: Dialect, framing: Framing, withhold_usage: bool) -> Self {
+        let stream = |frames| Body::Stream { frames, relay: Relay::new(withhold_usage) };
+        let body = match framing {
+            Framing::Json => Body::Whole,
+            Framing::Sse => stream(Frames::Sse(SseFrames::new())),
+            Framing::Ndjson => stream(Frames::Lines(LineFrames)),
+            Framing::JsonArray => stream(Frames::Array(ArrayFrames::default())),
+            Framing::EventStream => stream(Frames::Events(Box::default())),
+            Framing::Opaque => Body::Opaque,
+        };
+        Self { documents: Collector::new(dialect, framing), body }
     }
 
-    /// All delivered bytes, the base of an output estimate.
+    /// Takes the usage that the answer's headers tell: Amazon Bedrock's.
+    pub fn headers(&mut self, headers: &HeaderMap) {
+        self.documents.seen_mut().headers_raw = headers::usage_of(headers);
+    }
+
+    /// Takes a chunk and gives what may pass now.
+    pub fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
+        match &mut self.body {
+            Body::Stream { frames, relay } => relay.push(chunk, frames, &mut self.documents, out),
+            Body::Whole => {
+                self.documents.feed(&chunk);
+                out.push_back(chunk);
+            }
+            Body::Opaque => {
+                let bytes = &mut self.documents.seen_mut().opaque_bytes;
+                *bytes = bytes.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+                out.push_back(chunk);
+            }
+        }
+    }
+
+    /// Whether the last document of a stream came. It is held; [`Self::finish`] gives it.
     #[must_use]
-    pub const fn output_bytes(&self) -> u64 {
-        self.delivered_bytes.saturating_add(self.tool_bytes)
+    pub const fn is_done(&self) -> bool {
+        matches!(&self.body, Body::Stream { relay, .. } if relay.is_done())
+    }
+
+    /// What was seen so far.
+    #[must_use]
+    pub fn summary(&self) -> Sniffed {
+        let mut seen = self.documents.summary();
+        seen.done |= match &self.body {
+            Body::Stream { relay, .. } => relay.is_done(),
+            Body::Whole => seen.is_json_object,
+            Body::Opaque => false,
+        };
+        seen
+    }
+
+    /// No more bytes come: what was held back, which is the last document or one that never became complete.
+    pub fn finish(&mut self) -> Option<Bytes> {
+        match &mut self.body {
+            Body::Stream { relay, .. } => relay.finish(),
+            Body::Whole | Body::Opaque => None,
+        }
+    }
+
+    /// No more bytes come, and the answer is not complete: what tells the client so. None where the framing cannot tell it:
+    /// then only breaking off does.
+    pub fn finish_broken(&mut self) -> Option<Bytes> {
+        let (dialect, framing) = (self.documents.dialect(), self.documents.framing());
+        let told = dialect.broken_off(framing)?;
+        let within = matches!(&self.body, Body::Stream { relay, .. } if relay.is_within());
+        // A document of which nothing has passed yet is dropped: it would be read as one, and is none.
+        drop(self.finish());
+        match framing {
+            // One of which a part has passed is ended first, so that the error is one of its own.
+            Framing::Sse if within => Some([b"\n\n", told.as_ref()].concat().into()),
+            Framing::Ndjson if within => Some([b"\n", told.as_ref()].concat().into()),
+            // A frame cannot be ended early.
+            Framing::EventStream if within => None,
+            _ => Some(told),
+        }
     }
 }

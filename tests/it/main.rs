@@ -9,6 +9,7 @@ mod books;
 mod cluster;
 mod commands;
 mod crash;
+mod dialects;
 mod disconnects;
 mod faults;
 mod fleet;

@@ -1,42 +1,29 @@
-//! A push machine over the bytes of JSON documents that knows where it is and notes what stands at the watched paths.
+//! A push machine over the bytes of a JSON document that knows where it is and notes what stands at the watched paths.
 //!
 //! Does not validate: an answer that is no JSON simply has nothing at those paths.
 
 use memchr::memchr2;
 
-use super::Sniffed;
+use super::{
+    base64::Base64,
+    document::Document,
+    path::{Counted, Field, Mark, Node, Role, Slot},
+};
 
 /// Longest value that is captured; the rest of it is not kept and the value does not count.
-const CAPTURE_BYTES_MAX: usize = 16 * 1024;
+const CAPTURE_BYTES_MAX: usize = 64 * 1024;
+/// Longest captured value other than a usage object.
+const WORD_BYTES_MAX: usize = 1024;
 /// Longest key that can be a watched one.
-const KEY_BYTES_MAX: usize = 24;
+const KEY_BYTES_MAX: usize = 40;
+/// Deepest nesting of watched containers.
+const DEPTH: usize = 12;
 
-/// A container whose members are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Node {
-    Root,
-    Choices,
-    Choice,
-    Message,
-    ToolCalls,
-    ToolCall,
-    Function,
-}
-
-/// What the value that comes next is to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    Unwatched,
-    Enter(Node),
-    Usage,
-    Timings,
-    Model,
-    Finish,
-    Error,
-    Text,
-    Refusal,
-    Arguments,
-    Data,
+#[derive(Clone, Copy, Debug)]
+enum Frame {
+    Object(&'static Node),
+    /// An array: what each element is, and whether elements are counted.
+    Array(Field, Option<Counted>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,28 +44,29 @@ enum Mode {
     Complete,
 }
 
-/// The machine.
+/// The machine. Its memory is bounded by the constants above.
 #[derive(Debug)]
 pub(super) struct Watch {
+    root: &'static Node,
     mode: Mode,
-    nodes: Vec<Node>,
+    frames: Vec<Frame>,
     /// In an object: a key comes next rather than a value.
     expect_key: bool,
     key: Vec<u8>,
     field: Field,
+    /// The value is to be kept: its bytes are captured.
+    captures: bool,
     captured: Vec<u8>,
     overflow: bool,
     escape: Escape,
-    seen: Sniffed,
-    event: Event,
+    inner: Option<Box<Inner>>,
 }
 
-/// What stood in the current document.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Event {
-    pub(super) has_usage: bool,
-    pub(super) choices_empty: bool,
-    choices: bool,
+/// A document inside a string.
+#[derive(Debug)]
+struct Inner {
+    decoder: Base64,
+    watch: Watch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,170 +78,158 @@ enum Escape {
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(root: &'static Node) -> Self {
         Self {
+            root,
             mode: Mode::Between,
-            nodes: Vec::with_capacity(8),
+            frames: Vec::with_capacity(DEPTH),
             expect_key: false,
             key: Vec::with_capacity(KEY_BYTES_MAX),
-            field: Field::Enter(Node::Root),
+            field: Field::Into(root),
+            captures: false,
             captured: Vec::new(),
             overflow: false,
             escape: Escape::None,
-            seen: Sniffed::default(),
-            event: Event::default(),
+            inner: None,
         }
     }
 
-    /// Begins a new document; what was seen stays.
-    pub(super) fn next_document(&mut self) {
+    /// Begins a new document.
+    pub(super) fn restart(&mut self) {
         self.mode = Mode::Between;
-        self.nodes.clear();
+        self.frames.clear();
         self.expect_key = false;
-        self.field = Field::Enter(Node::Root);
+        self.field = Field::Into(self.root);
+        self.captures = false;
         self.captured.clear();
         self.overflow = false;
         self.escape = Escape::None;
-        self.event = Event::default();
-    }
-
-    pub(super) const fn seen(&self) -> &Sniffed {
-        &self.seen
-    }
-
-    pub(super) const fn event(&self) -> Event {
-        self.event
     }
 
     pub(super) fn is_complete(&self) -> bool {
         self.mode == Mode::Complete
     }
 
-    /// Takes the next bytes of the current document.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
-        while let Some((&byte, rest)) = bytes.split_first() {
-            bytes = match self.mode {
+    /// Takes the next bytes of the document, up to its end; says how many.
+    pub(super) fn feed(&mut self, bytes: &[u8], document: &mut Document) -> usize {
+        let mut left = bytes;
+        while let Some((&byte, rest)) = left.split_first() {
+            left = match self.mode {
                 Mode::Between => {
-                    self.between(byte);
+                    self.between(byte, document);
                     rest
                 }
-                Mode::Key | Mode::Text | Mode::SkipText(_) => self.string(bytes),
-                Mode::Scalar => self.scalar(byte, bytes, rest),
-                Mode::Skip(depth) => self.skip(depth, bytes),
-                Mode::Complete => return,
+                Mode::Key | Mode::Text | Mode::SkipText(_) => self.string(left, document),
+                Mode::Scalar => self.scalar(byte, left, rest, document),
+                Mode::Skip(depth) => self.skip(depth, left, document),
+                Mode::Complete => break,
             };
         }
+        bytes.len() - left.len()
     }
 
-    fn captures(&self) -> bool {
-        match self.field {
-            Field::Usage | Field::Timings | Field::Finish => true,
-            // It stands in every chunk; once is enough.
-            Field::Model => self.seen.model.is_none(),
-            _ => false,
-        }
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        if self.captured.len() + bytes.len() > CAPTURE_BYTES_MAX {
-            self.overflow = true;
-        } else {
-            self.captured.extend_from_slice(bytes);
-        }
-    }
-
-    fn in_array(&self) -> bool {
-        matches!(self.nodes.last(), Some(Node::Choices | Node::ToolCalls))
-    }
-
-    fn between(&mut self, byte: u8) {
+    fn between(&mut self, byte: u8, document: &mut Document) {
         match byte {
             b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
-            b',' => self.expect_key = !self.in_array(),
-            b'}' | b']' => self.leave(),
+            // A byte order mark before the document.
+            0xef | 0xbb | 0xbf if self.frames.is_empty() => {}
+            b',' => self.expect_key = matches!(self.frames.last(), Some(Frame::Object(_))),
+            b'}' | b']' => self.leave(document),
             b'"' if self.expect_key => {
                 self.key.clear();
                 self.mode = Mode::Key;
             }
-            _ => self.value(byte),
+            _ => self.value(byte, document),
         }
     }
 
-    fn leave(&mut self) {
-        self.nodes.pop();
+    fn leave(&mut self, document: &mut Document) {
+        if let Some(Frame::Object(node)) = self.frames.pop()
+            && node.role == Role::Item
+        {
+            document.end_item();
+        }
         self.expect_key = false;
-        if self.nodes.is_empty() {
-            self.seen.is_json_object = true;
+        self.field = Field::Unwatched;
+        if self.frames.is_empty() {
+            document.complete = true;
             self.mode = Mode::Complete;
         }
     }
 
     /// A value begins with this byte.
-    fn value(&mut self, byte: u8) {
-        if self.in_array() {
-            self.field = match self.nodes.last() {
-                Some(Node::Choices) => {
-                    self.event.choices_empty = false;
-                    Field::Enter(Node::Choice)
-                }
-                _ => Field::Enter(Node::ToolCall),
-            };
-        }
-        if matches!(self.field, Field::Error) && byte != b'n' {
-            self.seen.error_seen = true;
-        }
-        if matches!(self.field, Field::Data) && byte == b'[' {
-            self.seen.choices_seen = true;
+    fn value(&mut self, byte: u8, document: &mut Document) {
+        if let Some(Frame::Array(element, counted)) = self.frames.last() {
+            self.field = *element;
+            if let Some(counted) = counted {
+                document.count_one(*counted);
+            }
         }
         match (byte, self.field) {
-            (b'{', Field::Enter(node)) if !matches!(node, Node::Choices | Node::ToolCalls) => {
-                self.nodes.push(node);
-                self.expect_key = true;
+            (b'{', Field::Into(node)) => self.enter(node, document),
+            (b'[', Field::Each(node) | Field::Text(_, Some(node))) => {
+                self.frames.push(Frame::Array(Field::Into(node), None));
             }
-            (b'[', Field::Enter(node @ (Node::Choices | Node::ToolCalls))) => {
-                if node == Node::Choices {
-                    self.seen.choices_seen = true;
-                    self.event.choices = true;
-                    self.event.choices_empty = true;
-                }
-                self.nodes.push(node);
+            (b'[', Field::Count(counted, node)) => {
+                document.begin_count(counted);
+                self.frames.push(Frame::Array(Field::Into(node), Some(counted)));
             }
-            (b'{' | b'[', _) => {
-                self.begin_capture(byte);
-                self.mode = Mode::Skip(1);
-            }
-            (b'"', _) => {
-                self.begin_capture(byte);
-                self.mode = Mode::Text;
-            }
-            _ => {
-                self.begin_capture(byte);
-                self.mode = Mode::Scalar;
-            }
+            _ => self.begin_plain(byte, document),
         }
     }
 
-    fn begin_capture(&mut self, byte: u8) {
+    fn enter(&mut self, node: &'static Node, document: &mut Document) {
+        self.frames.push(Frame::Object(node));
+        self.expect_key = true;
+        document.answer |= node.role == Role::Answer;
+    }
+
+    /// A value begins that is not looked into.
+    fn begin_plain(&mut self, byte: u8, document: &mut Document) {
         self.captured.clear();
         self.overflow = false;
         self.escape = Escape::None;
-        if self.captures() {
-            self.keep(&[byte]);
+        self.captures = match self.field {
+            // It stands in every chunk; once is enough.
+            Field::Keep(Slot::Model) => !document.model_known,
+            Field::Keep(_) | Field::Member(_) => true,
+            _ => false,
+        };
+        match self.field {
+            Field::Mark(mark) if !matches!(byte, b'n' | b'f') => mark_in(mark, document),
+            Field::Base64(node) if byte == b'"' => self.begin_inner(node),
+            _ => {}
+        }
+        self.mode = match byte {
+            b'{' | b'[' => Mode::Skip(1),
+            b'"' => Mode::Text,
+            _ => Mode::Scalar,
+        };
+        if byte != b'"' || self.captures {
+            self.plain(&[byte], 1, document);
         }
     }
 
-    fn scalar<'a>(&mut self, byte: u8, bytes: &'a [u8], rest: &'a [u8]) -> &'a [u8] {
+    fn begin_inner(&mut self, node: &'static Node) {
+        match &mut self.inner {
+            Some(inner) => {
+                inner.decoder = Base64::default();
+                inner.watch.restart();
+            }
+            None => self.inner = Some(Box::new(Inner { decoder: Base64::default(), watch: Self::new(node) })),
+        }
+    }
+
+    fn scalar<'a>(&mut self, byte: u8, bytes: &'a [u8], rest: &'a [u8], document: &mut Document) -> &'a [u8] {
         if matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r') {
-            self.end_value();
+            self.end_value(document);
             return bytes;
         }
-        if self.captures() {
-            self.keep(&[byte]);
-        }
+        self.plain(&[byte], 1, document);
         rest
     }
 
-    fn skip<'a>(&mut self, depth: u32, bytes: &'a [u8]) -> &'a [u8] {
+    fn skip<'a>(&mut self, depth: u32, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
         for (index, byte) in bytes.iter().enumerate() {
             let depth_now = match byte {
                 b'{' | b'[' => depth.saturating_add(1),
@@ -262,34 +238,30 @@ impl Watch {
                 _ => continue,
             };
             let (eaten, rest) = bytes.split_at(index + 1);
-            if self.captures() {
-                self.keep(eaten);
-            }
+            self.plain(eaten, len(eaten), document);
             match (byte, depth_now) {
                 (b'"', _) => self.mode = Mode::SkipText(depth),
-                (_, 0) => self.end_value(),
+                (_, 0) => self.end_value(document),
                 _ => self.mode = Mode::Skip(depth_now),
             }
             return rest;
         }
-        if self.captures() {
-            self.keep(bytes);
-        }
+        self.plain(bytes, len(bytes), document);
         &[]
     }
 
     /// Inside a string: up to its end, or to the end of the bytes.
-    fn string<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+    fn string<'a>(&mut self, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
         if self.escape != Escape::None {
-            return self.escaped(bytes);
+            return self.escaped(bytes, document);
         }
         let plain = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
         let (text, rest) = bytes.split_at(plain);
-        self.text(text, u64::try_from(text.len()).unwrap_or(0));
+        self.text(text, len(text), document);
         let Some((&stop, rest)) = rest.split_first() else { return rest };
         if stop == b'\\' {
             self.escape = Escape::Backslash;
-            self.text(&[stop], 0);
+            self.text(&[stop], 0, document);
             return rest;
         }
         match self.mode {
@@ -299,18 +271,20 @@ impl Watch {
                 self.mode = Mode::Between;
             }
             Mode::SkipText(depth) => {
-                self.text(&[stop], 0);
+                self.plain(&[stop], 1, document);
                 self.mode = Mode::Skip(depth);
             }
             _ => {
-                self.text(&[stop], 0);
-                self.end_value();
+                if self.captures {
+                    self.plain(&[stop], 1, document);
+                }
+                self.end_value(document);
             }
         }
         rest
     }
 
-    fn escaped<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+    fn escaped<'a>(&mut self, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
         let Some((&byte, rest)) = bytes.split_first() else { return bytes };
         let mut utf8_len = 0;
         self.escape = match (self.escape, byte) {
@@ -334,82 +308,80 @@ impl Watch {
                 Escape::None
             }
         };
-        self.text(&[byte], utf8_len);
+        self.text(&[byte], utf8_len, document);
         rest
     }
 
     /// Bytes inside a string, which decode to so many bytes of UTF-8.
-    fn text(&mut self, raw: &[u8], utf8_len: u64) {
+    fn text(&mut self, raw: &[u8], utf8_len: u64, document: &mut Document) {
         match (self.mode, self.field) {
             (Mode::Key, _) if self.key.len() + raw.len() <= KEY_BYTES_MAX => self.key.extend_from_slice(raw),
             // Too long to be a watched key: made unlike any.
-            (Mode::Key, _) => self.key.resize(KEY_BYTES_MAX, 0),
-            (Mode::Text, Field::Text) => self.seen.delivered_bytes = self.seen.delivered_bytes.saturating_add(utf8_len),
-            (Mode::Text, Field::Refusal) => {
-                self.seen.delivered_bytes = self.seen.delivered_bytes.saturating_add(utf8_len);
-                self.seen.refusal_seen |= utf8_len > 0;
+            (Mode::Key, _) => {
+                self.key.clear();
+                self.key.resize(KEY_BYTES_MAX, 0);
             }
-            (Mode::Text, Field::Arguments) => self.seen.tool_bytes = self.seen.tool_bytes.saturating_add(utf8_len),
-            _ if self.captures() => self.keep(raw),
-            _ => {}
+            (Mode::Text, Field::Text(to, _) | Field::Raw(to)) => document.delivered(to, utf8_len),
+            (Mode::Text, Field::Base64(_)) => {
+                if let Some(inner) = &mut self.inner {
+                    inner.decoder.decode(raw, |decoded| {
+                        inner.watch.feed(decoded, document);
+                    });
+                }
+            }
+            _ => self.plain(raw, len(raw), document),
+        }
+    }
+
+    /// Bytes of a value that is not looked into, as they stand.
+    fn plain(&mut self, raw: &[u8], raw_len: u64, document: &mut Document) {
+        if self.captures {
+            let max = match self.field {
+                Field::Keep(Slot::Usage | Slot::UsageAtStart | Slot::Metrics | Slot::Timings) => CAPTURE_BYTES_MAX,
+                _ => WORD_BYTES_MAX,
+            };
+            if self.captured.len() + raw.len() > max {
+                self.overflow = true;
+            } else {
+                self.captured.extend_from_slice(raw);
+            }
+        } else if let (Field::Raw(to), Mode::Skip(_) | Mode::SkipText(_)) = (self.field, self.mode) {
+            document.delivered(to, raw_len);
         }
     }
 
     fn field_of_key(&self) -> Field {
-        match (self.nodes.last(), self.key.as_slice()) {
-            (Some(Node::Root), b"usage") => Field::Usage,
-            (Some(Node::Root), b"timings") => Field::Timings,
-            (Some(Node::Root), b"model") => Field::Model,
-            (Some(Node::Root), b"error") => Field::Error,
-            (Some(Node::Root), b"choices") => Field::Enter(Node::Choices),
-            (Some(Node::Root), b"data") => Field::Data,
-            (Some(Node::Choice), b"finish_reason") => Field::Finish,
-            (Some(Node::Choice), b"text") => Field::Text,
-            (Some(Node::Choice), b"delta" | b"message") => Field::Enter(Node::Message),
-            (Some(Node::Message), b"content" | b"reasoning_content" | b"reasoning") => Field::Text,
-            (Some(Node::Message), b"refusal") => Field::Refusal,
-            (Some(Node::Message), b"tool_calls") => Field::Enter(Node::ToolCalls),
-            (Some(Node::ToolCall), b"function") => Field::Enter(Node::Function),
-            (Some(Node::Function), b"arguments") => Field::Arguments,
-            _ => Field::Unwatched,
-        }
+        let Some(Frame::Object(node)) = self.frames.last() else { return Field::Unwatched };
+        node.members
+            .iter()
+            .find(|(name, _)| name.as_bytes() == self.key.as_slice())
+            .map_or(Field::Unwatched, |(_, field)| *field)
     }
 
-    fn end_value(&mut self) {
-        self.mode = Mode::Between;
-        let usable = !self.overflow && !self.captured.is_empty() && self.captured != b"null";
-        if usable {
-            self.note();
-        }
-        self.captured.clear();
-        self.field = Field::Unwatched;
-        if self.nodes.is_empty() {
-            self.mode = Mode::Complete;
-        }
-    }
-
-    fn note(&mut self) {
-        let decoded = || serde_json::from_slice::<String>(&self.captured).ok().filter(|text| !text.is_empty());
-        match self.field {
-            Field::Usage => {
-                replace_text(&mut self.seen.usage_raw, &self.captured);
-                self.event.has_usage = true;
+    fn end_value(&mut self, document: &mut Document) {
+        self.mode = if self.frames.is_empty() { Mode::Complete } else { Mode::Between };
+        if std::mem::take(&mut self.captures) {
+            match self.field {
+                Field::Keep(Slot::Usage | Slot::UsageAtStart) if self.overflow => document.usage_overflow = true,
+                _ if self.overflow => {}
+                Field::Keep(slot) => document.note(slot, &self.captured),
+                Field::Member(name) => document.note_member(name, &self.captured),
+                _ => {}
             }
-            Field::Timings => replace_text(&mut self.seen.timings_raw, &self.captured),
-            Field::Model => self.seen.model = decoded().filter(|model| model.len() <= 256),
-            Field::Finish => self.seen.finish = decoded().or(self.seen.finish.take()),
-            _ => {}
+            self.captured.clear();
         }
+        self.field = Field::Unwatched;
     }
 }
 
-/// Keeps the room of the text before: some upstreams send a usage object with every chunk.
-fn replace_text(kept: &mut Option<String>, captured: &[u8]) {
-    let Ok(text) = std::str::from_utf8(captured) else {
-        *kept = None;
-        return;
-    };
-    let kept = kept.get_or_insert_default();
-    kept.clear();
-    kept.push_str(text);
+fn mark_in(mark: Mark, document: &mut Document) {
+    match mark {
+        Mark::Answer => document.answer = true,
+        Mark::Error => document.error = true,
+        Mark::Last => document.last = true,
+    }
+}
+
+fn len(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

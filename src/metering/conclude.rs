@@ -1,0 +1,132 @@
+//! Concludes an answer of status 2xx from what its sniffer saw.
+
+use tollgate_core::{
+    entry::{Outcome, UsageSource},
+    estimate::tokens_from_bytes,
+    usage::Usage,
+};
+
+use super::{Asked, End, Metered, MeteredLine, Reporter};
+use crate::upstream::{
+    dialect::Dialect,
+    outcome,
+    sniff::Sniffed,
+    usage::{MappedUsage, count_units, map_usage},
+};
+
+/// The flag of an entry whose output the upstream did not say, or not yet.
+const OUTPUT_ESTIMATED: &str = "output_estimated";
+
+/// The flag of an entry whose answer had a frame with a wrong checksum: what it said was not believed.
+const FRAME_DAMAGED: &str = "frame_damaged";
+
+/// What an answer of status 2xx used and how it ended.
+///
+/// Reported usage wins, even when the answer was cut after it. Without a report, units are counted, or delivered text is
+/// estimated by the published rule and marked; an answer of which nothing came is not billed.
+#[must_use]
+pub fn conclude(seen: &Sniffed, end: End, asked: &Asked, reporter: Reporter) -> Metered {
+    let outcome = match end {
+        End::ClientLeft => Outcome::ClientDisconnect,
+        End::Shutdown => Outcome::Shutdown,
+        End::Terminal | End::Eof => outcome::of_answer(seen, true),
+        End::Cut => outcome::of_answer(seen, false),
+    };
+    let mut metered = Metered::nothing(outcome, None);
+    let mut mapped = map_usage(seen).unwrap_or_else(|| {
+        let mut nothing = MappedUsage::default();
+        count_units(&mut nothing, seen);
+        nothing
+    });
+    metered.flags = std::mem::take(&mut mapped.flags);
+    if seen.damaged {
+        metered.flags.push(FRAME_DAMAGED.to_owned());
+    }
+    metered.counters = mapped.counters;
+    metered.counters.characters = asked.characters;
+    metered.reported_total = mapped.reported_total;
+    metered.reported_cost_usd = mapped.reported_cost_usd.take();
+    metered.raw_usage = mapped.raw.take();
+    let (source, usage) = if seen.dialect.is_free() {
+        (UsageSource::NotBilled, None)
+    } else if let Some(usage) = mapped.usage {
+        let (source, usage) = reported(&mut metered, &mapped, usage, seen, end);
+        (source, Some(usage))
+    } else if is_by_unit(seen, asked) {
+        if seen.images > 0 {
+            mapped.context.image_size.clone_from(&asked.image_size);
+            mapped.context.image_quality.clone_from(&asked.image_quality);
+        }
+        (UsageSource::CountedUnits, Some(Usage::default()))
+    } else {
+        unreported(seen, asked)
+    };
+    metered.source = source;
+    metered.lines = usage.map(|usage| lines(usage, mapped, seen)).unwrap_or_default();
+    if reporter == Reporter::Worker {
+        metered.take_worker_time();
+    }
+    metered
+}
+
+/// Usage that the upstream reported, with an estimate where its output is a placeholder.
+fn reported(
+    metered: &mut Metered,
+    mapped: &MappedUsage,
+    mut usage: Usage,
+    seen: &Sniffed,
+    end: End,
+) -> (UsageSource, Usage) {
+    let ended = seen.done || seen.finish.is_some() || end == End::Terminal;
+    let finished = ended && !seen.usage_is_placeholder;
+    // A cumulative count may lag behind what was delivered, and a final one may have forgotten it.
+    let is_placeholder = seen.usage_is_placeholder || usage.output == 0 && seen.dialect.counts_output();
+    if is_placeholder && seen.output_bytes() > 0 {
+        usage.output = tokens_from_bytes(seen.output_bytes());
+        metered.flags.push(OUTPUT_ESTIMATED.to_owned());
+    }
+    let contradicted = mapped.is_suspect || seen.damaged || finished && is_placeholder && seen.output_bytes() > 0;
+    let source = match (finished, contradicted, mapped.from_headers) {
+        (false, ..) => UsageSource::ProviderPartial,
+        (true, true, _) => UsageSource::ProviderFinalSuspect,
+        (true, false, true) => UsageSource::ProviderHeaders,
+        (true, false, false) => UsageSource::ProviderFinal,
+    };
+    (source, usage)
+}
+
+/// Pictures and speech are billed by the unit when nothing is reported.
+const fn is_by_unit(seen: &Sniffed, asked: &Asked) -> bool {
+    match seen.dialect {
+        Dialect::OpenAiImages => seen.images > 0,
+        Dialect::OpenAiAudio => asked.characters > 0 && (seen.opaque_bytes > 0 || seen.answer_seen),
+        _ => false,
+    }
+}
+
+/// Nothing was reported: the published rule for what was delivered.
+fn unreported(seen: &Sniffed, asked: &Asked) -> (UsageSource, Option<Usage>) {
+    let delivered = seen.output_bytes() > 0 || seen.opaque_bytes > 0;
+    let something_came = delivered || seen.answer_seen || seen.finish.is_some();
+    let is_free = seen.dialect == Dialect::OpenAiModerations || seen.blocked.is_some() || seen.error_seen && !delivered;
+    if !something_came || is_free && !delivered {
+        return (UsageSource::NotBilled, None);
+    }
+    if seen.pending && !delivered {
+        return (UsageSource::Deferred, None);
+    }
+    let output = tokens_from_bytes(seen.output_bytes());
+    (UsageSource::Estimated, Some(Usage { input_uncached: asked.input_estimate, output, ..Usage::default() }))
+}
+
+/// The line of the model that answered, then those of other calls within the request.
+fn lines(usage: Usage, mapped: MappedUsage, seen: &Sniffed) -> Vec<MeteredLine> {
+    let answered = mapped.billed_model.or_else(|| seen.model.clone());
+    let first = MeteredLine { billed_model: answered.clone(), usage, context: mapped.context.clone() };
+    let more = mapped.more.into_iter().map(|(model, usage)| MeteredLine {
+        billed_model: model.or_else(|| answered.clone()),
+        usage,
+        context: mapped.context.clone(),
+    });
+    std::iter::once(first).chain(more).collect()
+}

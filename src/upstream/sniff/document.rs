@@ -1,0 +1,197 @@
+//! What stood at the watched paths of one document; its room is used again for the next.
+
+use super::{
+    documents::Kind,
+    path::{Counted, Delivered, Slot},
+};
+
+/// Most words, such as a model's name, that are kept of one document.
+const WORDS_MAX: usize = 16;
+/// Longest word.
+const WORD_BYTES_MAX: usize = 256;
+
+/// What one document said.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    /// Its type, as itself or its frame says.
+    pub(super) kind: Vec<u8>,
+    /// Its frame calls it an exception.
+    pub(super) exception: bool,
+    /// Its usage object; empty when there is none.
+    pub(super) usage: Vec<u8>,
+    pub(super) usage_at_start: bool,
+    /// A usage object was too large to be kept.
+    pub(super) usage_overflow: bool,
+    pub(super) metrics: Option<String>,
+    pub(super) timings: Option<String>,
+    pub(super) words: Vec<(Slot, String)>,
+    pub(super) members: Vec<(&'static str, String)>,
+    /// Whether the model's name is known from earlier documents.
+    pub(super) model_known: bool,
+    pub(super) text_bytes: u64,
+    pub(super) refusal_bytes: u64,
+    pub(super) tool_bytes: u64,
+    pub(super) choices: Option<u64>,
+    pub(super) images: Option<u64>,
+    pub(super) searches: Option<u64>,
+    pub(super) items: Items,
+    item: Item,
+    pub(super) answer: bool,
+    pub(super) error: bool,
+    pub(super) last: bool,
+    /// It is one complete JSON object.
+    pub(super) complete: bool,
+}
+
+/// Output items by what they cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Items {
+    /// All items.
+    pub count: u64,
+    /// Searches of the web.
+    pub web_searches: u64,
+    /// Other tools that ran at the provider.
+    pub tool_calls: u64,
+    /// Pictures made.
+    pub images: u64,
+}
+
+impl Items {
+    /// Adds those of another document.
+    pub(super) const fn add(&mut self, more: &Self) {
+        self.count = self.count.saturating_add(more.count);
+        self.web_searches = self.web_searches.saturating_add(more.web_searches);
+        self.tool_calls = self.tool_calls.saturating_add(more.tool_calls);
+        self.images = self.images.saturating_add(more.images);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Item {
+    kind: Option<String>,
+    action: Option<String>,
+}
+
+impl Document {
+    /// Forgets everything but its room.
+    pub(super) fn clear(&mut self, kind: Kind<'_>, model_known: bool) {
+        let mut room = std::mem::take(self);
+        room.kind.clear();
+        room.usage.clear();
+        room.words.clear();
+        room.members.clear();
+        *self =
+            Self { kind: room.kind, usage: room.usage, words: room.words, members: room.members, ..Self::default() };
+        self.model_known = model_known;
+        match kind {
+            Kind::Untold => {}
+            Kind::Event(name) => self.kind.extend_from_slice(name.as_bytes()),
+            Kind::Exception(name) => {
+                self.kind.extend_from_slice(name.as_bytes());
+                self.exception = true;
+            }
+        }
+    }
+
+    pub(super) const fn has_usage(&self) -> bool {
+        !self.usage.is_empty()
+    }
+
+    /// Notes a value that was kept; null is as good as absent.
+    pub(super) fn note(&mut self, slot: Slot, value: &[u8]) {
+        if value == b"null" {
+            return;
+        }
+        match slot {
+            Slot::Usage | Slot::UsageAtStart => {
+                if value.first() == Some(&b'{') {
+                    self.usage.clear();
+                    self.usage.extend_from_slice(value);
+                    self.usage_at_start = slot == Slot::UsageAtStart;
+                }
+            }
+            Slot::Metrics => self.metrics = text(value),
+            Slot::Timings => self.timings = text(value),
+            Slot::Kind => {
+                self.kind.clear();
+                self.kind.extend_from_slice(value.trim_ascii().strip_prefix(b"\"").unwrap_or(value));
+                self.kind.pop_if(|last| *last == b'"');
+            }
+            Slot::ItemType => self.item.kind = word(value),
+            Slot::ItemAction => self.item.action = word(value),
+            Slot::Model | Slot::Finish | Slot::Reason | Slot::Blocked | Slot::Tier => {
+                if self.words.len() < WORDS_MAX
+                    && let Some(word) = word(value)
+                {
+                    self.words.push((slot, word));
+                }
+            }
+        }
+    }
+
+    /// Notes a loose member of the usage.
+    pub(super) fn note_member(&mut self, name: &'static str, value: &[u8]) {
+        if value != b"null"
+            && self.members.len() < WORDS_MAX
+            && let Some(value) = text(value)
+        {
+            self.members.push((name, value));
+        }
+    }
+
+    pub(super) const fn delivered(&mut self, to: Delivered, bytes: u64) {
+        let count = match to {
+            Delivered::Text => &mut self.text_bytes,
+            Delivered::Refusal => &mut self.refusal_bytes,
+            Delivered::Tool => &mut self.tool_bytes,
+        };
+        *count = count.saturating_add(bytes);
+    }
+
+    /// An array whose elements are counted begins.
+    pub(super) const fn begin_count(&mut self, counted: Counted) {
+        *self.count_of(counted) = Some(0);
+    }
+
+    pub(super) fn count_one(&mut self, counted: Counted) {
+        let count = self.count_of(counted);
+        *count = count.map(|count| count.saturating_add(1));
+    }
+
+    const fn count_of(&mut self, counted: Counted) -> &mut Option<u64> {
+        match counted {
+            Counted::Choices => &mut self.choices,
+            Counted::Images => &mut self.images,
+            Counted::Searches => &mut self.searches,
+        }
+    }
+
+    /// An output item ended.
+    pub(super) fn end_item(&mut self) {
+        let Item { kind, action } = std::mem::take(&mut self.item);
+        let items = &mut self.items;
+        items.count = items.count.saturating_add(1);
+        let count = match kind.as_deref() {
+            // Opening a page that was found costs nothing.
+            Some("web_search_call") if action.as_deref().is_none_or(|action| action == "search") => {
+                &mut items.web_searches
+            }
+            Some("image_generation_call") => &mut items.images,
+            Some("file_search_call" | "code_interpreter_call" | "mcp_call" | "x_search_call") => &mut items.tool_calls,
+            _ => return,
+        };
+        *count = count.saturating_add(1);
+    }
+}
+
+fn text(value: &[u8]) -> Option<String> {
+    std::str::from_utf8(value).ok().map(str::to_owned)
+}
+
+/// A JSON string of some length.
+fn word(value: &[u8]) -> Option<String> {
+    if value.len() > WORD_BYTES_MAX {
+        return None;
+    }
+    serde_json::from_slice::<String>(value).ok().filter(|word| !word.is_empty())
+}

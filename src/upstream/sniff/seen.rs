@@ -1,0 +1,186 @@
+//! What was seen of an answer, document by document. The last non-null value of each field wins: numbers are cumulative.
+
+use super::{
+    document::{Document, Items},
+    merge::merge_usage,
+    path::Slot,
+};
+use crate::upstream::dialect::{
+    Dialect, Framing,
+    description::{Description, KindOf},
+};
+
+/// What was seen of an answer so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sniffed {
+    /// The dialect in which it came.
+    pub dialect: Dialect,
+    /// How it was framed.
+    pub framing: Framing,
+    /// The usage object, merged from all that came, at most 64 KiB.
+    pub usage_raw: Option<String>,
+    /// No usage object came but one whose output is a placeholder.
+    pub usage_is_placeholder: bool,
+    /// A usage object was too large to be kept.
+    pub usage_overflow: bool,
+    /// Usage told a second time, by other names.
+    pub metrics_raw: Option<String>,
+    /// Usage as the response's headers tell it, a JSON object of counts.
+    pub headers_raw: Option<String>,
+    /// llama.cpp's `timings` object, which alone tells of cache reads.
+    pub timings_raw: Option<String>,
+    /// Members of the usage that stand outside any usage object, as they came.
+    pub members: Vec<(&'static str, String)>,
+    /// The model that served.
+    pub model: Option<String>,
+    /// Why the first choice that said so finished.
+    pub finish: Option<String>,
+    /// The same, more exactly.
+    pub reason: Option<String>,
+    /// Why the prompt was blocked.
+    pub blocked: Option<String>,
+    /// The result comes later.
+    pub pending: bool,
+    /// The tier that served.
+    pub tier: Option<String>,
+    /// An error object stood where the answer should be.
+    pub error_seen: bool,
+    /// A message or delta carried a refusal.
+    pub refusal_seen: bool,
+    /// The terminal event came.
+    pub done: bool,
+    /// Something of an answer was there, however empty.
+    pub answer_seen: bool,
+    /// UTF-8 bytes of delivered text and reasoning.
+    pub delivered_bytes: u64,
+    /// UTF-8 bytes of delivered tool arguments.
+    pub tool_bytes: u64,
+    /// Bytes of an answer that is not looked into.
+    pub opaque_bytes: u64,
+    /// Pictures.
+    pub images: u64,
+    /// Searches of the web that grounded the answer.
+    pub searches: u64,
+    /// Output items that a stream told one by one.
+    pub items_told: Items,
+    /// Output items of the complete answer.
+    pub items_final: Items,
+    /// Messages that began: more than one is two answers in one stream.
+    pub starts: u32,
+    /// A frame's checksum did not match.
+    pub damaged: bool,
+    /// A whole body: it is one complete JSON object. Documents: some document was.
+    pub is_json_object: bool,
+}
+
+impl Sniffed {
+    /// Whether the answer told how it ended, so that its usage is the last word.
+    #[must_use]
+    pub const fn says_its_end(&self) -> bool {
+        self.done || self.finish.is_some() || self.blocked.is_some() || self.error_seen
+    }
+
+    /// All delivered bytes, the base of an output estimate.
+    #[must_use]
+    pub const fn output_bytes(&self) -> u64 {
+        self.delivered_bytes.saturating_add(self.tool_bytes)
+    }
+
+    /// Takes what a document said.
+    pub(super) fn take(&mut self, document: &Document, description: &Description) {
+        let kind = description.kind(&document.kind);
+        self.take_usage(document);
+        self.take_words(document);
+        self.take_delivered(document, kind);
+        self.take_counts(document, kind);
+        self.is_json_object |= document.complete;
+        self.answer_seen |= document.answer || document.choices.is_some() || document.images.is_some();
+        self.error_seen |= document.error || document.exception || kind == KindOf::Error;
+        self.done |= document.last && document.complete;
+        match kind {
+            _ if !document.complete => {}
+            KindOf::Start => self.starts = self.starts.saturating_add(1),
+            KindOf::Finish | KindOf::Picture if self.finish.is_none() => {
+                self.finish = String::from_utf8(document.kind.clone()).ok();
+            }
+            _ => {}
+        }
+    }
+
+    fn take_usage(&mut self, document: &Document) {
+        if document.has_usage() {
+            let first = self.usage_raw.is_none();
+            self.usage_is_placeholder = document.usage_at_start && (first || self.usage_is_placeholder);
+            merge_usage(&mut self.usage_raw, &document.usage);
+        }
+        self.usage_overflow |= document.usage_overflow;
+        keep(&mut self.metrics_raw, document.metrics.as_ref());
+        keep(&mut self.timings_raw, document.timings.as_ref());
+        for (name, value) in &document.members {
+            match self.members.iter_mut().find(|(known, _)| known == name) {
+                Some((_, kept)) => kept.clone_from(value),
+                None => self.members.push((name, value.clone())),
+            }
+        }
+    }
+
+    fn take_words(&mut self, document: &Document) {
+        for (slot, word) in &document.words {
+            let kept = match slot {
+                Slot::Model => &mut self.model,
+                // A document that broke off has not told its end to anybody.
+                Slot::Finish | Slot::Reason if !document.complete => continue,
+                Slot::Finish if matches!(word.as_str(), "in_progress" | "queued") => {
+                    self.pending = true;
+                    continue;
+                }
+                Slot::Finish if word == "FINISH_REASON_UNSPECIFIED" => continue,
+                Slot::Finish => {
+                    self.pending = false;
+                    &mut self.finish
+                }
+                Slot::Reason => &mut self.reason,
+                Slot::Blocked => &mut self.blocked,
+                Slot::Tier => &mut self.tier,
+                _ => continue,
+            };
+            *kept = Some(word.clone());
+        }
+    }
+
+    fn take_delivered(&mut self, document: &Document, kind: KindOf) {
+        let (mut text, mut refusal, mut tool) = (document.text_bytes, document.refusal_bytes, document.tool_bytes);
+        match kind {
+            KindOf::Silent => text = 0,
+            KindOf::Arguments => tool = tool.saturating_add(std::mem::take(&mut text)),
+            KindOf::Refusal => refusal = refusal.saturating_add(std::mem::take(&mut text)),
+            _ => {}
+        }
+        self.refusal_seen |= refusal > 0;
+        self.delivered_bytes = self.delivered_bytes.saturating_add(text).saturating_add(refusal);
+        self.tool_bytes = self.tool_bytes.saturating_add(tool);
+    }
+
+    fn take_counts(&mut self, document: &Document, kind: KindOf) {
+        if let Some(images) = document.images {
+            self.images = images;
+        }
+        if kind == KindOf::Picture {
+            self.images = self.images.saturating_add(1);
+        }
+        if let Some(searches) = document.searches.filter(|searches| *searches > 0) {
+            self.searches = searches;
+        }
+        match kind {
+            KindOf::ItemDone => self.items_told.add(&document.items),
+            _ if document.items.count > 0 && kind != KindOf::Silent => self.items_final = document.items,
+            _ => {}
+        }
+    }
+}
+
+fn keep(kept: &mut Option<String>, value: Option<&String>) {
+    if let Some(value) = value {
+        *kept = Some(value.clone());
+    }
+}
