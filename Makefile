@@ -1,6 +1,6 @@
 # make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: its books in a private Postgres).
 # make test: everything a change must pass.
-.PHONY: help run model test test-worker test-all lint bench oracle oracle-self bench-worker clean
+.PHONY: help run model test test-sdk-all test-torture test-worker test-all lint torture bench oracle oracle-self bench-worker clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -13,7 +13,7 @@ model:           ## Train the small model that is shipped again, into models/sma
 	@scripts/setup.sh build
 	@scripts/model.sh
 
-test:            ## Unit, property and integration tests, and the official SDK
+test:            ## Unit, property and integration tests, and the official SDKs of OpenAI and Anthropic
 	@scripts/setup.sh test
 	cargo test --quiet
 	scripts/test-sdk.sh
@@ -23,7 +23,15 @@ test-worker:     ## The candle worker: its tests, then 500 requests through the 
 	cargo test --quiet -p tollgate-worker
 	scripts/test-worker.sh
 
-test-all: lint test test-worker ## What CI runs
+test-sdk-all:    ## The official SDKs of every dialect, in Python and Node
+	@scripts/setup.sh sdk
+	scripts/test-sdk.sh all
+
+test-torture:    ## A slice of `make torture`, another one each time: named points, random kills, one and three gateways, Postgres away
+	@scripts/setup.sh test
+	TORTURE=slice cargo test --quiet --features failpoints --test torture -- --test-threads=1 --nocapture
+
+test-all: lint test test-sdk-all test-torture test-worker ## What CI runs
 
 lint:            ## Format, clippy, docs, dependencies
 	@scripts/setup.sh lint

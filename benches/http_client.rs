@@ -11,7 +11,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use tollgate::{clock::Clock, upstream::client::UpstreamClient};
+use tollgate::{
+    clock::Clock,
+    upstream::{client::UpstreamClient, credentials::KeyHeader},
+};
 
 const ROUNDS: usize = 9;
 const REQUESTS_PER_ROUND: u32 = 2000;
@@ -54,7 +57,8 @@ async fn compare(address: SocketAddr) -> Result<(), Failure> {
     let url = uri.to_string();
 
     let by_ours = || async {
-        let response = ours.send(&uri, Some("sk-bench"), true, HeaderMap::new(), body.clone()).await?;
+        let response =
+            ours.send(&uri, Some((KeyHeader::Bearer, "sk-bench")), true, HeaderMap::new(), body.clone()).await?;
         Ok(response.into_body().collect().await?.to_bytes().len())
     };
     let by_theirs = || async {

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the given purpose needs and is missing: by apt when it can, else says exactly what.
-# Usage: scripts/setup.sh build|test|lint|oracle
+# Usage: scripts/setup.sh build|test|sdk|lint|oracle
 set -euo pipefail
 purpose=${1:-build}
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v curl >/dev/null || missing+=(curl)
-if [ "$purpose" = test ]; then
+if [ "$purpose" = test ] || [ "$purpose" = sdk ]; then
   command -v python3 >/dev/null || missing+=(python3)
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi
@@ -36,15 +36,16 @@ if [ "$purpose" = lint ] && ! command -v cargo-deny >/dev/null; then
   echo "installing cargo-deny" >&2
   cargo install --quiet --locked cargo-deny
 fi
-if [ "$purpose" = oracle ]; then
+if [ "$purpose" = oracle ] || [ "$purpose" = sdk ]; then
   node_major=$(node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/')
   if [ "${node_major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
-    echo "missing: Node.js 20 or newer with npm (https://nodejs.org), to run llama.cpp's prebuilt library" >&2
+    echo "missing: Node.js 20 or newer with npm (https://nodejs.org)" >&2
     exit 1
   fi
+  case $purpose in oracle) folder=tests/oracle ;; *) folder=tests/sdk/node ;; esac
   # .npmrc there says: no install scripts, so nothing is compiled or downloaded but the packages of the lock file.
-  lock=tests/oracle/package-lock.json installed=tests/oracle/node_modules/.package-lock.json
+  lock=$folder/package-lock.json installed=$folder/node_modules/.package-lock.json
   if [ ! -e "$installed" ] || [ "$lock" -nt "$installed" ]; then
-    (cd tests/oracle && npm ci --loglevel=error >/dev/null)
+    (cd "$folder" && npm ci --loglevel=error >/dev/null)
   fi
 fi

@@ -2,6 +2,7 @@
 //!
 //! `config.default.toml`, embedded, is the default; [`options`] is the list of what may be written.
 
+pub mod dialect;
 pub mod load;
 pub mod options;
 pub mod schema;
@@ -13,7 +14,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use tollgate_core::{money::NanoUsd, worker_cost::DeviceRate};
 
-use self::{secret::Secret, store_url::StoreUrl};
+use self::{dialect::ProviderDialect, secret::Secret, store_url::StoreUrl};
 
 /// The commented default configuration.
 pub const DEFAULT_TOML: &str = include_str!("../config.default.toml");
@@ -149,6 +150,8 @@ pub struct Drain {
 pub struct Provider {
     /// Name, as targets and price tables use it.
     pub name: String,
+    /// What it speaks.
+    pub dialect: ProviderDialect,
     /// Base of its endpoints, such as `https://api.openai.com/v1`, without a slash at the end.
     pub base_url: String,
     /// Its key.

@@ -2,4 +2,4 @@
 
 pub mod admin;
 pub mod data;
-pub mod openai_error;
+pub mod errors;

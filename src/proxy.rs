@@ -41,14 +41,12 @@ use crate::{
     },
     catalog::CatalogHandle,
     clock::Clock,
+    config::dialect::ProviderDialect,
     entropy,
     failpoint::{self, Point},
     journal::Journal,
-    routing::{Route, Routes},
-    upstream::{
-        client::UpstreamClient,
-        request::{Endpoint, OpenAiRequest},
-    },
+    routing::{Route, Routes, Target},
+    upstream::{client::UpstreamClient, request::Request},
     workers::board::Board,
 };
 
@@ -104,14 +102,14 @@ pub struct Counters {
 pub struct Inbound {
     /// Its id.
     pub request_id: RequestId,
-    /// What was called.
-    pub endpoint: Endpoint,
     /// Its place among its key's requests.
     pub entered: Entered,
     /// As the client sent them.
     pub headers: HeaderMap,
-    /// The body, understood as far as needed.
-    pub request: OpenAiRequest,
+    /// What was called, and its body, understood as far as needed.
+    pub request: Request,
+    /// Gemini's stream was asked for as server-sent events.
+    pub alt_sse: bool,
     /// `x-tollgate-tags`, sorted.
     pub tags: Vec<(String, String)>,
 }
@@ -184,13 +182,14 @@ impl Proxy {
         if self.is_stopping() {
             return Err(ProxyError::ShuttingDown);
         }
-        let Inbound { request_id, endpoint, entered, headers, request, tags } = inbound;
-        let route = self.routes.load().get(request.model()).cloned();
-        let route = route.ok_or_else(|| ProxyError::UnknownModel(request.model().to_owned()))?;
+        let Inbound { request_id, entered, headers, request, alt_sse, tags } = inbound;
+        let route = self.routes.load().get(&request.model).cloned();
+        let route = route.ok_or_else(|| ProxyError::UnknownModel(request.model.clone()))?;
         let admitted_at_us = self.clock.unix_us();
-        let plan = self.plan(&route, &entered.key().record.price_book, admitted_at_us)?;
-        let input_estimate = tokens_from_bytes(request.prompt_bytes());
-        let admitted = entered.admit(&route.model, input_estimate, request.output_max().unwrap_or(0))?;
+        let called = request.endpoint.dialect();
+        let plan = self.plan(&route, called, &entered.key().record.price_book, admitted_at_us)?;
+        let input_estimate = tokens_from_bytes(request.prompt_bytes);
+        let admitted = entered.admit(&route.model, input_estimate, request.output_max.unwrap_or(0))?;
         let limits = admitted.limits_view();
         failpoint::pass(Point::Admitted);
         let permit = self.journal.try_permit()?;
@@ -200,9 +199,9 @@ impl Proxy {
             route,
             plan,
             request_id,
-            endpoint,
             headers,
             request,
+            alt_sse,
             tags,
             admitted_at_us,
             started: self.clock.monotonic(),
@@ -212,16 +211,29 @@ impl Proxy {
         Ok(Answer { response, limits })
     }
 
-    /// The targets of a route with the prices in force; left out are those without a price, unless they may be recorded so,
-    /// and those whose worker takes no requests.
-    fn plan(&self, route: &Arc<Route>, book: &str, at_us: i64) -> Result<Vec<PlannedTarget>, ProxyError> {
+    /// The targets of a route with the prices in force; left out are those that speak another dialect than was called,
+    /// those without a price, unless they may be recorded so, and those whose worker takes no requests.
+    fn plan(
+        &self,
+        route: &Arc<Route>,
+        called: ProviderDialect,
+        book: &str,
+        at_us: i64,
+    ) -> Result<Vec<PlannedTarget>, ProxyError> {
+        if let Some(other) = route.targets.iter().map(|target| target.provider.dialect).find(|spoken| *spoken != called)
+            && route.targets.iter().all(|target| target.provider.dialect != called)
+        {
+            return Err(ProxyError::OtherDialect { model: route.model.clone(), spoken: other, called });
+        }
         let catalog = self.catalog.load();
         let rule = catalog.charge_rule(book, &route.model, at_us).cloned();
-        let planned = route.targets.iter().enumerate().filter_map(|(index, target)| {
-            let cost = catalog.cost(&target.provider.name, &target.model, at_us);
-            let prices = Prices { cost, rule: rule.clone() };
-            (prices.complete() || !self.settings.refuse_unpriced).then_some(PlannedTarget { index, prices })
-        });
+        let same = |target: &Target| target.provider.dialect == called;
+        let planned =
+            route.targets.iter().enumerate().filter(|(_, target)| same(target)).filter_map(|(index, target)| {
+                let cost = catalog.cost(&target.provider.name, &target.model, at_us);
+                let prices = Prices { cost, rule: rule.clone() };
+                (prices.complete() || !self.settings.refuse_unpriced).then_some(PlannedTarget { index, prices })
+            });
         let mut plan: Vec<_> = planned.collect();
         if plan.is_empty() {
             return Err(ProxyError::Unpriced(route.model.clone()));

@@ -7,13 +7,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     catalog::Catalog,
-    config::{Config, secret::SecretError},
+    config::{Config, dialect::ProviderDialect, secret::SecretError},
+    upstream::credentials::KeyHeader,
 };
 
 /// A provider or worker, ready to be called.
 pub struct Provider {
     /// Name in targets and price tables.
     pub name: String,
+    /// What it speaks.
+    pub dialect: ProviderDialect,
     /// Base of its endpoints, without a slash at the end.
     pub base_url: String,
     /// Its key; never logged.
@@ -24,6 +27,14 @@ pub struct Provider {
     pub drain: DrainPolicy,
     /// Of a worker of ours: the root of its control paths, without a slash at the end.
     pub worker_root: Option<String>,
+}
+
+impl Provider {
+    /// Its key and where it wants it.
+    #[must_use]
+    pub fn credentials(&self) -> Option<(KeyHeader, &str)> {
+        Some((KeyHeader::of(self.dialect, &self.base_url), self.api_key.as_deref()?))
+    }
 }
 
 /// Whether and how long to read on for a client that has left.
@@ -129,6 +140,7 @@ fn ready(provider: &crate::config::Provider, config: &Config) -> Result<Arc<Prov
     let drain_ms = provider.drain_ms_max.unwrap_or(config.drain.ms_max);
     Ok(Arc::new(Provider {
         name: provider.name.clone(),
+        dialect: provider.dialect,
         base_url: provider.base_url.clone(),
         api_key: provider.api_key.as_ref().map(crate::config::secret::Secret::read).transpose()?,
         allow_private: provider.allow_private,
@@ -143,6 +155,7 @@ fn ready(provider: &crate::config::Provider, config: &Config) -> Result<Arc<Prov
 fn ready_worker(worker: &crate::config::Worker, config: &Config) -> Arc<Provider> {
     Arc::new(Provider {
         name: worker.name.clone(),
+        dialect: ProviderDialect::OpenAi,
         base_url: worker.base_url.clone(),
         api_key: None,
         allow_private: true,

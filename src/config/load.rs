@@ -12,6 +12,7 @@ use tollgate_core::money::NanoUsd;
 use super::{
     Config, DEFAULT_TOML, Drain, Journal, Limits, Mistake, Model, Prices, Provider, RecoveryBasis, Server, Store,
     Target, Training, Worker,
+    dialect::ProviderDialect,
     secret::Secret,
     source::{Literal, Sourced, Values, read_env, read_toml},
     store_url::{Database, StoreUrl},
@@ -272,7 +273,9 @@ impl Builder<'_> {
             if providers.iter().any(|other| other.name == name) {
                 self.mistake(&format!("{table}.name"), format!("a provider named `{name}` stands above already"));
             }
+            let dialect = self.maybe_text(&format!("{table}.dialect"));
             providers.push(Provider {
+                dialect: dialect.and_then(|name| ProviderDialect::of_name(&name)).unwrap_or(ProviderDialect::OpenAi),
                 base_url: self.base_url(&table, &name),
                 api_key: self.secret(&format!("{table}.api_key")).or_else(|| self.env_key(&name)),
                 drain_on_disconnect: self.text(&format!("{table}.on_disconnect")) != "cancel",
@@ -286,6 +289,7 @@ impl Builder<'_> {
             if let (false, Some(api_key)) = (known, self.env_key(name)) {
                 providers.push(Provider {
                     name: (*name).to_owned(),
+                    dialect: ProviderDialect::OpenAi,
                     base_url: (*base_url).to_owned(),
                     api_key: Some(api_key),
                     drain_on_disconnect: true,

@@ -1,5 +1,7 @@
 //! The list of what may be written in a configuration: one row an option. Help, schema and "did you mean" come from it.
 
+use super::dialect::ProviderDialect;
+
 /// What an option's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -84,7 +86,7 @@ pub const OPTIONS: &[OptionRow] = &[
     row("drain.ms_max", Kind::Count, "Longest such reading, in milliseconds"),
     row("drain.bytes_max", Kind::Count, "Most bytes of such a reading"),
     row("provider[].name", Kind::Text, "Name, as targets and price tables use it"),
-    row("provider[].dialect", Kind::OneOf(&["openai"]), "Wire protocol of the provider"),
+    row("provider[].dialect", Kind::OneOf(ProviderDialect::NAMES), "Wire protocol of the provider"),
     row("provider[].base_url", Kind::Text, "Base of its endpoints, such as https://api.openai.com/v1"),
     row("provider[].api_key", Kind::Secret, "Its key"),
     row("provider[].on_disconnect", Kind::OneOf(&["drain", "cancel"]), "What happens upstream when a client leaves"),

@@ -1,4 +1,7 @@
-//! The data plane: what applications call, in the OpenAI dialect.
+//! The data plane: what applications call, in the dialect of their SDK.
+
+mod models;
+mod presented_key;
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,26 +9,28 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header},
-    routing::{get, post},
+    http::{HeaderMap, HeaderName, Request, Response, StatusCode, header},
+    routing::{MethodRouter, get, post},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde_json::json;
 use tollgate_core::id::RequestId;
 
-use super::openai_error;
+use self::presented_key::{parameter, presented_key};
+use super::errors::{self, Surface};
 use crate::{
     admission::{
         gate::{Entered, LimitsView},
         refusal::Refusal,
     },
+    config::dialect::ProviderDialect,
     proxy::{Inbound, Proxy, error::ProxyError},
-    upstream::request::{Endpoint, OpenAiRequest, RequestError},
+    upstream::{
+        endpoint::{Endpoint, ModelPlace},
+        request::{Request as ModelRequest, error::RequestError},
+    },
 };
 
-const X_TOLLGATE_REQUEST_ID: HeaderName = HeaderName::from_static("x-tollgate-request-id");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_TOLLGATE_TAGS: HeaderName = HeaderName::from_static("x-tollgate-tags");
 /// A body must be complete within so long.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,35 +38,88 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const TAGS_MAX: usize = 16;
 const TAG_BYTES_MAX: usize = 64;
 
+type Routes = Router<Arc<Proxy>>;
+
 /// The routes of the data plane.
 pub fn router(proxy: Arc<Proxy>) -> Router {
-    let call = |endpoint: Endpoint| {
-        post(move |State(proxy): State<Arc<Proxy>>, request: Request<Body>| async move {
-            answer(proxy, endpoint, request).await
-        })
-    };
-    Router::new()
-        .route("/v1/chat/completions", call(Endpoint::ChatCompletions))
-        .route("/v1/completions", call(Endpoint::Completions))
-        .route("/v1/embeddings", call(Endpoint::Embeddings))
-        .route("/v1/models", get(list_models))
-        .route("/v1/models/{*id}", get(show_model))
+    let in_body = |endpoint: &Endpoint| endpoint.shape().model == ModelPlace::Body;
+    let routes = Endpoint::ALL
+        .into_iter()
+        .filter(in_body)
+        .fold(Router::new(), |routes: Routes, endpoint| routes.route(endpoint.path(), call(endpoint)));
+    let bedrock = |endpoint: &Endpoint| endpoint.dialect() == ProviderDialect::Bedrock;
+    let routes = Endpoint::ALL
+        .into_iter()
+        .filter(bedrock)
+        .fold(routes, |routes: Routes, endpoint| routes.route(endpoint.path(), call_with_model(endpoint)));
+    routes
+        .route("/v1beta/models/{*call}", post(call_gemini))
+        .route("/v1beta/models", get(models::gemini))
+        .route("/api/tags", get(models::ollama))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::show))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .with_state(proxy)
 }
 
-async fn answer(proxy: Arc<Proxy>, endpoint: Endpoint, request: Request<Body>) -> Response<Body> {
+fn call(endpoint: Endpoint) -> MethodRouter<Arc<Proxy>> {
+    post(move |State(proxy): State<Arc<Proxy>>, request: Request<Body>| answer(proxy, endpoint, None, request))
+}
+
+fn call_with_model(endpoint: Endpoint) -> MethodRouter<Arc<Proxy>> {
+    post(move |State(proxy): State<Arc<Proxy>>, Path(model): Path<String>, request: Request<Body>| {
+        answer(proxy, endpoint, Some(model), request)
+    })
+}
+
+/// `/v1beta/models/{model}:{verb}`
+async fn call_gemini(
+    State(proxy): State<Arc<Proxy>>,
+    Path(called): Path<String>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let known = called.rsplit_once(':').and_then(|(model, verb)| {
+        let path = format!("/v1beta/models/{{model}}:{verb}");
+        Some((model.to_owned(), Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path)?))
+    });
+    match known {
+        Some((model, endpoint)) => answer(proxy, endpoint, Some(model), request).await,
+        None => unknown_path(request).await,
+    }
+}
+
+/// What a request says beside its body.
+struct Called {
+    endpoint: Endpoint,
+    model: Option<String>,
+    request_id: RequestId,
+    alt_sse: bool,
+}
+
+async fn answer(
+    proxy: Arc<Proxy>,
+    endpoint: Endpoint,
+    model: Option<String>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let query = request.uri().query();
+    let alt_sse = endpoint == Endpoint::StreamGenerateContent && parameter(query, "alt") == Some("sse");
+    let listed = endpoint == Endpoint::StreamGenerateContent && !alt_sse;
+    let surface = Surface { dialect: endpoint.dialect(), listed };
     let request_id = match proxy.new_request_id() {
         Ok(id) => id,
-        Err(error) => return openai_error::response(&error),
+        Err(error) => return errors::response(surface, &error, None),
     };
     let mut limits = LimitsView::default();
-    let answered = match enter(&proxy, request.headers(), &mut limits) {
-        Ok(entered) => match read(&proxy, endpoint, entered, request_id, request).await {
-            Ok(inbound) => proxy.conduct(inbound).await,
-            Err(error) => Err(error),
-        },
+    let answered = match enter(&proxy, presented_key(request.headers(), query), &mut limits) {
+        Ok(entered) => {
+            let called = Called { endpoint, model, request_id, alt_sse };
+            match read(&proxy, called, entered, request).await {
+                Ok(inbound) => proxy.conduct(inbound).await,
+                Err(error) => Err(error),
+            }
+        }
         Err(refusal) => Err(refusal.into()),
     };
     let mut response = match answered {
@@ -69,23 +127,16 @@ async fn answer(proxy: Arc<Proxy>, endpoint: Endpoint, request: Request<Body>) -
             limits = answer.limits;
             answer.response
         }
-        Err(error) => openai_error::response(&error),
+        Err(error) => errors::response(surface, &error, Some(request_id)),
     };
-    openai_error::insert_limits(response.headers_mut(), &limits);
-    insert_request_id(response.headers_mut(), request_id);
+    errors::insert_limits(surface, response.headers_mut(), &limits, proxy.clock.unix_us());
+    errors::insert_request_id(surface, response.headers_mut(), request_id);
     response
 }
 
-fn insert_request_id(headers: &mut HeaderMap, request_id: RequestId) {
-    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
-        headers.insert(X_TOLLGATE_REQUEST_ID, value.clone());
-        headers.insert(X_REQUEST_ID, value);
-    }
-}
-
 /// Lets a request in; `limits` become those of its key, also when it is refused.
-fn enter(proxy: &Proxy, headers: &HeaderMap, limits: &mut LimitsView) -> Result<Entered, Refusal> {
-    let key = proxy.keyring.authenticate(presented_key(headers))?;
+fn enter(proxy: &Proxy, key: Option<&str>, limits: &mut LimitsView) -> Result<Entered, Refusal> {
+    let key = proxy.keyring.authenticate(key)?;
     let entered = Entered::enter(Arc::clone(&key), proxy.clock.clone());
     *limits = match &entered {
         Ok(entered) => entered.limits_view(),
@@ -94,27 +145,7 @@ fn enter(proxy: &Proxy, headers: &HeaderMap, limits: &mut LimitsView) -> Result<
     entered
 }
 
-/// The key, from where the SDKs of the dialect put it.
-fn presented_key(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: HeaderName| headers.get(name)?.to_str().ok();
-    let bearer = || {
-        let value = text(header::AUTHORIZATION)?;
-        let (scheme, key) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(key)
-    };
-    bearer()
-        .or_else(|| text(HeaderName::from_static("x-api-key")))
-        .or_else(|| text(HeaderName::from_static("api-key")))
-        .filter(|key| !key.is_empty())
-}
-
-async fn read(
-    proxy: &Proxy,
-    endpoint: Endpoint,
-    entered: Entered,
-    request_id: RequestId,
-    request: Request<Body>,
-) -> Result<Inbound, ProxyError> {
+async fn read(proxy: &Proxy, called: Called, entered: Entered, request: Request<Body>) -> Result<Inbound, ProxyError> {
     let (parts, body) = request.into_parts();
     let tags = tags(&parts.headers)?;
     if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
@@ -129,8 +160,10 @@ async fn read(
             None => RequestError::Incomplete,
         })?;
     let body: Bytes = body.to_bytes();
-    let request = OpenAiRequest::parse(body, endpoint)?;
-    Ok(Inbound { request_id, endpoint, entered, headers: parts.headers, request, tags })
+    let Called { endpoint, model, request_id, alt_sse } = called;
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let request = ModelRequest::parse(endpoint, model.as_deref(), content_type, body)?;
+    Ok(Inbound { request_id, entered, headers: parts.headers, request, alt_sse, tags })
 }
 
 /// `team=a,feature=b`, sorted.
@@ -150,51 +183,54 @@ fn tags(headers: &HeaderMap) -> Result<Vec<(String, String)>, RequestError> {
     Ok(tags)
 }
 
-async fn list_models(State(proxy): State<Arc<Proxy>>, headers: HeaderMap) -> Response<Body> {
-    match proxy.keyring.authenticate(presented_key(&headers)) {
-        Ok(key) => {
-            let data: Vec<_> = proxy.models(&key).iter().map(|model| model_object(model)).collect();
-            json_response(StatusCode::OK, &json!({ "object": "list", "data": data }))
-        }
-        Err(refusal) => openai_error::response(&refusal.into()),
-    }
-}
-
-async fn show_model(State(proxy): State<Arc<Proxy>>, Path(id): Path<String>, headers: HeaderMap) -> Response<Body> {
-    let known = |key| proxy.models(key).contains(&id);
-    match proxy.keyring.authenticate(presented_key(&headers)) {
-        Ok(key) if known(&key) => json_response(StatusCode::OK, &model_object(&id)),
-        Ok(_) => openai_error::response(&ProxyError::UnknownModel(id)),
-        Err(refusal) => openai_error::response(&refusal.into()),
-    }
-}
-
-fn model_object(id: &str) -> serde_json::Value {
-    json!({ "id": id, "object": "model", "created": 0, "owned_by": "tollgate" })
-}
+/// Paths that providers have and this gateway does not pass on, because what they do could not be metered or kept apart
+/// by customer.
+const UNSERVED: &[&str] = &[
+    "/v1/files",
+    "/v1/batches",
+    "/v1/messages/batches",
+    "/v1/responses/",
+    "/v1/conversations",
+    "/v1/uploads",
+    "/v1/fine_tuning",
+    "/v1/assistants",
+    "/v1/threads",
+    "/v1/vector_stores",
+    "/v1/containers",
+    "/v1/realtime",
+    "/v1/videos",
+    "/v1/audio/translations",
+    "/v1/images/variations",
+    "/v1beta/interactions/",
+    "/v1beta/cachedContents",
+    "/v1beta/files",
+    "/v1beta/batches",
+    "/v1beta/tunedModels",
+    "/upload/",
+    "/api/pull",
+    "/api/push",
+    "/api/create",
+    "/api/delete",
+    "/api/copy",
+];
 
 async fn unknown_path(request: Request<Body>) -> Response<Body> {
-    let message = format!(
-        "Unknown request URL: {} {}. Check the base URL (it ends in /v1).",
-        request.method(),
-        request.uri().path()
-    );
-    plain_error(StatusCode::NOT_FOUND, &message, "unknown_url")
+    let (method, path) = (request.method(), request.uri().path());
+    if UNSERVED.iter().any(|unserved| is_below(path, unserved)) {
+        let message = format!("This gateway does not pass {path} on: what it leads to could not be metered.");
+        return errors::refused(Surface::of_path(path), StatusCode::NOT_FOUND, &message, "unsupported_endpoint");
+    }
+    let message = format!("Unknown request URL: {method} {path}. Check the base URL (for OpenAI SDKs it ends in /v1).");
+    errors::refused(Surface::of_path(path), StatusCode::NOT_FOUND, &message, "unknown_url")
+}
+
+/// Whether a path is another one, or below it.
+fn is_below(path: &str, other: &str) -> bool {
+    path.strip_prefix(other.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 async fn wrong_method(request: Request<Body>) -> Response<Body> {
-    let message = format!("{} does not answer {}.", request.uri().path(), request.method());
-    plain_error(StatusCode::METHOD_NOT_ALLOWED, &message, "method_not_allowed")
-}
-
-fn plain_error(status: StatusCode, message: &str, code: &str) -> Response<Body> {
-    let body = json!({ "error": { "message": message, "type": "invalid_request_error", "param": null, "code": code } });
-    json_response(status, &body)
-}
-
-fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    let (method, path) = (request.method(), request.uri().path());
+    let message = format!("{path} does not answer {method}.");
+    errors::refused(Surface::of_path(path), StatusCode::METHOD_NOT_ALLOWED, &message, "method_not_allowed")
 }

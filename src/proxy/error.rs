@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{admission::refusal::Refusal, journal::error::JournalError, upstream::request::RequestError};
+use crate::{
+    admission::refusal::Refusal, config::dialect::ProviderDialect, journal::error::JournalError,
+    upstream::request::error::RequestError,
+};
 
 /// One request's failure, as the client may be told.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +19,19 @@ pub enum ProxyError {
     /// No public model has that name.
     #[error("The model `{0}` does not exist on this gateway. GET /v1/models lists those that do.")]
     UnknownModel(String),
+    /// The model's targets speak another dialect than the client; the gateway translates nothing.
+    #[error(
+        "The model `{model}` is served by a provider of the {} dialect and cannot be called in the {} dialect: this gateway does not translate. Call it with an SDK of the {} dialect.",
+        .spoken.name(), .called.name(), .spoken.name()
+    )]
+    OtherDialect {
+        /// Public model.
+        model: String,
+        /// What its targets speak.
+        spoken: ProviderDialect,
+        /// What was called.
+        called: ProviderDialect,
+    },
     /// The model has no price.
     #[error(
         "The model `{0}` has no price on this gateway, so it is not served. The operator can add a [[price]] for it and a rule in the customer's price book, then restart; `tollgate check` tells what is missing."
@@ -88,6 +104,7 @@ impl ProxyError {
                 Refusal::Concurrency { .. } => "concurrency_limit_exceeded",
             },
             Self::UnknownModel(_) => "model_not_found",
+            Self::OtherDialect { .. } => "model_of_other_dialect",
             Self::Unpriced(_) => "model_unpriced",
             Self::Full => "gateway_full",
             Self::JournalDown => "journal_unavailable",
@@ -111,7 +128,8 @@ impl ProxyError {
             Self::WorkerUnavailable(_) | Self::WorkerBusy { .. } => true,
             Self::Upstream { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
             Self::InvalidUpstreamBody(_) => true,
-            Self::Request(_) | Self::UnknownModel(_) | Self::Unpriced(_) | Self::UpstreamCredentials => false,
+            Self::Request(_) | Self::UnknownModel(_) | Self::OtherDialect { .. } => false,
+            Self::Unpriced(_) | Self::UpstreamCredentials => false,
         }
     }
 }

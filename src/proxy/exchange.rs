@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, Response, Uri, header, response::Parts},
+    http::{HeaderMap, HeaderValue, Response, header, response::Parts},
 };
 use tollgate_core::{
     entry::{Admission, Outcome},
@@ -28,10 +28,11 @@ use crate::{
     metering::{Asked, Metered},
     routing::{Route, Target},
     upstream::{
-        client::{request_headers, response_headers},
         dialect::{Dialect, Framing},
-        request::{Endpoint, OpenAiRequest},
+        headers::{request_headers, response_headers},
+        request::Request,
         sniff::Sniffer,
+        target,
         worker::X_REQUEST_ID,
     },
 };
@@ -48,9 +49,10 @@ pub(super) struct Exchange {
     pub(super) route: Arc<Route>,
     pub(super) plan: Vec<PlannedTarget>,
     pub(super) request_id: RequestId,
-    pub(super) endpoint: Endpoint,
     pub(super) headers: HeaderMap,
-    pub(super) request: OpenAiRequest,
+    pub(super) request: Request,
+    /// Gemini's stream comes as server-sent events.
+    pub(super) alt_sse: bool,
     pub(super) tags: Vec<(String, String)>,
     pub(super) admitted_at_us: i64,
     pub(super) started: Duration,
@@ -109,12 +111,10 @@ impl Exchange {
             attempt.void();
             return Err(ProxyError::Unreachable);
         }
-        let uri = match endpoint_uri(target, self.endpoint) {
-            Ok(uri) => uri,
-            Err(error) => {
-                attempt.void();
-                return Err(error);
-            }
+        let endpoint = self.request.endpoint;
+        let Ok(uri) = target::uri(endpoint, &target.provider.base_url, &target.model, self.alt_sse) else {
+            attempt.void();
+            return Err(ProxyError::Unreachable);
         };
         failpoint::pass(Point::BeforeSend);
         attempt.sent();
@@ -123,7 +123,7 @@ impl Exchange {
         let headers = self.upstream_headers(call.is_some().then_some(id));
         let (body, injected) = self.request.upstream_body(&target.model);
         let client = &self.proxy.client;
-        let sent = client.send(&uri, provider.api_key.as_deref(), provider.allow_private, headers, body);
+        let sent = client.send(&uri, provider.credentials(), provider.allow_private, headers, body);
         let response = match head(&self.proxy, self.route.timeout, sent, call.as_mut(), gone).await {
             Ok(response) => response,
             Err(no_head) => {
@@ -140,7 +140,7 @@ impl Exchange {
         if !status.is_success() {
             let (error, outcome) = upstream_error::read(response).await;
             let error = if self.is_worker(target) { self.worker_error(error) } else { error };
-            let retryable = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504);
+            let retryable = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504 | 529);
             drop(attempt.end(Metered::nothing(outcome, None), Some(status.as_u16())));
             return Ok(Tried::Failed { error, retryable });
         }
@@ -152,17 +152,26 @@ impl Exchange {
             admitted: Some(holder),
             upstream: Some(upstream),
             status: parts.status.as_u16(),
-            asked: Asked { input_estimate: self.input_estimate, ..Asked::default() },
+            asked: self.asked(),
             drain: provider.drain,
             worker: call,
             silence: Silence::new(self.route.timeout),
         };
-        answer(live, parts, dialect(self.endpoint), injected, self.request.stream(), gone).await.map(Tried::Answered)
+        answer(live, parts, endpoint.answers(), injected, self.request.stream, gone).await.map(Tried::Answered)
+    }
+
+    fn asked(&self) -> Asked {
+        Asked {
+            input_estimate: self.input_estimate,
+            characters: self.request.characters,
+            image_size: self.request.image_size.clone(),
+            image_quality: self.request.image_quality.clone(),
+        }
     }
 
     /// `name` is what a worker is to call the request.
     fn upstream_headers(&self, name: Option<AttemptId>) -> HeaderMap {
-        let mut headers = request_headers(&self.headers);
+        let mut headers = request_headers(self.request.endpoint.dialect(), &self.headers);
         let name = name.and_then(|id| HeaderValue::from_str(&id.to_string()).ok());
         headers.extend(name.map(|name| (X_REQUEST_ID, name)));
         headers
@@ -227,16 +236,16 @@ impl Exchange {
             id: AttemptId { request_id: self.request_id, attempt: number },
             customer_id: key.customer_id,
             key_id: key.key_id,
-            dialect: "openai".to_owned(),
-            endpoint: self.endpoint.path().to_owned(),
+            dialect: self.request.endpoint.dialect().name().to_owned(),
+            endpoint: self.request.endpoint.path().to_owned(),
             model: self.route.model.clone(),
             target: target.label.clone(),
-            stream: self.request.stream(),
+            stream: self.request.stream,
             admitted_at_us: self.admitted_at_us,
             cost_price_version: prices.cost.as_ref().map(|version| version.id().to_owned()),
             charge_price_version: prices.rule.as_ref().map(|version| version.id.clone()),
             input_estimate: self.input_estimate,
-            end_user: self.request.end_user().map(str::to_owned),
+            end_user: self.request.end_user.clone(),
             tags: Some(self.tags.clone()).filter(|tags| !tags.is_empty()),
         }
     }
@@ -277,17 +286,4 @@ async fn answer(
 
 fn is_compressed(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-const fn dialect(endpoint: Endpoint) -> Dialect {
-    match endpoint {
-        Endpoint::ChatCompletions => Dialect::OpenAiChat,
-        Endpoint::Completions => Dialect::OpenAiCompletions,
-        Endpoint::Embeddings => Dialect::OpenAiEmbeddings,
-    }
-}
-
-fn endpoint_uri(target: &Target, endpoint: Endpoint) -> Result<Uri, ProxyError> {
-    let path = endpoint.path().strip_prefix("/v1").unwrap_or(endpoint.path());
-    format!("{}{path}", target.provider.base_url).parse().map_err(|_| ProxyError::Unreachable)
 }

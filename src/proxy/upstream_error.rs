@@ -17,18 +17,42 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Longest wait for an error body.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The error bodies of the dialects.
 #[derive(Deserialize)]
-struct ErrorBody {
-    error: ErrorObject,
+#[serde(untagged)]
+enum ErrorBody {
+    /// OpenAI, Anthropic, Gemini.
+    Wrapped { error: ErrorObject },
+    /// Ollama.
+    Text { error: String },
+    /// Gemini, where a stream is one array.
+    Listed((Box<ErrorBody>,)),
+    /// Cohere, Bedrock.
+    Message {
+        #[serde(alias = "Message")]
+        message: String,
+    },
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct ErrorObject {
     message: Option<String>,
-    #[serde(rename = "type")]
+    #[serde(rename = "type", alias = "status")]
     kind: Option<String>,
     code: Option<serde_json::Value>,
     param: Option<String>,
+}
+
+impl ErrorBody {
+    fn object(self) -> ErrorObject {
+        match self {
+            Self::Wrapped { error } => error,
+            Self::Listed((inner,)) => inner.object(),
+            Self::Text { error: message } | Self::Message { message } => {
+                ErrorObject { message: Some(message), ..ErrorObject::default() }
+            }
+        }
+    }
 }
 
 /// Reads an answer of an error status.
@@ -36,6 +60,7 @@ pub(super) async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) 
     let status = response.status().as_u16();
     let outcome = if status == 429 { Outcome::RateLimited } else { Outcome::UpstreamError };
     let retry_after = retry_after(response.headers());
+    let exception = exception(response.headers());
     let read = Limited::new(response.into_body(), ERROR_BYTES_MAX).collect();
     let body = match tokio::time::timeout(ERROR_TIMEOUT, read).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -54,12 +79,12 @@ pub(super) async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) 
         let (kind, code) = (Some("requests".to_owned()), Some("upstream_rate_limited".to_owned()));
         return (ProxyError::Upstream { status, message, kind, code, param: None, retry_after }, outcome);
     }
-    let told = serde_json::from_slice::<ErrorBody>(&body).ok().map(|body| body.error);
+    let told = serde_json::from_slice::<ErrorBody>(&body).ok().map(ErrorBody::object);
     let error = match told {
         Some(error) => ProxyError::Upstream {
             status,
             message: error.message.unwrap_or_else(|| format!("The upstream answered with status {status}.")),
-            kind: error.kind,
+            kind: error.kind.or(exception),
             code: error.code.and_then(code_text),
             param: error.param,
             retry_after,
@@ -74,6 +99,12 @@ pub(super) async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) 
         },
     };
     (error, outcome)
+}
+
+/// Bedrock's name of the error; what follows a colon is an address.
+fn exception(headers: &HeaderMap) -> Option<String> {
+    let name = headers.get("x-amzn-errortype")?.to_str().ok()?;
+    name.split(':').next().map(str::to_owned)
 }
 
 /// Some upstreams write the code as a number.

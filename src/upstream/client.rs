@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use axum::http::{HeaderMap, Method, Request, Response, Uri};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -25,6 +25,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use tower_service::Service;
+
+use super::credentials::KeyHeader;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -86,15 +88,15 @@ impl UpstreamClient {
     pub async fn send(
         &self,
         uri: &Uri,
-        api_key: Option<&str>,
+        credentials: Option<(KeyHeader, &str)>,
         allow_private: bool,
         mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, SendError> {
-        if let Some(key) = api_key {
-            let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| SendError::Unbuildable)?;
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
+        if let Some((place, key)) = credentials
+            && !place.insert(&mut headers, key)
+        {
+            return Err(SendError::Unbuildable);
         }
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
@@ -252,36 +254,6 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         || (first == 0x2001 && second == 0)
 }
 
-/// Request headers that pass to an upstream.
-const REQUEST_HEADERS: &[&str] = &["accept", "content-type", "openai-beta", "user-agent", "traceparent", "tracestate"];
-/// Answer headers that pass to a client. Rate limits, ids and cookies of an upstream describe our account, not the client's.
-const RESPONSE_HEADERS: &[&str] = &["content-type", "cache-control", "openai-version"];
-
-/// What passes of a client's headers, and what the gateway adds: bodies are looked at, so they must not be compressed.
-#[must_use]
-pub fn request_headers(inbound: &HeaderMap) -> HeaderMap {
-    let mut headers = allowed(inbound, REQUEST_HEADERS);
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    headers
-}
-
-/// What passes of an upstream's headers.
-#[must_use]
-pub fn response_headers(upstream: &HeaderMap) -> HeaderMap {
-    allowed(upstream, RESPONSE_HEADERS)
-}
-
-fn allowed(from: &HeaderMap, names: &[&'static str]) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    for name in names {
-        if let Some(value) = from.get(*name) {
-            headers.insert(HeaderName::from_static(name), value.clone());
-        }
-    }
-    headers
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,22 +296,5 @@ mod tests {
                 client.send(&uri.parse().unwrap(), None, false, HeaderMap::new(), Bytes::new()).await.unwrap_err();
             assert!(matches!(error, SendError::PrivateAddress) && error.before_any_byte(), "{uri}: {error}");
         }
-    }
-
-    #[test]
-    fn only_listed_headers_pass() {
-        let mut headers = HeaderMap::new();
-        for name in
-            ["authorization", "cookie", "x-api-key", "connection", "x-forwarded-for", "accept-encoding", "content-type"]
-        {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("gzip"));
-        }
-        let passed = request_headers(&headers);
-        assert_eq!(passed.len(), 2);
-        assert_eq!(passed[header::ACCEPT_ENCODING], "identity");
-        for name in ["set-cookie", "x-ratelimit-limit-requests", "openai-organization", "x-request-id"] {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("secret"));
-        }
-        assert_eq!(response_headers(&headers).len(), 1);
     }
 }

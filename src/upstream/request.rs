@@ -1,252 +1,103 @@
-//! A request of the OpenAI dialect, understood as far as routing, limits and metering need, and edited as little.
+//! A request, understood as far as routing, limits and metering need, and edited as little.
 //!
-//! Only the top level of the body is looked at; no tree is built. What the gateway does not know passes unchanged.
+//! Only the top level of the body is looked at, or one level down where a field lives there; no tree is built. What the
+//! gateway does not know passes unchanged.
 
-use std::{borrow::Cow, fmt, ops::Range};
+pub mod error;
+mod fields;
+mod form;
+mod json;
+mod multipart;
+mod usage_option;
+
+use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
-use serde::{
-    Deserializer as _,
-    de::{MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+
+use self::{error::RequestError, usage_option::UsageOption};
+use super::endpoint::{BodyForm, Endpoint};
 
 /// Longest model name.
 const MODEL_BYTES_MAX: usize = 256;
 /// Longest end user that is recorded; the rest is cut off.
 const END_USER_BYTES_MAX: usize = 256;
-/// Answers that one request may ask for.
-const CHOICES_MAX: u64 = 128;
-/// Largest output maximum that is believed.
-const OUTPUT_MAX: u64 = 1 << 32;
-
-/// What was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `/v1/chat/completions`
-    ChatCompletions,
-    /// `/v1/completions`
-    Completions,
-    /// `/v1/embeddings`
-    Embeddings,
-}
-
-impl Endpoint {
-    /// The path on the data plane.
-    #[must_use]
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-            Self::Embeddings => "/v1/embeddings",
-        }
-    }
-
-    /// The field whose length estimates the input.
-    const fn prompt_field(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "messages",
-            Self::Completions => "prompt",
-            Self::Embeddings => "input",
-        }
-    }
-}
-
-/// Why a body is not a request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// Not JSON.
-    #[error(
-        "We could not parse the JSON body of your request: {0}. The API expects a JSON object, sent with content-type application/json."
-    )]
-    NotJson(String),
-    /// JSON, but no object.
-    #[error("The body of your request must be a JSON object.")]
-    NotAnObject,
-    /// A field that must be there is not.
-    #[error("You must provide a `{0}` parameter.")]
-    Missing(&'static str),
-    /// A field that decides money stands twice.
-    #[error(
-        "`{0}` stands more than once in the body of your request; which one counts would be ambiguous. Send it once."
-    )]
-    Duplicate(String),
-    /// A field has a value that it cannot have.
-    #[error("Invalid value for `{field}`: {expected}.")]
-    Invalid {
-        /// The field.
-        field: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// Larger than the gateway reads.
-    #[error(
-        "The body of your request is larger than {bytes_max} bytes, the most that this gateway reads. Send less, or ask its operator to raise server.body_bytes_max."
-    )]
-    TooLarge {
-        /// The limit.
-        bytes_max: usize,
-    },
-    /// Compressed.
-    #[error("The body of your request is compressed; send it without a content-encoding.")]
-    Encoded,
-    /// Not complete in time.
-    #[error("The body of your request did not arrive in time.")]
-    TooSlow,
-    /// Broken off.
-    #[error("The body of your request is incomplete.")]
-    Incomplete,
-    /// `x-tollgate-tags` is not a list of pairs.
-    #[error(
-        "The header x-tollgate-tags must be such as `team=a,feature=b`: at most 16 pairs, at most 64 bytes a name or value."
-    )]
-    BadTags,
-}
-
-impl RequestError {
-    /// A stable word for scripts.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::NotJson(_) | Self::NotAnObject | Self::Incomplete => "invalid_json",
-            Self::Missing(_) => "missing_required_parameter",
-            Self::Duplicate(_) => "duplicate_parameter",
-            Self::Invalid { .. } => "invalid_value",
-            Self::TooLarge { .. } => "request_too_large",
-            Self::Encoded => "unsupported_encoding",
-            Self::TooSlow => "request_timeout",
-            Self::BadTags => "invalid_tags",
-        }
-    }
-
-    /// The parameter at fault.
-    #[must_use]
-    pub fn param(&self) -> Option<&str> {
-        match self {
-            Self::Missing(field) | Self::Invalid { field, .. } => Some(field),
-            Self::Duplicate(field) => Some(field),
-            _ => None,
-        }
-    }
-}
 
 /// A request, understood as far as needed.
 #[derive(Clone, Debug)]
-pub struct OpenAiRequest {
+pub struct Request {
+    /// What was called.
+    pub endpoint: Endpoint,
+    /// The public model name.
+    pub model: String,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// The output maximum that was asked for, in tokens.
+    pub output_max: Option<u64>,
+    /// Bytes of the prompt and the tools as sent: the base of the input estimate.
+    pub prompt_bytes: u64,
+    /// What the SDK sent as end user.
+    pub end_user: Option<String>,
+    /// Unicode code points of text to be spoken.
+    pub characters: u64,
+    /// Width and height of the pictures asked for.
+    pub image_size: Option<String>,
+    /// Quality of the pictures asked for.
+    pub image_quality: Option<String>,
     body: Bytes,
-    model: String,
-    model_span: Range<usize>,
-    stream: bool,
-    usage_asked: bool,
-    stream_options: Option<StreamOptions>,
-    output_max: Option<u64>,
-    prompt_bytes: u64,
-    end_user: Option<String>,
-    embeddings: bool,
+    model_spans: Vec<ModelSpan>,
+    /// Of a stream in which usage comes only when it is asked for.
+    usage_option: Option<UsageOption>,
 }
 
+/// A place in the body where the model's name stands, and how it is written there.
 #[derive(Clone, Debug)]
-struct StreamOptions {
-    span: Range<usize>,
-    /// Where the value of `include_usage` stands, if it does.
-    include_usage: Option<Range<usize>>,
-    is_null: bool,
-    is_empty: bool,
+struct ModelSpan {
+    at: Range<usize>,
+    form: ModelForm,
 }
 
-/// Fields that may stand once only: they decide what is priced, streamed or bounded.
-const ONCE: &[&str] = &["model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"];
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ModelForm {
+    /// A JSON text.
+    Quoted,
+    /// A JSON text that begins with `models/`.
+    Resource,
+    /// As it is.
+    Bare,
+}
 
-impl OpenAiRequest {
-    /// Reads the top level of a body.
+impl Request {
+    /// Reads a body. `in_path` is the model's name where the path has it.
     ///
     /// # Errors
     /// [`RequestError`] says what to change.
-    pub fn parse(body: Bytes, endpoint: Endpoint) -> Result<Self, RequestError> {
-        let text = std::str::from_utf8(&body).map_err(|_| RequestError::NotJson("it is not UTF-8".to_owned()))?;
-        let fields = object_fields(text)?;
-        for name in ONCE {
-            if fields.iter().filter(|(field, _)| field == name).count() > 1 {
-                return Err(RequestError::Duplicate((*name).to_owned()));
-            }
-        }
-        let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.get());
-        let span = |value: &str| {
-            let start = value.as_ptr().addr() - text.as_ptr().addr();
-            start..start + value.len()
+    pub fn parse(
+        endpoint: Endpoint,
+        in_path: Option<&str>,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Self, RequestError> {
+        let request = match endpoint.shape().body {
+            BodyForm::Json => json::read(endpoint, in_path, body)?,
+            BodyForm::Multipart => form::read(endpoint, content_type, body)?,
         };
-        let model_raw = field("model").ok_or(RequestError::Missing("model"))?;
-        let invalid_model = RequestError::Invalid { field: "model", expected: "a text of 1 to 256 bytes" };
-        let model: String = serde_json::from_str(model_raw).map_err(|_| invalid_model.clone())?;
-        if model.is_empty() || model.len() > MODEL_BYTES_MAX {
-            return Err(invalid_model);
+        if request.model.is_empty() || request.model.len() > MODEL_BYTES_MAX {
+            return Err(INVALID_MODEL);
         }
-        let stream = flag(field("stream"), "stream")?;
-        let stream_options = field("stream_options").map(|raw| stream_options(raw, span(raw))).transpose()?;
-        let usage_asked = stream_options
-            .as_ref()
-            .and_then(|options| options.include_usage.clone())
-            .is_some_and(|at| text.get(at) == Some("true"));
-        count(field("n"), "n", CHOICES_MAX)?;
-        let completion = count(field("max_completion_tokens"), "max_completion_tokens", OUTPUT_MAX)?;
-        let output_max = completion.or(count(field("max_tokens"), "max_tokens", OUTPUT_MAX)?);
-        let prompt = field(endpoint.prompt_field()).ok_or(RequestError::Missing(endpoint.prompt_field()))?;
-        let tools = field("tools").map_or(0, str::len);
-        Ok(Self {
-            model_span: span(model_raw),
-            model,
-            stream,
-            usage_asked,
-            stream_options,
-            output_max,
-            prompt_bytes: u64::try_from(prompt.len() + tools).unwrap_or(u64::MAX),
-            end_user: field("user").and_then(|raw| serde_json::from_str::<String>(raw).ok()).map(shortened),
-            embeddings: endpoint == Endpoint::Embeddings,
-            body,
-        })
-    }
-
-    /// The public model name.
-    #[must_use]
-    pub fn model(&self) -> &str {
-        &self.model
-    }
-
-    /// Whether a stream was asked for.
-    #[must_use]
-    pub const fn stream(&self) -> bool {
-        self.stream
-    }
-
-    /// The output maximum that was asked for, in tokens.
-    #[must_use]
-    pub const fn output_max(&self) -> Option<u64> {
-        self.output_max
-    }
-
-    /// Bytes of the prompt and the tools as sent: the base of the input estimate.
-    #[must_use]
-    pub const fn prompt_bytes(&self) -> u64 {
-        self.prompt_bytes
-    }
-
-    /// What the SDK sent as `user`.
-    #[must_use]
-    pub fn end_user(&self) -> Option<&str> {
-        self.end_user.as_deref()
+        Ok(request)
     }
 
     /// The body for an upstream: the model's name there, and usage asked for in a stream. Says whether asking was ours.
     /// The same bytes, not a copy, when nothing is to change.
     #[must_use]
     pub fn upstream_body(&self, upstream_model: &str) -> (Bytes, bool) {
-        let inject = self.stream && !self.usage_asked && !self.embeddings;
         let mut edits: Vec<(Range<usize>, Cow<'_, str>)> = Vec::new();
         if upstream_model != self.model {
-            edits.push((self.model_span.clone(), serde_json::Value::from(upstream_model).to_string().into()));
+            edits.extend(self.model_spans.iter().map(|span| (span.at.clone(), span.form.write(upstream_model))));
         }
-        if inject {
-            edits.push(self.usage_edit());
+        let inject = self.usage_option.as_ref().filter(|option| !option.asked);
+        if let (Some(option), Some(model)) = (inject, self.model_spans.first()) {
+            edits.push(option.edit(model.at.end));
         }
         if edits.is_empty() {
             return (self.body.clone(), false);
@@ -260,105 +111,23 @@ impl OpenAiRequest {
             copied = at.end;
         }
         edited.extend_from_slice(self.body.get(copied..).unwrap_or_default());
-        (edited.into(), inject)
+        (edited.into(), inject.is_some())
     }
+}
 
-    fn usage_edit(&self) -> (Range<usize>, Cow<'_, str>) {
-        match &self.stream_options {
-            Some(StreamOptions { include_usage: Some(at), .. }) => (at.clone(), "true".into()),
-            Some(StreamOptions { span, is_null: true, .. }) => (span.clone(), r#"{"include_usage":true}"#.into()),
-            Some(StreamOptions { span, is_empty, .. }) => {
-                let after_brace = span.start + 1;
-                let text = if *is_empty { r#""include_usage":true"# } else { r#""include_usage":true,"# };
-                (after_brace..after_brace, text.into())
-            }
-            // Right before the model's name's key would need its place; right behind its value is as good.
-            None => (self.model_span.end..self.model_span.end, r#","stream_options":{"include_usage":true}"#.into()),
+impl ModelForm {
+    fn write(self, model: &str) -> Cow<'_, str> {
+        match self {
+            Self::Quoted => serde_json::Value::from(model).to_string().into(),
+            Self::Resource => serde_json::Value::from(format!("models/{model}")).to_string().into(),
+            Self::Bare => model.into(),
         }
     }
 }
 
-/// Key and raw value of each field of an object, escapes in keys undone, nothing lost when a key stands twice.
-fn object_fields(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, RequestError> {
-    struct Fields;
-    impl<'de> Visitor<'de> for Fields {
-        type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+const INVALID_MODEL: RequestError = RequestError::Invalid { field: "model", expected: "a text of 1 to 256 bytes" };
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a JSON object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut fields = Vec::with_capacity(16);
-            while let Some(Key(key)) = map.next_key()? {
-                fields.push((key, map.next_value()?));
-            }
-            Ok(fields)
-        }
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let fields = deserializer.deserialize_map(Fields).map_err(|error| {
-        if error.is_data() { RequestError::NotAnObject } else { RequestError::NotJson(error.to_string()) }
-    })?;
-    deserializer.end().map_err(|error| RequestError::NotJson(error.to_string()))?;
-    Ok(fields)
-}
-
-/// A key, borrowed unless it has escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> serde::Deserialize<'de> for Key<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
-}
-
-fn flag(raw: Option<&str>, field: &'static str) -> Result<bool, RequestError> {
-    match raw {
-        None | Some("null" | "false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(RequestError::Invalid { field, expected: "true or false" }),
-    }
-}
-
-fn count(raw: Option<&str>, field: &'static str, most: u64) -> Result<Option<u64>, RequestError> {
-    let Some(raw) = raw.filter(|raw| *raw != "null") else { return Ok(None) };
-    let expected = if field == "n" { "a whole number from 1 to 128" } else { "a whole number, at least 1" };
-    let number = raw.parse().ok().filter(|number| (1..=most).contains(number));
-    number.map(Some).ok_or(RequestError::Invalid { field, expected })
-}
-
-fn stream_options(raw: &str, span: Range<usize>) -> Result<StreamOptions, RequestError> {
-    if raw == "null" {
-        return Ok(StreamOptions { span, include_usage: None, is_null: true, is_empty: false });
-    }
-    let invalid = |expected| RequestError::Invalid { field: "stream_options", expected };
-    let fields = object_fields(raw).map_err(|_| invalid("an object such as {\"include_usage\": true}"))?;
-    let mut asked = fields.iter().filter(|(field, _)| field == "include_usage").map(|(_, value)| value.get());
-    let include_usage = asked.next().map(|value| {
-        let start = span.start + (value.as_ptr().addr() - raw.as_ptr().addr());
-        (start..start + value.len(), matches!(value, "true" | "false" | "null"))
-    });
-    if asked.next().is_some() || include_usage.as_ref().is_some_and(|(_, flag)| !flag) {
-        return Err(invalid("include_usage must be true or false, once"));
-    }
-    let is_empty = fields.is_empty();
-    Ok(StreamOptions { span, include_usage: include_usage.map(|(at, _)| at), is_null: false, is_empty })
-}
-
+/// Cuts an end user to the length that is recorded.
 fn shortened(mut text: String) -> String {
     let mut end = text.len().min(END_USER_BYTES_MAX);
     while !text.is_char_boundary(end) {
@@ -375,8 +144,12 @@ mod tests {
 
     use super::*;
 
-    fn parse(body: &str) -> Result<OpenAiRequest, RequestError> {
-        OpenAiRequest::parse(Bytes::copy_from_slice(body.as_bytes()), Endpoint::ChatCompletions)
+    fn parse_as(endpoint: Endpoint, in_path: Option<&str>, body: &str) -> Result<Request, RequestError> {
+        Request::parse(endpoint, in_path, "application/json", Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    fn parse(body: &str) -> Result<Request, RequestError> {
+        parse_as(Endpoint::ChatCompletions, None, body)
     }
 
     #[test]
@@ -417,7 +190,8 @@ mod tests {
             let error = parse(body).expect_err(body);
             assert_eq!(error.param(), param, "{body}: {error}");
         }
-        assert!(OpenAiRequest::parse(Bytes::from_static(b"{\"model\":\"\xff\"}"), Endpoint::ChatCompletions).is_err());
+        let not_utf8 = Bytes::from_static(b"{\"model\":\"\xff\"}");
+        assert!(Request::parse(Endpoint::ChatCompletions, None, "", not_utf8).is_err());
     }
 
     #[test]
@@ -426,6 +200,189 @@ mod tests {
             parse(r#"{"model":"a", "messages":[], "stream":true,"stream_options":{"include_usage":true}}"#).unwrap();
         let (body, injected) = request.upstream_body("a");
         assert_eq!((body.as_ptr(), injected), (request.body.as_ptr(), false));
+    }
+
+    /// For each endpoint of a JSON body: its model, path and the fields that a body must have.
+    #[test]
+    fn every_endpoint_finds_its_model_stream_maximum_and_user() {
+        let cases = [
+            (
+                Endpoint::Messages,
+                json!({"model": "m", "messages": [], "max_tokens": 9, "stream": true, "metadata": {"user_id": "u"}}),
+                true,
+                Some(9),
+                Some("u"),
+            ),
+            (Endpoint::MessagesCountTokens, json!({"model": "m", "messages": []}), false, None, None),
+            (
+                Endpoint::Responses,
+                json!({"model": "m", "input": "x", "max_output_tokens": 9, "safety_identifier": "u"}),
+                false,
+                Some(9),
+                Some("u"),
+            ),
+            (
+                Endpoint::GenerateContent,
+                json!({"contents": [], "generationConfig": {"maxOutputTokens": 9}}),
+                false,
+                Some(9),
+                None,
+            ),
+            (
+                Endpoint::StreamGenerateContent,
+                json!({"contents": [], "generation_config": {"max_output_tokens": 9}}),
+                true,
+                Some(9),
+                None,
+            ),
+            (
+                Endpoint::BatchEmbedContents,
+                json!({"requests": [{"model": "models/m", "content": {}}, {"model": "m"}]}),
+                false,
+                None,
+                None,
+            ),
+            (
+                Endpoint::Interactions,
+                json!({"model": "m", "input": "x", "generation_config": {"max_output_tokens": 9}}),
+                false,
+                Some(9),
+                None,
+            ),
+            (
+                Endpoint::OllamaChat,
+                json!({"model": "m", "messages": [], "options": {"num_predict": 9}}),
+                true,
+                Some(9),
+                None,
+            ),
+            (
+                Endpoint::OllamaGenerate,
+                json!({"model": "m", "prompt": "x", "stream": false, "options": {"num_predict": -1}}),
+                false,
+                None,
+                None,
+            ),
+            (Endpoint::OllamaEmbed, json!({"model": "m", "input": "x"}), false, None, None),
+            (
+                Endpoint::CohereChat,
+                json!({"model": "m", "messages": [], "max_tokens": 9, "stream": true}),
+                true,
+                Some(9),
+                None,
+            ),
+            (Endpoint::CohereRerank, json!({"model": "m", "query": "x", "documents": []}), false, None, None),
+            (Endpoint::Converse, json!({"messages": [], "inferenceConfig": {"maxTokens": 9}}), false, Some(9), None),
+            (Endpoint::ConverseStream, json!({"messages": []}), true, None, None),
+            (Endpoint::InvokeModelStream, json!({"max_tokens": 9, "messages": []}), true, Some(9), None),
+        ];
+        for (endpoint, body, stream, output_max, end_user) in cases {
+            let request = parse_as(endpoint, Some("m"), &body.to_string())
+                .unwrap_or_else(|error| panic!("{endpoint:?}: {error}"));
+            assert_eq!(request.model, "m", "{endpoint:?}");
+            assert_eq!(
+                (request.stream, request.output_max, request.end_user.as_deref()),
+                (stream, output_max, end_user),
+                "{endpoint:?}"
+            );
+            let (sent, injected) = request.upstream_body("up/stream");
+            let sent: Value = serde_json::from_slice(&sent).unwrap();
+            let mut expected = body;
+            let renamed = if endpoint == Endpoint::BatchEmbedContents {
+                expected["requests"][0]["model"] = "models/up/stream".into();
+                expected["requests"][1].get_mut("model")
+            } else {
+                expected.get_mut("model")
+            };
+            if let Some(model) = renamed {
+                *model = "up/stream".into();
+            }
+            assert_eq!((sent, injected), (expected, false), "{endpoint:?}");
+        }
+    }
+
+    #[test]
+    fn what_money_depends_on_may_stand_once_only_in_every_dialect() {
+        for (endpoint, body) in [
+            (Endpoint::Messages, r#"{"model":"m","messages":[],"max_tokens":1,"max_tokens":2}"#),
+            (Endpoint::Messages, r#"{"model":"m","messages":[],"stream":true,"stream":false}"#),
+            (
+                Endpoint::GenerateContent,
+                r#"{"contents":[],"generationConfig":{"maxOutputTokens":1,"max_output_tokens":2}}"#,
+            ),
+            (
+                Endpoint::GenerateContent,
+                r#"{"contents":[],"generationConfig":{},"generation_config":{"maxOutputTokens":1}}"#,
+            ),
+            (Endpoint::OllamaChat, r#"{"model":"m","options":{"num_predict":1},"options":{"num_predict":2}}"#),
+            (Endpoint::Converse, r#"{"messages":[],"inferenceConfig":{"maxTokens":1,"maxTokens":2}}"#),
+            (Endpoint::Speech, r#"{"model":"m","input":"a","input":"a longer one"}"#),
+        ] {
+            assert!(matches!(parse_as(endpoint, Some("m"), body), Err(RequestError::Duplicate(_))), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_names_another_model_than_the_path_is_refused() {
+        for (endpoint, body) in [
+            (Endpoint::GenerateContent, r#"{"contents":[],"model":"models/other"}"#),
+            (Endpoint::EmbedContent, r#"{"content":{},"model":"other"}"#),
+            (Endpoint::BatchEmbedContents, r#"{"requests":[{"model":"models/m"},{"model":"models/other"}]}"#),
+            (Endpoint::GeminiCountTokens, r#"{"generateContentRequest":{"model":"models/other"}}"#),
+        ] {
+            assert_eq!(parse_as(endpoint, Some("m"), body).unwrap_err().param(), Some("model"), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_metered_is_refused_by_name() {
+        for (endpoint, body, param) in [
+            (Endpoint::Responses, r#"{"model":"m","input":"x","background":true}"#, "background"),
+            (
+                Endpoint::Responses,
+                r#"{"model":"m","input":"x","previous_response_id":"resp_1"}"#,
+                "previous_response_id",
+            ),
+            (Endpoint::GenerateContent, r#"{"contents":[],"cachedContent":"cachedContents/1"}"#, "cachedContent"),
+            (Endpoint::ImageGenerations, r#"{"model":"m","prompt":"x","stream":true}"#, "stream"),
+            (Endpoint::Interactions, r#"{"model":"m","input":"x","agent":"deep"}"#, "agent"),
+        ] {
+            let error = parse_as(endpoint, Some("m"), body).unwrap_err();
+            assert_eq!((error.param(), error.code()), (Some(param), "unsupported_parameter"), "{body}");
+        }
+        let allowed = r#"{"model":"m","input":"x","background":false,"previous_response_id":null}"#;
+        assert!(parse_as(Endpoint::Responses, None, allowed).is_ok());
+    }
+
+    #[test]
+    fn text_to_be_spoken_is_counted_in_code_points() {
+        let request = parse_as(Endpoint::Speech, None, r#"{"model":"m","input":"\u03a9 \ud83e\uddee né"}"#).unwrap();
+        assert_eq!(request.characters, 6);
+    }
+
+    #[test]
+    fn a_form_is_read_and_its_model_replaced_in_place() {
+        let form = |fields: &[(&str, &str)]| {
+            let part = |(name, value): &(&str, &str)| {
+                format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+            };
+            fields.iter().map(part).collect::<String>() + "--b--\r\n"
+        };
+        let parse = |fields: &[(&str, &str)]| {
+            Request::parse(Endpoint::Transcriptions, None, "multipart/form-data; boundary=b", form(fields).into())
+        };
+        let request = parse(&[("file", "\0\r\n--c"), ("model", "whisper")]).unwrap();
+        let (sent, _) = request.upstream_body("whisper-1");
+        assert_eq!(sent, form(&[("file", "\0\r\n--c"), ("model", "whisper-1")]));
+        for (fields, param) in [
+            (vec![("file", ""), ("model", "a"), ("model", "b")], "model"),
+            (vec![("file", "")], "model"),
+            (vec![("model", "a")], "file"),
+            (vec![("file", ""), ("model", "a"), ("stream", "true")], "stream"),
+            (vec![("file", ""), ("model", "a"), ("response_format", "srt")], "response_format"),
+        ] {
+            assert_eq!(parse(&fields).unwrap_err().param(), Some(param));
+        }
     }
 
     proptest! {
@@ -460,7 +417,10 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_are_refused_or_understood_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _either = OpenAiRequest::parse(bytes.into(), Endpoint::ChatCompletions);
+            for endpoint in Endpoint::ALL {
+                let content_type = "multipart/form-data; boundary=a";
+                let _either = Request::parse(endpoint, Some("m"), content_type, bytes.clone().into());
+            }
         }
     }
 }

@@ -109,18 +109,18 @@ impl Sniffer {
         }
     }
 
-    /// No more bytes come, and the answer is not complete: what is held back, and what tells the client so. None where the
-    /// framing cannot tell it: then only breaking off does.
+    /// No more bytes come, and the answer is not complete: what tells the client so. None where the framing cannot tell it:
+    /// then only breaking off does.
     pub fn finish_broken(&mut self) -> Option<Bytes> {
         let (dialect, framing) = (self.documents.dialect(), self.documents.framing());
         let told = dialect.broken_off(framing)?;
         let within = matches!(&self.body, Body::Stream { relay, .. } if relay.is_within());
-        let held = self.finish().unwrap_or_default();
+        // A document of which nothing has passed yet is dropped: it would be read as one, and is none.
+        drop(self.finish());
         match framing {
-            // What is left of an incomplete document is ended first, so that the error is one of its own.
-            Framing::Sse => Some([held.as_ref(), b"\n\n", told.as_ref()].concat().into()),
-            Framing::Ndjson if held.is_empty() && !within => Some(told),
-            Framing::Ndjson => Some([held.as_ref(), b"\n", told.as_ref()].concat().into()),
+            // One of which a part has passed is ended first, so that the error is one of its own.
+            Framing::Sse if within => Some([b"\n\n", told.as_ref()].concat().into()),
+            Framing::Ndjson if within => Some([b"\n", told.as_ref()].concat().into()),
             // A frame cannot be ended early.
             Framing::EventStream if within => None,
             _ => Some(told),

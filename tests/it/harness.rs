@@ -77,10 +77,22 @@ impl Harness {
         harness
     }
 
+    /// Starts with prices of its own. In the configuration `{upstream}` is the upstream's address and `{dir}` a folder.
+    pub(crate) async fn start_with_prices(toml: &str, prices: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("pricing")).unwrap();
+        std::fs::write(dir.path().join("pricing/test.toml"), prices).unwrap();
+        Self::start_in(dir, &format!("{toml}[prices]\ndir = \"{{dir}}/pricing\"\n")).await
+    }
+
     /// The same, without a wait for workers.
     pub(crate) async fn start_at_once(toml: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), toml).await
+    }
+
+    async fn start_in(dir: TempDir, toml: &str) -> Self {
         let upstream = FakeUpstream::start().await;
-        let dir = tempfile::tempdir().unwrap();
+        let toml = &toml.replace("{upstream}", &upstream.base_url()).replace("{dir}", dir.path().to_str().unwrap());
         std::fs::write(dir.path().join("upstream-key"), "sk-upstream-secret").unwrap();
         let journal = if toml.contains("[journal]") { "" } else { SMALL_JOURNAL };
         let toml = format!("{journal}{}{toml}", base_toml(dir.path(), &upstream.openai_url()));

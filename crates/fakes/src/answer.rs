@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    embedding,
+    dialect, embedding,
     request::Asked,
     script::{CHUNKS_DEFAULT, Fault, Script},
     wording,
@@ -15,12 +15,56 @@ use crate::{
 /// Every answer was made at this second, so that answers can be compared.
 pub(crate) const CREATED: u64 = 1_750_000_000;
 
-/// The three endpoints that answer with content.
+/// The endpoints that answer with content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Chat,
     Completions,
     Embeddings,
+    Responses,
+    Moderation,
+    Images,
+    Speech,
+    Transcription,
+    Messages,
+    CountTokens,
+    Gemini,
+    GeminiStream,
+    GeminiCountTokens,
+    GeminiEmbed,
+    Interactions,
+    OllamaChat,
+    OllamaGenerate,
+    OllamaEmbed,
+    CohereChat,
+    CohereEmbed,
+    CohereRerank,
+    Converse,
+    ConverseStream,
+    Invoke,
+    InvokeStream,
+}
+
+impl Endpoint {
+    /// Whether a request for a stream gets one.
+    fn streams(self, asked: Option<bool>) -> bool {
+        match self {
+            Self::GeminiStream | Self::ConverseStream | Self::InvokeStream => true,
+            Self::OllamaChat | Self::OllamaGenerate => asked != Some(false),
+            Self::Chat
+            | Self::Completions
+            | Self::Responses
+            | Self::Messages
+            | Self::Interactions
+            | Self::CohereChat => asked == Some(true),
+            _ => false,
+        }
+    }
+
+    /// The first ones, whose streams the chunk is made for.
+    pub(crate) fn is_first(self) -> bool {
+        matches!(self, Self::Chat | Self::Completions | Self::Embeddings)
+    }
 }
 
 /// Everything that decides one answer.
@@ -34,7 +78,13 @@ pub(crate) struct Turn {
     pub(crate) finish_reason: String,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
-    prompt_tokens: u64,
+    /// Gemini's stream was asked for as server-sent events.
+    pub(crate) alt_sse: bool,
+    /// Texts of an embedding, documents of a reranking.
+    pub(crate) items: usize,
+    /// An embedding of many requests.
+    pub(crate) many: bool,
+    pub(crate) prompt_tokens: u64,
     data: Vec<serde_json::Value>,
 }
 
@@ -44,7 +94,7 @@ impl Turn {
         let wanted = script.chunks.or_else(|| wording::natural_length(&asked_model)).unwrap_or(CHUNKS_DEFAULT);
         let chunks = asked.output_max().map_or(wanted, |most| wanted.min(most));
         let reason = if chunks < wanted { "length" } else { "stop" };
-        let stream = asked.stream() && endpoint != Endpoint::Embeddings;
+        let stream = endpoint.streams(asked.stream);
         Self {
             endpoint,
             id: String::new(),
@@ -53,6 +103,9 @@ impl Turn {
             chunks,
             stream,
             include_usage: stream && asked.include_usage(),
+            alt_sse: false,
+            items: asked.items(),
+            many: asked.requests.is_some(),
             prompt_tokens: asked.prompt_words(),
             data: if endpoint == Endpoint::Embeddings { embedding::data(asked) } else { Vec::new() },
             script,
@@ -61,7 +114,12 @@ impl Turn {
 
     /// The prefix of ids on this endpoint.
     pub(crate) fn name_it(&mut self, n: u64) {
-        let prefix = if self.endpoint == Endpoint::Chat { "chatcmpl" } else { "cmpl" };
+        let prefix = match self.endpoint {
+            Endpoint::Chat => "chatcmpl",
+            Endpoint::Messages => "msg",
+            Endpoint::Responses => "resp",
+            _ => "cmpl",
+        };
         self.id = format!("{prefix}-fake{n:012}");
     }
 
@@ -76,7 +134,8 @@ impl Turn {
             self.script.fault(),
             Some(Fault::NoUsage | Fault::Status | Fault::Html | Fault::Empty | Fault::NeverAnswer)
         );
-        let asked = !self.stream || self.include_usage || self.script.usage_unasked == Some(true);
+        let asked =
+            !self.stream || self.include_usage || self.script.usage_unasked == Some(true) || !self.endpoint.is_first();
         (asked && !silent).then(|| self.final_usage())
     }
 
@@ -98,6 +157,9 @@ impl Turn {
         if let Some(raw) = &self.script.usage {
             return raw.get().to_owned();
         }
+        if let Some(usage) = dialect::usage(self) {
+            return usage;
+        }
         let input = self.prompt_tokens;
         if self.endpoint == Endpoint::Embeddings {
             return format!(r#"{{"prompt_tokens":{input},"total_tokens":{input}}}"#);
@@ -117,8 +179,16 @@ impl Turn {
         )
     }
 
+    /// All chunks of text in one.
+    pub(crate) fn whole_text(&self) -> String {
+        (0..self.chunks).map(|index| self.text(index)).collect()
+    }
+
     /// The text of content chunk `index`.
     pub(crate) fn text(&self, index: u64) -> String {
+        if let Some(text) = &self.script.text {
+            return if index == 0 { text.clone() } else { String::new() };
+        }
         let word = wording::chunk(&self.model, index);
         if index > 0 {
             return word.into_owned();
@@ -133,13 +203,16 @@ impl Turn {
 
     /// The whole answer as one JSON body.
     pub(crate) fn plain(&self) -> Bytes {
+        if let Some(text) = dialect::plain(self) {
+            return text.into();
+        }
         let usage = self.usage_told().map(|usage| format!(r#","usage":{usage}"#)).unwrap_or_default();
         let model = quoted(&self.model);
         if self.endpoint == Endpoint::Embeddings {
             let data = serde_json::Value::Array(self.data.clone());
             return format!(r#"{{"object":"list","data":{data},"model":{model}{usage}}}"#).into();
         }
-        let content: String = (0..self.chunks).map(|index| self.text(index)).collect();
+        let content = self.whole_text();
         let (content, reason, id) = (quoted(&content), quoted(&self.finish_reason), quoted(&self.id));
         if self.endpoint == Endpoint::Completions {
             return format!(

@@ -1,4 +1,4 @@
-//! A scripted upstream in the OpenAI dialect: it answers like a provider and plays every fault a provider can have.
+//! A scripted upstream that speaks every dialect: it answers like a provider and plays every fault a provider can have.
 //!
 //! The script of an answer rides in the request body (`"x_fake": {...}`, see [`script::Script`]), so it passes through
 //! any gateway; what arrived and what was told is kept in a log ([`log::SeenRequest`]) that tests compare with the books.
@@ -10,12 +10,15 @@ pub mod worker;
 
 mod answer;
 mod control;
+mod dialect;
 mod embedding;
 mod play;
 mod reply;
 mod request;
 mod respond;
+mod route;
 mod serve;
+mod spoken;
 mod stream;
 mod wording;
 

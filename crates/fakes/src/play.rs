@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::{
     log::{End, Guard},
+    spoken::Spoken,
     stream::{Events, Step},
 };
 
@@ -27,6 +28,8 @@ pub(crate) enum Steps {
     Known(std::vec::IntoIter<Step>),
     /// A stream, made as it goes.
     Stream(Box<Events>),
+    /// A stream of another dialect.
+    Spoken(Box<Spoken>),
 }
 
 impl Steps {
@@ -34,6 +37,7 @@ impl Steps {
         match self {
             Self::Known(steps) => steps.next(),
             Self::Stream(events) => events.next(),
+            Self::Spoken(spoken) => spoken.next(),
         }
     }
 

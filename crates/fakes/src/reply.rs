@@ -7,7 +7,8 @@ use http::{
 };
 
 use crate::{
-    answer,
+    answer::{self, Endpoint},
+    dialect,
     log::Guard,
     play::{Play, Steps},
     script::Script,
@@ -16,12 +17,16 @@ use crate::{
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const EVENTS: &str = "text/event-stream; charset=utf-8";
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+pub(crate) const AWS_EVENTS: &str = "application/vnd.amazon.eventstream";
+pub(crate) const SOUND: &str = "audio/mpeg";
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
 /// The error answer of a script.
-pub(crate) fn refused(guard: Guard, script: &Script) -> Response<Play> {
+pub(crate) fn refused(guard: Guard, endpoint: Endpoint, script: &Script) -> Response<Play> {
     let status = script.status.unwrap_or(500);
-    let text = answer::error_for(status, script.code.as_deref());
+    let own = dialect::refused(endpoint, status, "The scripted upstream refuses this.");
+    let text = own.map_or_else(|| answer::error_for(status, script.code.as_deref()), Bytes::from);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = whole(guard, status, JSON, text, 0, false);
     if status == StatusCode::TOO_MANY_REQUESTS {

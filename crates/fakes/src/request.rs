@@ -11,13 +11,29 @@ pub(crate) struct Asked {
     pub(crate) model: Option<String>,
     #[serde(default)]
     messages: Option<Vec<Message>>,
+    system: Option<Value>,
+    instructions: Option<Value>,
+    contents: Option<Value>,
+    content: Option<Value>,
+    #[serde(rename = "systemInstruction")]
+    system_instruction: Option<Value>,
+    pub(crate) requests: Option<Vec<Value>>,
+    texts: Option<Vec<Value>>,
+    documents: Option<Vec<Value>>,
+    query: Option<Value>,
     prompt: Option<Value>,
     pub(crate) input: Option<Value>,
-    stream: Option<bool>,
+    pub(crate) stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     pub(crate) user: Option<String>,
     max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
+    max_output_tokens: Option<u64>,
+    #[serde(rename = "generationConfig")]
+    generation_config: Option<Bounds>,
+    #[serde(rename = "inferenceConfig")]
+    inference_config: Option<Bounds>,
+    options: Option<Bounds>,
     pub(crate) encoding_format: Option<String>,
     pub(crate) dimensions: Option<usize>,
     x_fake: Option<Box<RawValue>>,
@@ -26,6 +42,13 @@ pub(crate) struct Asked {
 #[derive(Debug, Deserialize)]
 struct Message {
     content: Option<Value>,
+}
+
+/// An object that holds an output maximum, under the name that its dialect has for it.
+#[derive(Debug, Deserialize)]
+struct Bounds {
+    #[serde(alias = "maxOutputTokens", alias = "maxTokens")]
+    num_predict: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,12 +62,15 @@ impl Asked {
             .map_err(|error| format!("We could not parse the JSON body of your request: {error}"))
     }
 
-    pub(crate) fn script(&self) -> Result<Option<Script>, String> {
-        self.x_fake.as_ref().map(|raw| Script::parse(raw.get().as_bytes())).transpose()
+    /// A form: the model is all that matters of it here.
+    pub(crate) fn of_form(body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let model = text.split("name=\"model\"\r\n\r\n").nth(1).and_then(|rest| rest.split("\r\n").next());
+        Self { model: model.map(str::to_owned), ..Self::default() }
     }
 
-    pub(crate) fn stream(&self) -> bool {
-        self.stream.unwrap_or(false)
+    pub(crate) fn script(&self) -> Result<Option<Script>, String> {
+        self.x_fake.as_ref().map(|raw| Script::parse(raw.get().as_bytes())).transpose()
     }
 
     pub(crate) fn include_usage(&self) -> bool {
@@ -52,7 +78,9 @@ impl Asked {
     }
 
     pub(crate) fn output_max(&self) -> Option<u64> {
-        self.max_completion_tokens.or(self.max_tokens)
+        let bounds = [&self.generation_config, &self.inference_config, &self.options];
+        let inner = bounds.into_iter().flatten().filter_map(|bounds| u64::try_from(bounds.num_predict?).ok()).next();
+        self.max_completion_tokens.or(self.max_tokens).or(self.max_output_tokens).or(inner)
     }
 
     pub(crate) fn has_messages(&self) -> bool {
@@ -66,7 +94,28 @@ impl Asked {
     /// Words of every message, prompt or input; a token id counts as a word; at least 1.
     pub(crate) fn prompt_words(&self) -> u64 {
         let messages = self.messages.iter().flatten().filter_map(|message| message.content.as_ref());
-        messages.chain(&self.prompt).chain(&self.input).map(words).sum::<u64>().max(1)
+        let others = [
+            &self.prompt,
+            &self.input,
+            &self.system,
+            &self.instructions,
+            &self.contents,
+            &self.content,
+            &self.system_instruction,
+            &self.query,
+        ];
+        let lists = [&self.requests, &self.texts, &self.documents];
+        let listed = lists.into_iter().flatten().flatten();
+        messages.chain(others.into_iter().flatten()).chain(listed).map(words).sum::<u64>().max(1)
+    }
+
+    /// Texts of an embedding, documents of a reranking.
+    pub(crate) fn items(&self) -> usize {
+        let listed = [&self.requests, &self.texts, &self.documents].into_iter().flatten().map(Vec::len).next();
+        listed.unwrap_or(match &self.input {
+            Some(Value::Array(items)) => items.len(),
+            _ => 1,
+        })
     }
 }
 
@@ -74,7 +123,10 @@ fn words(content: &Value) -> u64 {
     match content {
         Value::String(text) => u64::try_from(text.split_whitespace().count()).unwrap_or(u64::MAX),
         Value::Array(parts) => parts.iter().map(words).sum(),
-        Value::Object(part) => part.get("text").map_or(0, words),
+        Value::Object(part) => {
+            let inner = ["text", "parts", "content"].into_iter().filter_map(|name| part.get(name));
+            inner.map(words).sum()
+        }
         Value::Number(_) => 1,
         Value::Null | Value::Bool(_) => 0,
     }

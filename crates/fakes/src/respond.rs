@@ -12,13 +12,15 @@ use hyper::body::Incoming;
 
 use crate::{
     answer::{self, Endpoint, Turn},
-    control,
+    control, dialect,
     log::{Arrival, Guard, Log},
     play::{Play, Steps},
-    reply::{self, EVENTS, HTML, JSON},
+    reply::{self, EVENTS, HTML, JSON, SOUND},
     request::Asked,
+    route,
     script::{Fault, Redirect},
     serve::State,
+    spoken::Spoken,
     stream::{Events, Step},
 };
 
@@ -45,20 +47,17 @@ pub(crate) async fn respond(request: Request<Incoming>, state: &State) -> Respon
         method: parts.method.to_string(),
         path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
         body_bytes: u64::try_from(body.len()).unwrap_or(u64::MAX),
-        authorized_with: bearer(&parts.headers),
+        authorized_with: authorized_with(&parts.headers),
         header_names: header_names(&parts.headers),
         ..Arrival::default()
     };
-    let endpoint = match (&parts.method, path) {
-        (&Method::POST, "/v1/chat/completions") => Endpoint::Chat,
-        (&Method::POST, "/v1/completions") => Endpoint::Completions,
-        (&Method::POST, "/v1/embeddings") => Endpoint::Embeddings,
-        _ => {
-            let guard = Guard(state.log.arrived(arrival, body));
-            return elsewhere(guard, &parts.method, path);
-        }
+    let Some((endpoint, in_path)) = route::endpoint(&parts.method, path) else {
+        let guard = Guard(state.log.arrived(arrival, body));
+        return elsewhere(guard, &parts.method, path);
     };
-    let read = Asked::parse(&body).and_then(|asked| {
+    let form = route::is_form(&parts.headers);
+    let read = if form { Ok(Asked::of_form(&body)) } else { Asked::parse(&body) }.and_then(|mut asked| {
+        asked.model = in_path.or(asked.model);
         let own = asked.script()?;
         check(endpoint, &asked)?;
         Ok((asked, own))
@@ -72,6 +71,7 @@ pub(crate) async fn respond(request: Request<Incoming>, state: &State) -> Respon
         }
     };
     let mut turn = Turn::new(endpoint, &asked, state.defaults.script_for(own));
+    turn.alt_sse = query.split('&').any(|pair| pair == "alt=sse");
     arrival.model = asked.model;
     arrival.user = asked.user;
     arrival.stream = turn.stream;
@@ -113,13 +113,21 @@ async fn play(guard: Guard, turn: Turn, state: &State) -> Response<Play> {
     }
     match script.fault() {
         Some(Fault::NeverAnswer) => never(guard).await,
-        Some(Fault::Status) => reply::refused(guard, script),
+        Some(Fault::Status) => reply::refused(guard, turn.endpoint, script),
         Some(Fault::Html) => {
             let page = Bytes::from_static(b"<!DOCTYPE html><html><body><h1>Just a moment...</h1></body></html>");
             reply::whole(guard, StatusCode::OK, HTML, page, 0, false)
         }
         Some(Fault::Empty) => {
             reply::whole(guard, StatusCode::OK, if turn.stream { EVENTS } else { JSON }, Bytes::new(), 0, false)
+        }
+        _ if turn.stream && !turn.endpoint.is_first() => {
+            let one_byte = script.one_byte == Some(true);
+            let kind = dialect::framing(&turn).content_type();
+            reply::head(guard, StatusCode::OK, kind, one_byte, Steps::Spoken(Box::new(Spoken::new(turn))))
+        }
+        _ if turn.endpoint == Endpoint::Speech => {
+            reply::whole(guard, StatusCode::OK, SOUND, Bytes::from_static(&[0xff, 0xf3, 0x44, 0xc4, 0, 1, 2]), 1, false)
         }
         _ if turn.stream => {
             let one_byte = script.one_byte == Some(true);
@@ -182,8 +190,12 @@ fn elsewhere(guard: Guard, method: &Method, path: &str) -> Response<Play> {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned)
+/// The key, from wherever a dialect puts it.
+fn authorized_with(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text(AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
+    let key = bearer.or_else(|| text("x-api-key")).or_else(|| text("x-goog-api-key")).or_else(|| text("api-key"));
+    key.map(str::to_owned)
 }
 
 fn header_names(headers: &HeaderMap) -> Vec<String> {

@@ -71,6 +71,14 @@ pub struct Script {
     pub cached_tokens: Option<u64>,
     /// `completion_tokens_details.reasoning_tokens`, part of the completion tokens.
     pub reasoning_tokens: Option<u64>,
+    /// Prompt tokens that Anthropic writes to a cache for five minutes.
+    pub cache_write_5m: Option<u64>,
+    /// Prompt tokens that Anthropic writes to a cache for an hour.
+    pub cache_write_1h: Option<u64>,
+    /// The text of the answer instead of words, all of it in the first chunk.
+    pub text: Option<String>,
+    /// A call of this tool instead of text; not in OpenAI's first dialects.
+    pub tool_call: Option<ToolCall>,
     /// `stop` when absent.
     pub finish_reason: Option<String>,
     /// The model name of the answer; that of the request when absent.
@@ -87,6 +95,16 @@ pub struct Script {
     pub big_bytes: Option<usize>,
     /// A default script only: how many requests it is used for.
     pub times: Option<u64>,
+}
+
+/// A tool that an answer calls.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolCall {
+    /// Its name.
+    pub name: String,
+    /// Its arguments.
+    pub arguments: serde_json::Value,
 }
 
 /// Where a redirect points.

@@ -3,6 +3,9 @@
 The environment says where everything is; a missing variable fails the run at once, nothing is skipped:
 
 TOLLGATE_BASE_URL         data plane with /v1, its upstream being tollgate-fake-upstream
+TOLLGATE_ROOT_URL         the same without a path: where the other SDKs have their base
+TOLLGATE_FAKE_URL         the scripted upstream
+TOLLGATE_CUSTOMER         the customer of the keys
 TOLLGATE_KEY              a key with room for some hundred requests and a requests-per-minute limit
 TOLLGATE_LIMITED_KEY      a key with 3 requests per minute
 TOLLGATE_MODEL            a public chat model that is priced and served by the scripted upstream
@@ -26,6 +29,9 @@ TIMEOUT_S = 20.0
 @dataclass(frozen=True)
 class Settings:
     base_url: str
+    root_url: str
+    fake_url: str
+    customer: str
     key: str
     limited_key: str
     model: str
@@ -91,3 +97,42 @@ def books(settings):
                 time.sleep(0.02)
 
         yield read
+
+
+class Fake:
+    """The scripted upstream, for SDKs that cannot send a script and for what arrived there."""
+
+    def __init__(self, http):
+        self.http = http
+
+    def script(self, **fields):
+        """For requests that bring none; also forgets what arrived."""
+        self.http.post("/__fake/script", json=fields).raise_for_status()
+        self.http.post("/__fake/reset").raise_for_status()
+
+    def count(self) -> int:
+        return self.http.get("/__fake/count").json()["count"]
+
+
+@pytest.fixture
+def fake(settings):
+    with httpx2.Client(base_url=settings.fake_url) as http:
+        fake = Fake(http)
+        fake.script()
+        yield fake
+        fake.script()
+
+
+@pytest.fixture(scope="session")
+def limited_key(settings):
+    """Makes keys with so many requests a minute."""
+    headers = {"authorization": f"Bearer {settings.admin_token}"}
+    with httpx2.Client(base_url=settings.admin_url, headers=headers, timeout=TIMEOUT_S) as admin:
+
+        def make(requests_per_minute: int) -> str:
+            body = {"customer_id": settings.customer, "requests_per_minute": requests_per_minute}
+            answer = admin.post("/admin/v1/keys", json=body)
+            assert answer.is_success, answer.text
+            return answer.json()["key"]
+
+        yield make

@@ -121,7 +121,7 @@ async fn generate(state: Arc<State>, name: &str, chat: bool, body: &[u8]) -> Res
         id: name.to_owned(),
         model: asked.model.clone().unwrap_or_default(),
         chat,
-        stream: asked.stream(),
+        stream: asked.stream.unwrap_or(false),
         include_usage: asked.include_usage(),
         prompt_tokens: asked.prompt_words(),
         script,

@@ -1,0 +1,92 @@
+//! What passes of the headers of requests and answers. Everything that is not listed stays here.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::config::dialect::ProviderDialect;
+
+/// Request headers that pass to an upstream.
+const REQUEST_HEADERS: &[&str] = &["accept", "content-type", "user-agent", "traceparent", "tracestate"];
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// Answer headers that pass to a client. Rate limits, ids and cookies of an upstream describe our account, not the client's.
+const RESPONSE_HEADERS: &[&str] = &["content-type", "content-disposition", "cache-control", "openai-version"];
+
+/// Headers of one dialect that pass to an upstream of it: versions and switches of its API.
+const fn dialect_headers(dialect: ProviderDialect) -> &'static [&'static str] {
+    match dialect {
+        ProviderDialect::OpenAi => &["openai-beta"],
+        ProviderDialect::Anthropic => &["anthropic-version", "anthropic-beta"],
+        ProviderDialect::Bedrock => &["x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion"],
+        ProviderDialect::Gemini | ProviderDialect::Ollama | ProviderDialect::Cohere => &[],
+    }
+}
+
+/// What passes of a client's headers, and what the gateway adds: bodies are looked at, so they must not be compressed.
+#[must_use]
+pub fn request_headers(dialect: ProviderDialect, inbound: &HeaderMap) -> HeaderMap {
+    let mut headers = allowed(inbound, REQUEST_HEADERS);
+    headers.extend(allowed(inbound, dialect_headers(dialect)));
+    if dialect == ProviderDialect::Anthropic {
+        headers.entry(ANTHROPIC_VERSION).or_insert(HeaderValue::from_static("2023-06-01"));
+    }
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    headers
+}
+
+/// What passes of an upstream's headers.
+#[must_use]
+pub fn response_headers(upstream: &HeaderMap) -> HeaderMap {
+    allowed(upstream, RESPONSE_HEADERS)
+}
+
+fn allowed(from: &HeaderMap, names: &[&'static str]) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    for name in names {
+        if let Some(value) = from.get(*name) {
+            headers.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_headers_pass() {
+        let mut headers = HeaderMap::new();
+        for name in
+            ["authorization", "cookie", "x-api-key", "connection", "x-forwarded-for", "accept-encoding", "content-type"]
+        {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("gzip"));
+        }
+        let passed = request_headers(ProviderDialect::OpenAi, &headers);
+        assert_eq!(passed.len(), 2);
+        assert_eq!(passed[header::ACCEPT_ENCODING], "identity");
+        for name in ["set-cookie", "x-ratelimit-limit-requests", "openai-organization", "x-request-id"] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("secret"));
+        }
+        assert_eq!(response_headers(&headers).len(), 1);
+    }
+
+    #[test]
+    fn versions_pass_in_their_own_dialect_only() {
+        let mut headers = HeaderMap::new();
+        for name in ["anthropic-beta", "openai-beta", "x-goog-api-client", "x-goog-api-key"] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("x"));
+        }
+        let names = |dialect| {
+            let passed = request_headers(dialect, &headers);
+            let mut names: Vec<String> = passed.keys().map(ToString::to_string).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(ProviderDialect::OpenAi), ["accept-encoding", "content-type", "openai-beta"]);
+        assert_eq!(
+            names(ProviderDialect::Anthropic),
+            ["accept-encoding", "anthropic-beta", "anthropic-version", "content-type"]
+        );
+        assert_eq!(names(ProviderDialect::Gemini), ["accept-encoding", "content-type"]);
+    }
+}

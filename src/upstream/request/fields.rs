@@ -1,0 +1,119 @@
+//! The top level of a JSON body: key and raw value of each field, without a tree, nothing lost when a key stands twice.
+
+use std::{borrow::Cow, fmt, ops::Range};
+
+use serde::{
+    Deserializer as _,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::error::RequestError;
+use crate::upstream::endpoint::FieldPlace;
+
+/// The fields of an object.
+pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    /// Reads the top level of an object.
+    pub(super) fn read(text: &'a str) -> Result<Self, RequestError> {
+        Ok(Self(object_fields(text)?))
+    }
+
+    /// The raw value of the field with one of these names, which are the same to the provider. None when it is absent or
+    /// null; refused when it stands twice, because which one counts would be ambiguous.
+    pub(super) fn get(&self, names: &[&str]) -> Result<Option<&'a str>, RequestError> {
+        Ok(self.raw(names)?.filter(|raw| *raw != "null"))
+    }
+
+    /// As [`Self::get`], with null told from absent.
+    pub(super) fn raw(&self, names: &[&str]) -> Result<Option<&'a str>, RequestError> {
+        let mut found = self.0.iter().filter(|(field, _)| names.contains(&field.as_ref()));
+        let first = found.next();
+        match found.next() {
+            Some((field, _)) => Err(RequestError::Duplicate(field.clone().into_owned())),
+            None => Ok(first.map(|(_, raw)| raw.get())),
+        }
+    }
+
+    /// The raw value of a field of this object or of an object in it.
+    pub(super) fn at(&self, place: &FieldPlace) -> Result<Option<&'a str>, RequestError> {
+        if place.within.is_empty() {
+            return self.get(place.names);
+        }
+        match self.get(place.within)? {
+            // What is no object there is for the provider to refuse: it holds no field that could count.
+            Some(raw) if raw.starts_with('{') => Fields::read(raw)?.get(place.names),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Where a raw value stands in the text that it was read from.
+pub(super) fn span(text: &str, raw: &str) -> Range<usize> {
+    let start = raw.as_ptr().addr() - text.as_ptr().addr();
+    start..start + raw.len()
+}
+
+/// `true` or `false`; absent and null are none.
+pub(super) fn flag(raw: Option<&str>, field: &'static str) -> Result<Option<bool>, RequestError> {
+    match raw {
+        None | Some("null") => Ok(None),
+        Some("false") => Ok(Some(false)),
+        Some("true") => Ok(Some(true)),
+        Some(_) => Err(RequestError::Invalid { field, expected: "true or false" }),
+    }
+}
+
+/// A text, unescaped; none when it is absent or no text.
+pub(super) fn text(raw: Option<&str>) -> Option<String> {
+    raw.and_then(|raw| serde_json::from_str::<String>(raw).ok())
+}
+
+/// Key and raw value of each field of an object, escapes in keys undone, nothing lost when a key stands twice.
+pub(super) fn object_fields(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, RequestError> {
+    struct Fields;
+    impl<'de> Visitor<'de> for Fields {
+        type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut fields = Vec::with_capacity(16);
+            while let Some(Key(key)) = map.next_key()? {
+                fields.push((key, map.next_value()?));
+            }
+            Ok(fields)
+        }
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let fields = deserializer.deserialize_map(Fields).map_err(|error| {
+        if error.is_data() { RequestError::NotAnObject } else { RequestError::NotJson(error.to_string()) }
+    })?;
+    deserializer.end().map_err(|error| RequestError::NotJson(error.to_string()))?;
+    Ok(fields)
+}
+
+/// A key, borrowed unless it has escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Key<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}

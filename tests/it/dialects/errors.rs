@@ -1,0 +1,200 @@
+//! Errors, limits and ids as the SDK of each dialect reads them.
+
+use serde_json::{Value, json};
+
+use super::{bodies, gateway};
+use crate::harness::{Answer, Harness, read};
+
+/// The message of an error body of a dialect.
+fn message(dialect: &str, body: &Value) -> String {
+    let text = match dialect {
+        "ollama" => &body["error"],
+        "cohere" | "bedrock" => &body["message"],
+        _ => &body["error"]["message"],
+    };
+    text.as_str().unwrap_or_else(|| panic!("{dialect}: {body}")).to_owned()
+}
+
+#[tokio::test]
+async fn an_unknown_model_is_not_found_in_the_words_of_each_dialect() {
+    let harness = gateway("").await;
+    for call in bodies::plain() {
+        let path = call.path.replace(&format!("{}-model", call.dialect), "nothing");
+        let mut body = call.body.clone();
+        if let Some(model) = body.get_mut("model") {
+            *model = "nothing".into();
+        }
+        let answer = read(harness.client.post(harness.url(&path)).bearer_auth(&harness.key).json(&body)).await;
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text);
+        assert!(message(call.dialect, &answer.json()).contains("`nothing`"), "{path}");
+        assert_eq!(answer.header("x-should-retry"), Some("false"), "{path}");
+        let (kind, told) = match call.dialect {
+            "openai" => (json!("model_not_found"), answer.json()["error"]["code"].clone()),
+            "anthropic" => {
+                (json!(["error", "not_found_error"]), json!([answer.json()["type"], answer.json()["error"]["type"]]))
+            }
+            "gemini" => {
+                (json!([404, "NOT_FOUND"]), json!([answer.json()["error"]["code"], answer.json()["error"]["status"]]))
+            }
+            "bedrock" => (json!("ResourceNotFoundException"), json!(answer.header("x-amzn-errortype"))),
+            _ => (Value::Null, Value::Null),
+        };
+        assert_eq!(told, kind, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_told_in_the_words_of_each_dialect() {
+    let harness = gateway("").await;
+    for call in bodies::plain() {
+        let answer =
+            read(harness.client.post(harness.url(call.path)).header("x-api-key", "tg-wrong").json(&call.body)).await;
+        assert_eq!(answer.status, 401, "{}", call.path);
+        assert!(message(call.dialect, &answer.json()).contains("Incorrect API key"), "{}", call.path);
+    }
+    assert_eq!(harness.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn the_request_id_stands_where_the_sdk_of_the_dialect_reads_it() {
+    let harness = gateway("").await;
+    for call in bodies::plain() {
+        let name = match call.dialect {
+            "anthropic" => "request-id",
+            "bedrock" => "x-amzn-requestid",
+            _ => "x-request-id",
+        };
+        for script in [json!({}), json!({ "fault": "status", "status": 400 })] {
+            let answer = call.send(&harness, script).await;
+            assert_eq!(answer.header(name), Some(answer.request_id().as_str()), "{}", call.path);
+            if call.dialect == "anthropic" && answer.status == 400 {
+                assert_eq!(answer.json()["request_id"], answer.request_id());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_error_keeps_its_words_and_its_class_in_each_dialect() {
+    let harness = gateway("").await;
+    for call in bodies::plain() {
+        for status in [400, 404, 500, 503] {
+            let answer = call.send(&harness, json!({ "fault": "status", "status": status })).await;
+            let expected = if call.dialect == "anthropic" && status == 503 { 529 } else { status };
+            assert_eq!(answer.status, expected, "{}: {}", call.path, answer.text);
+            assert!(!message(call.dialect, &answer.json()).is_empty());
+            assert_eq!(answer.header("x-should-retry"), Some(if status >= 500 { "true" } else { "false" }));
+            let view = harness.booked(&answer.request_id()).await;
+            assert_eq!(
+                (&view["outcome"], &view["charge_usd"], &view["dialect"], &view["endpoint"]),
+                (&json!("upstream_error"), &json!("0.000000000"), &json!(call.dialect), &json!(call.endpoint))
+            );
+        }
+        let limited = call.send(&harness, json!({ "fault": "status", "status": 429, "retry_after": "7" })).await;
+        assert_eq!((limited.status, limited.header("retry-after")), (429, Some("7")), "{}", call.path);
+        assert!(message(call.dialect, &limited.json()).contains("limiting this gateway's rate"), "{}", limited.text);
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_array_has_its_errors_in_a_list_of_one() {
+    let harness = gateway("").await;
+    let call = bodies::streamed().pop().unwrap();
+    let answer = call.send(&harness, json!({ "fault": "status", "status": 400 })).await;
+    assert_eq!((answer.status, answer.json().as_array().map(Vec::len)), (400, Some(1)), "{}", answer.text);
+    assert_eq!(answer.json()[0]["error"]["status"], "INVALID_ARGUMENT");
+}
+
+async fn limited(harness: &Harness, dialect: &str) -> (Answer, Answer) {
+    let key = harness.new_key(json!({ "requests_per_minute": 1, "tokens_per_minute": 100_000 })).await;
+    let call = bodies::plain().into_iter().find(|call| call.dialect == dialect).unwrap();
+    let send = || read(harness.client.post(harness.url(call.path)).bearer_auth(&key).json(&call.body));
+    (send().await, send().await)
+}
+
+#[tokio::test]
+async fn limits_are_told_in_the_headers_of_the_dialect_and_in_no_others() {
+    let harness = gateway("").await;
+    let (first, second) = limited(&harness, "openai").await;
+    assert_eq!((first.status, second.status), (200, 429));
+    assert_eq!(second.header("x-ratelimit-limit-requests"), Some("1"));
+    assert!(second.header("x-ratelimit-reset-requests").unwrap().ends_with('s'));
+
+    let (first, second) = limited(&harness, "anthropic").await;
+    assert_eq!((first.status, second.status), (200, 429), "{}", second.text);
+    assert_eq!(second.json()["error"]["type"], "rate_limit_error");
+    for answer in [&first, &second] {
+        assert_eq!(answer.header("anthropic-ratelimit-requests-limit"), Some("1"));
+        assert_eq!(answer.header("anthropic-ratelimit-requests-remaining"), Some("0"));
+        assert_eq!(answer.header("anthropic-ratelimit-tokens-limit"), Some("100000"));
+        let reset: jiff::Timestamp = answer.header("anthropic-ratelimit-requests-reset").unwrap().parse().unwrap();
+        let wait = reset.as_second() - jiff::Timestamp::from_second(now_s()).unwrap().as_second();
+        assert!((-1..=61).contains(&wait), "{wait}");
+        assert_eq!(answer.header("x-ratelimit-limit-requests"), None);
+    }
+    assert!(second.header("retry-after").is_some());
+
+    let (_, second) = limited(&harness, "gemini").await;
+    assert_eq!(second.json()["error"]["status"], "RESOURCE_EXHAUSTED");
+    let details = second.json()["error"]["details"].clone();
+    assert!(
+        details
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|detail| detail["retryDelay"].as_str().is_some_and(|d| d.ends_with('s')))
+    );
+    let (_, second) = limited(&harness, "bedrock").await;
+    assert_eq!(second.header("x-amzn-errortype"), Some("ThrottlingException"));
+    for dialect in ["gemini", "cohere", "ollama"] {
+        let (_, second) = limited(&harness, dialect).await;
+        assert!(!second.headers.keys().any(|name| name.as_str().contains("ratelimit")), "{dialect}");
+    }
+}
+
+fn now_s() -> i64 {
+    tollgate::clock::Clock::system().unix_us() / 1_000_000
+}
+
+#[tokio::test]
+async fn unknown_paths_are_told_in_the_words_of_the_dialect_that_they_look_like() {
+    let harness = gateway("").await;
+    for (path, pointer) in [
+        ("/v1/nothing", "/error/message"),
+        ("/v1/messages/nothing", "/error/type"),
+        ("/v1beta/models/gemini-model:doesNotExist", "/error/status"),
+        ("/api/nothing", "/error"),
+        ("/v2/nothing", "/message"),
+        ("/model/bedrock-model/nothing", "/message"),
+    ] {
+        let answer = read(harness.client.post(harness.url(path)).bearer_auth(&harness.key).json(&json!({}))).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.json().pointer(pointer).is_some_and(Value::is_string), "{path}: {}", answer.text);
+    }
+    assert_eq!(harness.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn what_could_not_be_metered_is_refused_by_name_and_never_passed_on() {
+    let harness = gateway("").await;
+    for (method, path) in [
+        ("POST", "/v1/files"),
+        ("GET", "/v1/files/file-1/content"),
+        ("POST", "/v1/batches"),
+        ("POST", "/v1/messages/batches"),
+        ("GET", "/v1/messages/batches/msgbatch_1/results"),
+        ("GET", "/v1/responses/resp_1"),
+        ("DELETE", "/v1/responses/resp_1"),
+        ("POST", "/v1/conversations"),
+        ("POST", "/v1beta/cachedContents"),
+        ("POST", "/upload/v1beta/files"),
+        ("POST", "/api/pull"),
+    ] {
+        let request = harness.client.request(method.parse().unwrap(), harness.url(path)).bearer_auth(&harness.key);
+        let answer = read(request.body("{}")).await;
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
+        assert!(answer.text.contains(&format!("does not pass {path} on")), "{method} {path}: {}", answer.text);
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+    }
+    assert_eq!(harness.upstream.count(), 0);
+}
