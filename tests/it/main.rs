@@ -4,6 +4,7 @@
 mod admin;
 mod architecture;
 mod backup;
+mod bad_bodies;
 mod bad_input;
 mod books;
 mod cluster;
