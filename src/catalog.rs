@@ -4,9 +4,14 @@
 //! book. All are versions: content-addressed, in force from a time on, never edited.
 
 pub mod device;
+mod glob;
+pub mod import;
+mod names;
 mod parse;
+pub mod quote;
 mod shared;
 mod toml_walk;
+mod versions;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,12 +23,13 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tollgate_core::{
-    price::{BookRule, CostBasis, PriceTable},
-    worker_cost::DeviceRate,
-};
+use tollgate_core::price::{BookRule, PriceTable};
 
-use self::device::{CostVersion, RateVersion};
+pub use self::versions::Versions;
+use self::{
+    device::{CostVersion, RateVersion},
+    names::Names,
+};
 use crate::config::Mistake;
 
 /// The tables shipped with the binary.
@@ -48,7 +54,7 @@ pub struct PriceVersion {
     pub provider: String,
     /// The provider's model name.
     pub model: String,
-    /// Other names of the same model.
+    /// Other names of the same model; `*` in one is any text, `#` one digit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
     /// When it applies, microseconds since 1970 UTC.
@@ -57,6 +63,9 @@ pub struct PriceVersion {
     pub recorded_at_us: i64,
     /// Where the prices were read.
     pub source: String,
+    /// It came through the admin API, and not from a file of this gateway's.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_imported: bool,
     /// The prices.
     pub table: PriceTable,
 }
@@ -73,6 +82,12 @@ pub struct BookVersion {
     pub model: String,
     /// When it applies, microseconds since 1970 UTC.
     pub valid_from_us: i64,
+    /// When we knew, microseconds since 1970 UTC; 0: not said.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recorded_at_us: i64,
+    /// It came through the admin API, and not from a file of this gateway's.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_imported: bool,
     /// The rule.
     pub rule: BookRule,
 }
@@ -91,8 +106,8 @@ pub struct StoredVersion {
 /// All prices, an immutable snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// By provider and model or alias; versions ascend by `valid_from_us`, then by `recorded_at_us`.
-    costs: HashMap<String, HashMap<String, Vec<Arc<PriceVersion>>>>,
+    /// By provider, then by model or alias.
+    costs: HashMap<String, Names>,
     /// By worker; versions ascend by `valid_from_us`.
     rates: HashMap<String, Vec<Arc<RateVersion>>>,
     /// By book and model; versions ascend by `valid_from_us`.
@@ -153,8 +168,13 @@ impl Catalog {
         if self.rates.contains_key(provider) {
             return self.rate(provider, at_us).cloned().map(CostVersion::Device);
         }
-        let versions = self.costs.get(provider)?.get(model)?;
-        versions.iter().rev().find(|version| version.valid_from_us <= at_us).cloned().map(CostVersion::Table)
+        self.table(provider, model, at_us).cloned().map(CostVersion::Table)
+    }
+
+    /// The price table of a provider's model at a time, whatever workers there are.
+    #[must_use]
+    pub fn table(&self, provider: &str, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
+        self.costs.get(provider)?.find(model, at_us)
     }
 
     /// The rule of a book for a public model at a time: the model's own, else the one for every model.
@@ -172,8 +192,7 @@ impl Catalog {
             .costs
             .get(provider)
             .into_iter()
-            .flatten()
-            .flat_map(|(_, versions)| versions)
+            .flat_map(Names::versions)
             .map(|version| version.model.as_str())
             .collect();
         models.sort_unstable();
@@ -192,13 +211,8 @@ impl Catalog {
     /// Every version of a cost table, by id.
     #[must_use]
     pub fn cost_versions(&self) -> Vec<&Arc<PriceVersion>> {
-        let by_id: BTreeMap<&str, &Arc<PriceVersion>> = self
-            .costs
-            .values()
-            .flat_map(HashMap::values)
-            .flatten()
-            .map(|version| (version.id.as_str(), version))
-            .collect();
+        let by_id: BTreeMap<&str, &Arc<PriceVersion>> =
+            self.costs.values().flat_map(Names::versions).map(|version| (version.id.as_str(), version)).collect();
         by_id.into_values().collect()
     }
 
@@ -228,23 +242,35 @@ impl Catalog {
         version.id = String::new();
         version.id =
             format!("{}/{}@{}#{}", version.provider, version.model, day(version.valid_from_us), digest(&version));
-        let version = Arc::new(version);
-        let models = self.costs.entry(version.provider.clone()).or_default();
-        for name in std::iter::once(&version.model).chain(&version.aliases) {
-            let versions = models.entry(name.clone()).or_default();
-            versions.push(Arc::clone(&version));
-            versions.sort_by_key(|version| (version.valid_from_us, version.recorded_at_us));
-        }
+        self.keep_cost(Arc::new(version));
+    }
+
+    fn keep_cost(&mut self, version: Arc<PriceVersion>) {
+        self.costs.entry(version.provider.clone()).or_default().insert(&version);
     }
 
     fn insert_rule(&mut self, mut version: BookVersion) {
         version.id = String::new();
         version.id =
             format!("book:{}/{}@{}#{}", version.book, version.model, day(version.valid_from_us), digest(&version));
-        let versions = self.books.entry(version.book.clone()).or_default().entry(version.model.clone()).or_default();
-        versions.push(Arc::new(version));
-        versions.sort_by_key(|version| version.valid_from_us);
+        self.keep_rule(Arc::new(version));
     }
+
+    fn keep_rule(&mut self, version: Arc<BookVersion>) {
+        let versions = self.books.entry(version.book.clone()).or_default().entry(version.model.clone()).or_default();
+        versions.push(version);
+        versions.sort_by_key(|version| (version.valid_from_us, version.recorded_at_us));
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &i64) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn stored(id: &str, kind: &'static str, version: &impl Serialize) -> StoredVersion {
@@ -260,52 +286,4 @@ fn digest(version: &impl Serialize) -> String {
 fn day(at_us: i64) -> String {
     let at = Timestamp::from_microsecond(at_us).unwrap_or_default();
     jiff::tz::TimeZone::UTC.to_datetime(at).date().to_string()
-}
-
-/// Price tables, device rates and rules by version id, as entries name them.
-#[derive(Clone, Debug, Default)]
-pub struct Versions {
-    costs: HashMap<String, PriceTable>,
-    rates: HashMap<String, DeviceRate>,
-    rules: HashMap<String, BookRule>,
-}
-
-impl Versions {
-    /// Reads stored versions back: id, kind and body each. A body that cannot be read is left out, so that what names it
-    /// shows up as unpriced rather than wrongly priced.
-    pub fn from_stored<'a>(stored: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Self {
-        let mut versions = Self::default();
-        for (id, kind, body) in stored {
-            match kind {
-                "cost" => {
-                    let read = serde_json::from_str::<PriceVersion>(body);
-                    versions.costs.extend(read.ok().map(|version| (id.to_owned(), version.table)));
-                }
-                "worker" => {
-                    let read = serde_json::from_str::<RateVersion>(body);
-                    versions.rates.extend(read.ok().map(|version| (id.to_owned(), version.rate)));
-                }
-                "book" => {
-                    let read = serde_json::from_str::<BookVersion>(body);
-                    versions.rules.extend(read.ok().map(|version| (id.to_owned(), version.rule)));
-                }
-                // Of a newer build: what names it shows up as unpriced, as above.
-                _ => {}
-            }
-        }
-        versions
-    }
-
-    /// The cost table or device rate that an entry names.
-    #[must_use]
-    pub fn cost(&self, id: Option<&str>) -> Option<CostBasis<'_>> {
-        let id = id?;
-        self.costs.get(id).map(CostBasis::Table).or_else(|| self.rates.get(id).map(CostBasis::Device))
-    }
-
-    /// The rule that an entry names.
-    #[must_use]
-    pub fn rule(&self, id: Option<&str>) -> Option<&BookRule> {
-        self.rules.get(id?)
-    }
 }

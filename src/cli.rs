@@ -5,6 +5,7 @@ mod args;
 mod connect;
 mod journal;
 mod local;
+mod prices;
 mod remote;
 mod store;
 mod table;
@@ -104,6 +105,8 @@ fn run(cli: &Cli) -> Result<Output, CliError> {
         Command::Config(ConfigCommand::Schema) => local::config_schema(),
         Command::Migrate => store::migrate(cli),
         Command::Prices(PricesCommand::Publish) => store::publish_prices(cli),
+        Command::Prices(PricesCommand::Quote(args)) => prices::quote(cli, args),
+        Command::Prices(PricesCommand::Import(args)) => prices::import(cli, args),
         Command::Backup { dir } => store::make_backup(cli, dir),
         Command::Restore { dir } => store::restore(cli, dir),
         Command::Journal(JournalCommand::Verify { dir }) if cli.admin_url.is_none() => {

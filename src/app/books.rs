@@ -51,7 +51,11 @@ impl Books {
             return Err(AppError::OtherPepper);
         }
         prices::keep_versions(&store, &own_prices, clock.unix_us()).await?;
-        let catalog = if store.is_shared() { prices::follow(&store, &own_prices).await? } else { own_prices.clone() };
+        let catalog = if store.is_shared() {
+            prices::follow(&store, &own_prices).await?
+        } else {
+            prices::agree(&store, &own_prices, &config.journal.replica, true, clock.unix_us()).await?
+        };
         recover(&store, &config.journal.dir, &config.journal.replica).await?;
         let accounts = Accounts { store, clock, pepper };
         // In a shared store they are those of the gateways, not of whoever runs a command.

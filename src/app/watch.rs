@@ -74,10 +74,7 @@ impl Watch {
     async fn look(&mut self) -> Result<(), WatchError> {
         let changes = self.store.changes().await?;
         follow_changes(&self.proxy.keyring, &self.store, self.config.limits, &changes).await?;
-        if self.store.is_shared() {
-            self.follow_prices(&changes).await?;
-        }
-        Ok(())
+        self.follow_prices(&changes).await
     }
 
     async fn follow_prices(&mut self, changes: &Changes) -> Result<(), WatchError> {
@@ -86,7 +83,8 @@ impl Watch {
             return Ok(());
         }
         let catalog = follow(&self.store, &self.own_prices).await?;
-        if catalog.digest_of_prices() != self.proxy.catalog.load().digest_of_prices() {
+        // By an admin command of this gateway they may be in force already, but for the routes.
+        if self.prices_seen.is_some() || catalog.digest_of_prices() != self.proxy.catalog.load().digest_of_prices() {
             let routes = Routes::build(&self.config, &catalog)?;
             self.proxy.catalog.store(Arc::new(catalog));
             self.proxy.routes.store(Arc::new(routes));

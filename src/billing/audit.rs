@@ -12,10 +12,10 @@ use std::{
 
 use serde::Serialize;
 use tollgate_core::{
-    entry::Entry,
+    entry::{Entry, Line},
     id::{AttemptId, BootId, CustomerId, RequestId},
     money::NanoUsd,
-    price::price_line,
+    price::{PricedLine, Terms, price_entry},
 };
 
 use super::statement::{Month, StatementError, statement};
@@ -184,12 +184,9 @@ impl Audit {
         let place = admission.id.to_string();
         self.entries += 1;
         let (mut cost, mut charge, mut tokens, mut worker_busy) = (0_i128, 0_i128, 0_i128, 0_i128);
-        for line in &entry.lines {
-            let basis = versions.cost(admission.cost_price_version.as_deref());
-            let rule = versions.rule(admission.charge_price_version.as_deref());
-            let (expected_cost, expected_charge) = price_line(&line.usage, line.worker.as_ref(), basis, rule);
-            self.differ("cost of a line", &place, shown(expected_cost), shown(line.cost));
-            self.differ("charge of a line", &place, shown(expected_charge), shown(line.charge));
+        for (line, expected) in entry.lines.iter().zip(expected(entry, versions)) {
+            self.differ("cost of a line", &place, shown(expected.cost), shown(line.cost));
+            self.differ("charge of a line", &place, shown(expected.charge), shown(line.charge));
             cost += i128::from(line.cost.unwrap_or_default().get());
             charge += i128::from(line.charge.unwrap_or_default().get());
             tokens += i128::from(line.usage.input_total()) + i128::from(line.usage.output);
@@ -333,6 +330,25 @@ impl Audit {
             }
         }
         Ok(())
+    }
+}
+
+/// The prices of an entry's lines, from the versions that it names.
+fn expected(entry: &Entry, versions: &Versions) -> Vec<PricedLine> {
+    let terms: Vec<Terms<'_>> = entry.lines.iter().map(|line| terms(line, entry, versions)).collect();
+    price_entry(&terms, &entry.counters, entry.admission.admitted_at_us)
+}
+
+fn terms<'a>(line: &'a Line, entry: &'a Entry, versions: &'a Versions) -> Terms<'a> {
+    let admission = &entry.admission;
+    let cost = line.cost_price_version.as_ref().or(admission.cost_price_version.as_ref());
+    let rule = line.charge_price_version.as_ref().or(admission.charge_price_version.as_ref());
+    Terms {
+        usage: &line.usage,
+        context: &line.context,
+        worker: line.worker.as_ref(),
+        cost: versions.cost(cost.map(String::as_str)),
+        rule: versions.rule(rule.map(String::as_str)),
     }
 }
 

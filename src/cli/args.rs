@@ -207,6 +207,49 @@ pub(super) enum PricesCommand {
     Show,
     /// Put the price files of this configuration into force for all gateways on the store
     Publish,
+    /// Take prices from a file of another project
+    Import(PriceImportArgs),
+    /// What usage costs by the prices in force
+    Quote(QuoteArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PriceImportArgs {
+    /// What kind of file it is
+    #[arg(long, value_enum)]
+    pub(super) from: PriceFormat,
+    /// The file
+    pub(super) file: PathBuf,
+    /// Our cost (`cost`), or the price book of that name
+    #[arg(long, default_value = "cost", value_name = "cost|BOOK")]
+    pub(super) into: String,
+    /// Say what would change, row by row, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// What changes applies from this time on, RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(super) valid_from: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum PriceFormat {
+    GenaiPrices,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct QuoteArgs {
+    /// Read questions from standard input: a JSON object a line, of provider, model, at, usage, counters, context
+    #[arg(long, required = true)]
+    pub(super) stdin: bool,
+    /// In whose terms usage is told
+    #[arg(long, value_enum, default_value = "tollgate")]
+    pub(super) usage_dialect: QuoteDialect,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum QuoteDialect {
+    Tollgate,
+    GenaiPrices,
 }
 
 #[derive(Debug, Args)]

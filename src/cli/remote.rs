@@ -45,22 +45,45 @@ enum Show {
 /// Runs an admin command.
 pub(super) fn run(cli: &Cli, command: &Command) -> Result<Output, CliError> {
     let call = call(command)?;
+    let text = send(cli, vec![(call.method, call.path, call.body)])?.pop().unwrap_or_default();
+    Ok(show(&call.show, cli.json, text))
+}
+
+/// Sends requests one after another to the gateway, or to the books opened once; the answers' texts, if all is well.
+pub(super) fn send(cli: &Cli, requests: Vec<(Method, String, Option<Value>)>) -> Result<Vec<String>, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::Failed(error.to_string()))?;
-    let (status, text) = runtime.block_on(async {
-        let (admin, books) = admin(cli).await?;
-        let answer = admin.send(call.method, &call.path, call.body.as_ref()).await;
-        if let Some(books) = books {
+    runtime.block_on(async {
+        let mut local = None;
+        let mut texts = Vec::new();
+        for (method, path, body) in requests {
+            let admin = match &local {
+                Some(books) => Admin::Local(crate::app::Books::admin_router(books)),
+                None => {
+                    let (admin, books) = admin(cli).await?;
+                    local = books;
+                    admin
+                }
+            };
+            let answer = admin.send(method, &path, body.as_ref()).await;
+            match answer {
+                Ok((status, text)) if status.is_success() => texts.push(text),
+                other => {
+                    if let Some(books) = local {
+                        books.close().await;
+                    }
+                    let (status, text) = other?;
+                    return Err(CliError::Refused(refusal(status, &text)));
+                }
+            }
+        }
+        if let Some(books) = local {
             books.close().await;
         }
-        answer
-    })?;
-    if !status.is_success() {
-        return Err(CliError::Refused(refusal(status, &text)));
-    }
-    Ok(show(&call.show, cli.json, text))
+        Ok(texts)
+    })
 }
 
 async fn admin(cli: &Cli) -> Result<(Admin, Option<crate::app::Books>), CliError> {
@@ -203,7 +226,7 @@ fn call(command: &Command) -> Result<Call, CliError> {
         | Command::Check
         | Command::Init { .. }
         | Command::Config(_)
-        | Command::Prices(PricesCommand::Publish)
+        | Command::Prices(PricesCommand::Publish | PricesCommand::Quote(_) | PricesCommand::Import(_))
         | Command::Migrate
         | Command::Backup { .. }
         | Command::Restore { .. } => {

@@ -39,10 +39,13 @@ pub(super) fn publish_prices(cli: &Cli) -> Result<Output, CliError> {
         let catalog = catalog?;
         let clock = Clock::system();
         let store = Store::open_configured(&config.store).await?;
-        let set = prices::set_of(&catalog, &config.journal.replica, clock.unix_us());
+        let (replica, now_us) = (&config.journal.replica, clock.unix_us());
         let is_shared = store.is_shared();
+        let together = catalog.with_imported_of(&prices::follow(&store, &catalog).await?);
+        let set = prices::set_of(&together, replica, now_us);
         if is_shared {
-            prices::keep_versions(&store, &catalog, clock.unix_us()).await?;
+            prices::keep_versions(&store, &catalog, now_us).await?;
+            prices::are_known(&store, &catalog.digest_of_prices(), replica, now_us).await?;
             store.publish_prices(&set).await?;
         }
         store.close().await;

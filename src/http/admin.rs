@@ -8,6 +8,7 @@ mod health;
 mod journal;
 mod keys;
 mod page;
+mod prices;
 mod problem;
 mod replicas;
 mod workers;
@@ -15,7 +16,9 @@ mod workers;
 use std::{path::PathBuf, sync::Arc};
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
     routing::{get, post},
 };
 
@@ -28,6 +31,9 @@ use crate::{
     posting::state::PostingState,
     proxy::Proxy,
 };
+
+/// Largest price file or list of questions.
+const PRICE_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What the admin plane works on.
 #[derive(Clone)]
@@ -80,6 +86,8 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/keys/{id}/rotate", post(keys::rotate))
         .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/prices", get(books::prices))
+        .route("/prices/quote", post(prices::quotes).layer(DefaultBodyLimit::max(PRICE_BODY_BYTES_MAX)))
+        .route("/prices/import", post(prices::import).layer(DefaultBodyLimit::max(PRICE_BODY_BYTES_MAX)))
         .route("/usage", get(books::usage))
         .route("/requests/{id}", get(books::request))
         .route("/statements", get(books::statement))

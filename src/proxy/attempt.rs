@@ -5,10 +5,11 @@
 use std::{sync::Arc, time::Duration};
 
 use tollgate_core::{
+    counters::Counters,
     entry::{Admission, Entry, Line},
     money::NanoUsd,
     orphan::resolve_orphan,
-    price::{BookRule, CostBasis, price_line},
+    price::{BookRule, CostBasis, Terms, price_entry},
     record::Progress,
     usage::Usage,
     worker_cost::WorkerTime,
@@ -47,6 +48,22 @@ impl Prices {
 
     fn rule(&self) -> Option<&BookRule> {
         self.rule.as_ref().map(|version| &version.rule)
+    }
+
+    /// Writes cost and charge into the lines of an entry.
+    fn price(&self, lines: &mut [Line], counters: &Counters, admitted_at_us: i64) {
+        let (cost, rule) = (self.basis(), self.rule());
+        let terms = lines.iter().map(|line| Terms {
+            usage: &line.usage,
+            context: &line.context,
+            worker: line.worker.as_ref(),
+            cost,
+            rule,
+        });
+        let priced = price_entry(&terms.collect::<Vec<_>>(), counters, admitted_at_us);
+        for (line, priced) in lines.iter_mut().zip(priced) {
+            (line.cost, line.charge, line.price_fallbacks) = (priced.cost, priced.charge, priced.fallbacks);
+        }
     }
 }
 
@@ -141,28 +158,25 @@ impl Attempt {
     fn entry(&self, admission: Admission, metered: Metered, status: Option<u16>) -> Entry {
         let mut flags = metered.flags;
         let target_model = admission.target.split_once('/').map_or("", |(_, model)| model).to_owned();
-        let line = metered.usage.map(|usage| {
-            let worker = metered.worker;
-            let (cost, charge) = price_line(&usage, worker.as_ref(), self.prices.basis(), self.prices.rule());
-            if cost.is_none() || charge.is_none() {
-                flags.push("unpriced".to_owned());
-            }
-            Line {
-                billed_model: metered.billed_model.unwrap_or(target_model),
-                usage,
-                cost,
-                charge,
-                worker,
-                ..Line::default()
-            }
+        let line = metered.usage.map(|usage| Line {
+            billed_model: metered.billed_model.unwrap_or(target_model),
+            usage,
+            worker: metered.worker,
+            ..Line::default()
         });
+        let mut lines: Vec<Line> = line.into_iter().collect();
+        let counters = Counters::default();
+        self.prices.price(&mut lines, &counters, admission.admitted_at_us);
+        if lines.iter().any(|line| line.cost.is_none() || line.charge.is_none()) {
+            flags.push("unpriced".to_owned());
+        }
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Entry {
             admission,
             outcome: metered.outcome,
             usage_source: metered.source,
             flags,
-            lines: line.into_iter().collect(),
+            lines,
             ended_at_us: self.clock.unix_us(),
             elapsed_us: micros(self.clock.monotonic().saturating_sub(self.started)),
             first_byte_us: self.first_byte.map(|at| micros(at.saturating_sub(self.started))),
@@ -170,7 +184,7 @@ impl Attempt {
             raw_usage: metered.raw_usage,
             reported_total: metered.reported_total,
             reported_cost_usd: metered.reported_cost_usd,
-            counters: tollgate_core::counters::Counters::default(),
+            counters,
         }
     }
 }

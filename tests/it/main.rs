@@ -18,6 +18,7 @@ mod limits;
 mod load;
 mod metering_fixtures;
 mod postgres_faults;
+mod prices;
 mod process;
 mod receipts;
 mod requests;

@@ -73,6 +73,7 @@ async fn the_books_view_of_a_request_has_every_field_of_the_contract() {
             "usage",
             "cost_usd",
             "charge_usd",
+            "context",
             "cost_price_version",
             "charge_price_version"
         ])

@@ -214,6 +214,10 @@ pub struct Line {
     /// Price version of its charge, where it is not the admission's.
     #[n(7)]
     pub charge_price_version: Option<String>,
+    /// Rates for which another price stood, by their bits ([`crate::price::Rate::bit`]).
+    #[n(8)]
+    #[cbor(with = "crate::nil_default", has_nil)]
+    pub price_fallbacks: u32,
 }
 
 /// The books' word on one attempt.
