@@ -6,12 +6,15 @@
 pub mod device;
 mod glob;
 pub mod import;
+pub mod jump;
 mod names;
 mod parse;
 pub mod quote;
+pub mod schema;
 mod shared;
 mod toml_walk;
 mod versions;
+pub mod write;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,21 +31,29 @@ use tollgate_core::price::{BookRule, PriceTable};
 pub use self::versions::Versions;
 use self::{
     device::{CostVersion, RateVersion},
+    glob::Glob,
     names::Names,
 };
 use crate::config::Mistake;
 
 /// The tables shipped with the binary.
 const SHIPPED: &[(&str, &str)] = &[
+    ("pricing/anthropic.toml", include_str!("../pricing/anthropic.toml")),
+    ("pricing/aws.toml", include_str!("../pricing/aws.toml")),
+    ("pricing/azure.toml", include_str!("../pricing/azure.toml")),
     ("pricing/books.toml", include_str!("../pricing/books.toml")),
+    ("pricing/cohere.toml", include_str!("../pricing/cohere.toml")),
+    ("pricing/deepseek.toml", include_str!("../pricing/deepseek.toml")),
     ("pricing/demo.toml", include_str!("../pricing/demo.toml")),
+    ("pricing/google.toml", include_str!("../pricing/google.toml")),
+    ("pricing/groq.toml", include_str!("../pricing/groq.toml")),
+    ("pricing/mistral.toml", include_str!("../pricing/mistral.toml")),
     ("pricing/openai.toml", include_str!("../pricing/openai.toml")),
     ("pricing/tollgate-small.toml", include_str!("../pricing/tollgate-small.toml")),
+    ("pricing/x-ai.toml", include_str!("../pricing/x-ai.toml")),
 ];
 /// Where tables are looked for when none is configured.
 const DEFAULT_DIR: &str = "pricing";
-/// A rule for every model.
-const ANY_MODEL: &str = "*";
 
 /// What we pay for a provider's model, in one version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +140,23 @@ pub fn load_configured(dir: Option<&Path>) -> Result<Catalog, Vec<Mistake>> {
     }
 }
 
+/// What the files of tables look like from outside: another text when one has changed. None: the shipped ones.
+#[must_use]
+pub fn fingerprint(dir: Option<&Path>) -> Option<String> {
+    let dir = dir.unwrap_or(Path::new(DEFAULT_DIR));
+    let mut files: Vec<String> = std::fs::read_dir(dir)
+        .ok()?
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let metadata = entry.metadata().ok()?;
+            let is_table = entry.path().extension().is_some_and(|extension| extension == "toml");
+            is_table.then(|| format!("{:?} {} {:?}", entry.file_name(), metadata.len(), metadata.modified().ok()))
+        })
+        .collect();
+    files.sort();
+    Some(files.join("\n"))
+}
+
 /// Loads the tables shipped with the binary.
 ///
 /// # Errors
@@ -177,12 +205,26 @@ impl Catalog {
         self.costs.get(provider)?.find(model, at_us)
     }
 
-    /// The rule of a book for a public model at a time: the model's own, else the one for every model.
+    /// The rule of a book for a public model at a time: the model's own, else that of the name with holes that fits it with
+    /// the most characters of its own; `*`, for every model, has none.
     #[must_use]
     pub fn charge_rule(&self, book: &str, model: &str, at_us: i64) -> Option<&Arc<BookVersion>> {
-        let rules = self.books.get(book)?;
-        let in_force = |model: &str| rules.get(model)?.iter().rev().find(|version| version.valid_from_us <= at_us);
-        in_force(model).or_else(|| in_force(ANY_MODEL))
+        self.rule_of(book, model, at_us).or_else(|| {
+            let name = model.to_ascii_lowercase();
+            let fitting = self.books.get(book)?.iter().filter(|(pattern, _)| Glob::is_one(pattern));
+            let fitting = fitting.map(|(pattern, versions)| (Glob::new(pattern), versions));
+            let fitting = fitting.filter(|(glob, _)| glob.fits(&name));
+            let in_force = fitting.filter_map(|(glob, versions)| {
+                Some((glob, versions.iter().rev().find(|version| version.valid_from_us <= at_us)?))
+            });
+            in_force.max_by_key(|(glob, _)| (glob.literals(), glob.clone())).map(|(_, version)| version)
+        })
+    }
+
+    /// The rule that a book has under exactly this name.
+    fn rule_of(&self, book: &str, model: &str, at_us: i64) -> Option<&Arc<BookVersion>> {
+        let versions = self.books.get(book)?.get(model)?;
+        versions.iter().rev().find(|version| version.valid_from_us <= at_us)
     }
 
     /// The models that a provider's tables name, without aliases, by name.

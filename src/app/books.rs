@@ -32,6 +32,9 @@ pub struct Books {
     basis: RecoveryBasis,
     workers: Arc<[Worker]>,
     journal_dir: PathBuf,
+    prices_dir: Option<PathBuf>,
+    replica: String,
+    pub(super) prices_lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Books {
@@ -70,6 +73,9 @@ impl Books {
             basis: config.recovery_basis,
             workers: config.workers.clone().into(),
             journal_dir: config.journal.dir.clone(),
+            prices_dir: config.prices.dir.clone(),
+            replica: config.journal.replica.clone(),
+            prices_lock: Arc::default(),
         })
     }
 
@@ -85,6 +91,9 @@ impl Books {
             basis: self.basis,
             workers: Arc::clone(&self.workers),
             journal_dir: self.journal_dir.clone(),
+            prices_dir: self.prices_dir.clone(),
+            replica: self.replica.clone(),
+            prices_lock: Arc::clone(&self.prices_lock),
             running,
         }
     }

@@ -162,8 +162,13 @@ impl Gateway {
         let posting = poster.state();
         let poster = tokio::spawn(poster.run(stop_posting.clone()));
         let stop_watching = CancellationToken::new();
-        let watch =
-            Watch::new(books.accounts.store.clone(), Arc::clone(&proxy), books.own_prices.clone(), config.clone());
+        let watch = Watch::new(
+            books.accounts.store.clone(),
+            Arc::clone(&proxy),
+            books.own_prices.clone(),
+            config.clone(),
+            Arc::clone(&books.prices_lock),
+        );
         tokio::spawn(watch.run(stop_watching.clone()));
         let (lease_state, stop_lease) = (lease.state(), CancellationToken::new());
         let lease = tokio::spawn(lease.keep(stop_lease.clone()));

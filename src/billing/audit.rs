@@ -80,6 +80,8 @@ struct Audit {
     doubled: u64,
     unchecked: u64,
     charged: Option<RequestId>,
+    /// Entries of the request that is being read: what corrections of it correct.
+    request: Vec<Entry>,
     cells: BTreeMap<RollupKey, Cell>,
     statements: BTreeMap<(CustomerId, Month), i128>,
     /// Hours of which entries are in files that were not given.
@@ -183,8 +185,23 @@ impl Audit {
         let admission = &entry.admission;
         let place = admission.id.to_string();
         self.entries += 1;
+        if self.request.first().is_some_and(|first| first.admission.id.request_id != admission.id.request_id) {
+            self.request.clear();
+        }
+        let priced = match &entry.corrects {
+            None => Some(expected(entry, versions)),
+            Some(correction) => corrected(entry, correction.of, &self.request, versions),
+        };
+        let Some(priced) = priced else {
+            // What it corrects is in a file that was not given, or nowhere.
+            if self.unread_hours.is_empty() {
+                self.differ("corrected entry", &place, "in the books", "none");
+            }
+            self.unchecked += 1;
+            return;
+        };
         let (mut cost, mut charge, mut tokens, mut worker_busy) = (0_i128, 0_i128, 0_i128, 0_i128);
-        for (line, expected) in entry.lines.iter().zip(expected(entry, versions)) {
+        for (line, expected) in entry.lines.iter().zip(priced) {
             self.differ("cost of a line", &place, shown(expected.cost), shown(line.cost));
             self.differ("charge of a line", &place, shown(expected.charge), shown(line.charge));
             cost += i128::from(line.cost.unwrap_or_default().get());
@@ -197,15 +214,21 @@ impl Audit {
         self.differ("stored charge", &place, charge, stored.charge_nanousd);
         self.differ("stored unpriced mark", &place, entry.is_unpriced(), stored.unpriced);
         let cell = self.cells.entry(key_of(entry)).or_default();
-        cell.attempts += 1;
-        cell.requests += i128::from(admission.id.attempt == 0);
+        let settles = entry.corrects.map(|correction| i128::from(correction.settles));
+        if settles.is_none() {
+            cell.attempts += 1;
+            cell.requests += i128::from(admission.id.attempt == 0);
+        }
         cell.tokens += tokens;
         cell.cost += cost;
         cell.charge += charge;
-        cell.unpriced += i128::from(entry.is_unpriced());
+        cell.unpriced += settles.map_or(i128::from(entry.is_unpriced()), |settles| -settles);
         cell.worker_busy += worker_busy;
         *self.statements.entry((admission.customer_id, Month::of(admission.admitted_at_us))).or_default() += charge;
-        self.charged_once(admission.id, charge);
+        if entry.corrects.is_none() {
+            self.charged_once(admission.id, charge);
+        }
+        self.request.push(entry.clone());
     }
 
     /// Entries come sorted, so that a request's attempts follow each other. Each attempt is there once, by its key; of them
@@ -331,6 +354,41 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+/// The differences that a correction must hold: what the corrected entry comes to by the versions that the correction names,
+/// less what it and earlier corrections came to. None when the corrected entry was not read.
+fn corrected(entry: &Entry, of: AttemptId, request: &[Entry], versions: &Versions) -> Option<Vec<PricedLine>> {
+    let original = request.iter().find(|other| other.admission.id == of && other.corrects.is_none())?;
+    let earlier: Vec<&Entry> = std::iter::once(original)
+        .chain(request.iter().filter(|other| other.corrects.is_some_and(|correction| correction.of == of)))
+        .collect();
+    let renamed = renamed(original, entry);
+    let less = |now: Option<NanoUsd>, index: usize, amount: fn(&Line) -> Option<NanoUsd>| {
+        let Some(now) = now else { return Some(NanoUsd::ZERO) };
+        let before = earlier.iter().filter_map(|entry| entry.lines.get(index)).map(|line| amount(line).unwrap_or_default());
+        now.checked_sub(NanoUsd::sum(before).ok()?).ok()
+    };
+    let priced = expected(&renamed, versions).into_iter().enumerate();
+    Some(
+        priced
+            .map(|(index, now)| PricedLine {
+                cost: less(now.cost, index, |line| line.cost),
+                charge: less(now.charge, index, |line| line.charge),
+                fallbacks: 0,
+            })
+            .collect(),
+    )
+}
+
+/// An entry under the versions that a correction names.
+fn renamed(original: &Entry, correction: &Entry) -> Entry {
+    let mut renamed = original.clone();
+    for (line, corrected) in renamed.lines.iter_mut().zip(&correction.lines) {
+        line.cost_price_version.clone_from(&corrected.cost_price_version);
+        line.charge_price_version.clone_from(&corrected.charge_price_version);
+    }
+    renamed
 }
 
 /// The prices of an entry's lines, from the versions that it names.

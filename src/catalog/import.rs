@@ -2,12 +2,13 @@
 //! told row by row.
 
 mod genai;
+mod litellm;
 mod plan;
 mod regex;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::plan::{Plan, plan};
+pub use self::plan::{Manner, Plan, plan};
 use super::PriceVersion;
 
 /// A price file of another project.
@@ -16,6 +17,8 @@ use super::PriceVersion;
 pub enum Format {
     /// The data file of genai-prices, version 2.
     GenaiPrices,
+    /// LiteLLM's `model_prices_and_context_window.json`.
+    Litellm,
 }
 
 impl Format {
@@ -24,6 +27,7 @@ impl Format {
     pub const fn name(self) -> &'static str {
         match self {
             Self::GenaiPrices => "genai-prices",
+            Self::Litellm => "litellm",
         }
     }
 }
@@ -52,6 +56,8 @@ pub enum Outcome {
     Unchanged,
     /// Imported, but for something.
     Partly,
+    /// A price that is a thousand times off the one before it; not imported unless it is forced.
+    Refused,
     /// Not imported.
     Skipped,
 }
@@ -77,6 +83,7 @@ pub struct ImportError(String);
 pub fn read(format: Format, text: &str, source: &str, recorded_at_us: i64) -> Result<Read, ImportError> {
     match format {
         Format::GenaiPrices => genai::read(text, source, recorded_at_us),
+        Format::Litellm => litellm::read(text, source, recorded_at_us),
     }
 }
 

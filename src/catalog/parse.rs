@@ -3,6 +3,8 @@
 mod table;
 mod value;
 
+pub(super) use self::table::at_any_tier;
+
 use std::collections::HashSet;
 
 use tollgate_core::{decimal::Decimal, price::BookRule};

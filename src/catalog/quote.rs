@@ -95,7 +95,7 @@ pub enum Quote {
 }
 
 /// A part of an amount.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QuoteLine {
     /// What for: a rate, a unit, or `request`.
     item: &'static str,

@@ -67,6 +67,13 @@ impl Catalog {
         self.with_all_of(&more)
     }
 
+    /// These prices, and what another catalog says of workers.
+    #[must_use]
+    pub fn with_rates_of(mut self, other: &Self) -> Self {
+        self.rates.clone_from(&other.rates);
+        self
+    }
+
     fn where_imported(&self, is_imported: bool) -> Self {
         let mut part = Self { rates: self.rates.clone(), ..Self::default() };
         let costs = self.cost_versions().into_iter().filter(|version| version.is_imported == is_imported);

@@ -133,6 +133,13 @@ const TRAINING_COLUMNS: &[Column] =
 const PRICE_COLUMNS: &[Column] =
     &[("VERSION", "id"), ("KIND", "kind"), ("FOR", "for"), ("VALID FROM", "valid_from"), ("PRICES", "summary")];
 
+const HISTORY_COLUMNS: &[Column] = &[
+    ("VERSION", "id"),
+    ("VALID FROM", "valid_from"),
+    ("RECORDED", "recorded_at"),
+    ("IN FORCE", "in_force"),
+    ("SOURCE", "source"),
+];
 const REPLICA_COLUMNS: &[Column] = &[
     ("NAME", "name"),
     ("STATUS", "status"),
@@ -177,7 +184,22 @@ fn call(command: &Command) -> Result<Call, CliError> {
         Command::Keys(KeysCommand::Revoke { id }) => {
             post(format!("/admin/v1/keys/{}/revoke", segment(id)), json!({}), Show::Object)
         }
-        Command::Prices(PricesCommand::Show) => get("/admin/v1/prices", Show::Rows(PRICE_COLUMNS.to_vec())),
+        Command::Prices(PricesCommand::Show { filter }) => {
+            let query = filter.as_ref().map_or_else(String::new, |filter| format!("?for={}", segment(filter)));
+            get(format!("/admin/v1/prices{query}"), Show::Rows(PRICE_COLUMNS.to_vec()))
+        }
+        Command::Prices(PricesCommand::History { of }) => {
+            get(format!("/admin/v1/prices/history?for={}", segment(of)), Show::Rows(HISTORY_COLUMNS.to_vec()))
+        }
+        Command::Prices(PricesCommand::Publish { force }) => {
+            post("/admin/v1/prices/publish", json!({ "force": force }), Show::Object)
+        }
+        Command::Rerate(args) => {
+            let body = json!({
+                "from": args.from, "to": args.to, "customer_id": args.customer, "model": args.model, "apply": args.apply,
+            });
+            post("/admin/v1/rerate", body, Show::Object)
+        }
         Command::Usage(args) => {
             let mut path = format!("/admin/v1/usage?by={}", segment(&args.by));
             for (name, value) in [("from", &args.from), ("to", &args.to)] {
@@ -226,7 +248,14 @@ fn call(command: &Command) -> Result<Call, CliError> {
         | Command::Check
         | Command::Init { .. }
         | Command::Config(_)
-        | Command::Prices(PricesCommand::Publish | PricesCommand::Quote(_) | PricesCommand::Import(_))
+        | Command::Prices(
+            PricesCommand::Check { .. }
+            | PricesCommand::Schema
+            | PricesCommand::Diff(_)
+            | PricesCommand::Convert(_)
+            | PricesCommand::Quote(_)
+            | PricesCommand::Import(_),
+        )
         | Command::Migrate
         | Command::Backup { .. }
         | Command::Restore { .. } => {

@@ -7,8 +7,11 @@
 //!
 //! Prices that came through the admin API are in no file: they stay in force whatever files are published.
 
+use std::path::Path;
+
 use crate::{
-    catalog::{BookVersion, Catalog, PriceVersion, StoredVersion},
+    catalog::{BookVersion, Catalog, PriceVersion, StoredVersion, load_configured},
+    config::Mistake,
     store::{Store, StoreError, price_sets::PriceSet, prices::PriceVersionRow},
 };
 
@@ -47,6 +50,12 @@ pub async fn agree(
     now_us: i64,
 ) -> Result<Catalog, StoreError> {
     let current = follow(store, own).await?;
+    let jumps = current.jumps_to(own);
+    if !jumps.is_empty() {
+        let jumps = jumps.join("; ");
+        tracing::error!(jumps, "price files are refused: a price is a thousand times off the one before; `tollgate prices publish --force` takes it");
+        return Ok(current);
+    }
     let (files, files_in_force) = (own.digest_of_prices(), current.of_files().digest_of_prices());
     let is_old = !is_alone && files != files_in_force && are_known(store, &files, replica, now_us).await?;
     if is_old {
@@ -54,6 +63,49 @@ pub async fn agree(
         return Ok(current);
     }
     let together = own.with_imported_of(&current);
+    store.publish_prices(&set_of(&together, replica, now_us)).await?;
+    Ok(together)
+}
+
+/// Why price files are not put into force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// Mistakes in them, one a line.
+    #[error("{0}")]
+    Mistakes(String),
+    /// Prices a thousand times off the ones before.
+    #[error("a price is a thousand times off the one before it; say --force if it is meant: {0}")]
+    Jump(String),
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads price files anew and puts them into force, for all gateways on the store, with what came through the admin API.
+/// Nothing changes unless all of it does.
+///
+/// # Errors
+/// [`ReloadError`].
+pub async fn reload(
+    store: &Store,
+    current: &Catalog,
+    dir: Option<&Path>,
+    replica: &str,
+    is_forced: bool,
+    now_us: i64,
+) -> Result<Catalog, ReloadError> {
+    let mistakes = |mistakes: Vec<Mistake>| {
+        ReloadError::Mistakes(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    };
+    let files = load_configured(dir).map_err(mistakes)?.with_rates_of(current);
+    let current = follow(store, current).await?;
+    let jumps = current.jumps_to(&files);
+    if !jumps.is_empty() && !is_forced {
+        return Err(ReloadError::Jump(jumps.join("; ")));
+    }
+    keep_versions(store, &files, now_us).await?;
+    are_known(store, &files.digest_of_prices(), replica, now_us).await?;
+    let together = files.with_imported_of(&current);
     store.publish_prices(&set_of(&together, replica, now_us)).await?;
     Ok(together)
 }

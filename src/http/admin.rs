@@ -48,6 +48,12 @@ pub struct AdminState {
     pub workers: Arc<[Worker]>,
     /// Folder of the journal.
     pub journal_dir: PathBuf,
+    /// Folder of the price tables; none: the default one.
+    pub prices_dir: Option<PathBuf>,
+    /// Under which name this gateway publishes prices.
+    pub replica: String,
+    /// One who changes prices at a time.
+    pub prices_lock: Arc<tokio::sync::Mutex<()>>,
     /// Of a running gateway; none when only its books are open.
     pub running: Option<Running>,
 }
@@ -86,6 +92,9 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/keys/{id}/rotate", post(keys::rotate))
         .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/prices", get(books::prices))
+        .route("/prices/history", get(prices::history))
+        .route("/prices/publish", post(prices::publish))
+        .route("/rerate", post(prices::rerate))
         .route("/prices/quote", post(prices::quotes).layer(DefaultBodyLimit::max(PRICE_BODY_BYTES_MAX)))
         .route("/prices/import", post(prices::import).layer(DefaultBodyLimit::max(PRICE_BODY_BYTES_MAX)))
         .route("/usage", get(books::usage))

@@ -2,7 +2,13 @@
 //!
 //! Dropped without an end (a panic, a stopped runtime) it ends itself by the published rule for orphans.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tollgate_core::{
     counters::Counters,
@@ -16,7 +22,7 @@ use tollgate_core::{
 };
 
 use crate::{
-    catalog::{BookVersion, device::CostVersion},
+    catalog::{BookVersion, Catalog, PriceVersion, device::CostVersion},
     clock::Clock,
     failpoint::{self, Point},
     journal::attempt::{EndReceipt, OpenAttempt},
@@ -33,6 +39,10 @@ pub struct Prices {
     pub cost: Option<CostVersion>,
     /// What the customer owes.
     pub rule: Option<Arc<BookVersion>>,
+    /// The prices of then: for an answer that another model gave.
+    pub catalog: Arc<Catalog>,
+    /// Counts attempts that ended without a price.
+    pub unpriced: Arc<AtomicU64>,
 }
 
 impl Prices {
@@ -50,20 +60,29 @@ impl Prices {
         self.rule.as_ref().map(|version| &version.rule)
     }
 
-    /// Writes cost and charge into the lines of an entry.
-    fn price(&self, lines: &mut [Line], counters: &Counters, admitted_at_us: i64) {
+    /// Writes cost and charge into the lines of an entry. A line that another model served costs what that one does.
+    fn price(&self, lines: &mut [Line], counters: &Counters, admission: &Admission) {
+        let served: Vec<_> = lines.iter().map(|line| self.served_by(line, admission)).collect();
         let (cost, rule) = (self.basis(), self.rule());
-        let terms = lines.iter().map(|line| Terms {
+        let terms = lines.iter().zip(&served).map(|(line, served)| Terms {
             usage: &line.usage,
             context: &line.context,
             worker: line.worker.as_ref(),
-            cost,
+            cost: served.as_ref().map(|version| CostBasis::Table(&version.table)).or(cost),
             rule,
         });
-        let priced = price_entry(&terms.collect::<Vec<_>>(), counters, admitted_at_us);
-        for (line, priced) in lines.iter_mut().zip(priced) {
+        let priced = price_entry(&terms.collect::<Vec<_>>(), counters, admission.admitted_at_us);
+        for ((line, priced), served) in lines.iter_mut().zip(priced).zip(served) {
             (line.cost, line.charge, line.price_fallbacks) = (priced.cost, priced.charge, priced.fallbacks);
+            line.cost_price_version = served.map(|version| version.id.clone());
         }
+    }
+
+    /// The price table of the model that served, where it is another than the target's.
+    fn served_by(&self, line: &Line, admission: &Admission) -> Option<Arc<PriceVersion>> {
+        let Some(CostVersion::Table(target)) = &self.cost else { return None };
+        let served = self.catalog.table(&target.provider, &line.billed_model, admission.admitted_at_us)?;
+        (served.id != target.id).then(|| Arc::clone(served))
     }
 }
 
@@ -166,9 +185,11 @@ impl Attempt {
         });
         let mut lines: Vec<Line> = line.into_iter().collect();
         let counters = Counters::default();
-        self.prices.price(&mut lines, &counters, admission.admitted_at_us);
+        self.prices.price(&mut lines, &counters, &admission);
         if lines.iter().any(|line| line.cost.is_none() || line.charge.is_none()) {
             flags.push("unpriced".to_owned());
+            self.prices.unpriced.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(attempt = %admission.id, target = admission.target, "an attempt has no price; `tollgate rerate` prices it later");
         }
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Entry {
@@ -185,6 +206,7 @@ impl Attempt {
             reported_total: metered.reported_total,
             reported_cost_usd: metered.reported_cost_usd,
             counters,
+            corrects: None,
         }
     }
 }

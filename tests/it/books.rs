@@ -110,6 +110,7 @@ pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
         reported_total: None,
         reported_cost_usd: None,
         counters,
+        corrects: None,
     }
 }
 

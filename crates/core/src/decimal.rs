@@ -43,6 +43,15 @@ impl Decimal {
         10_u64.checked_pow(self.scale).is_some_and(|one| self.digits >= one)
     }
 
+    /// Whether it is at least so many times another; true also when the comparison does not fit 128 bits.
+    #[must_use]
+    pub fn is_at_least(self, times: u64, other: Self) -> bool {
+        let widened = |own: Self, scale: u32| u128::from(own.digits).checked_mul(10_u128.checked_pow(scale)?);
+        let most = widened(self, other.scale);
+        let least = widened(other, self.scale).and_then(|other| other.checked_mul(u128::from(times)));
+        most.zip(least).is_none_or(|(most, least)| most >= least)
+    }
+
     /// One plus this: the factor of a margin over cost.
     #[must_use]
     pub fn plus_one(self) -> Option<Self> {

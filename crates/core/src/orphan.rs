@@ -63,5 +63,6 @@ pub fn resolve_orphan(
         reported_total: None,
         reported_cost_usd: None,
         counters,
+        corrects: None,
     }
 }

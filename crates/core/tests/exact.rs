@@ -258,6 +258,7 @@ fn entry(usage: Usage, flags: Vec<String>, stream: bool) -> Entry {
         reported_total: None,
         reported_cost_usd: None,
         counters: tollgate_core::counters::Counters::default(),
+        corrects: None,
     }
 }
 

@@ -30,7 +30,7 @@ struct Sheet {
 }
 
 /// A book's own prices hold whatever tier served, unless they say something of tiers.
-pub(super) fn at_any_tier(mut table: PriceTable) -> PriceTable {
+pub(in crate::catalog) fn at_any_tier(mut table: PriceTable) -> PriceTable {
     let says = |tier: &ServiceTier| table.variants.iter().any(|variant| variant.when.service_tier == Some(*tier));
     if table.fallback.standard_for.is_empty() {
         table.fallback.standard_for = SERVICE_TIERS.into_iter().filter(|tier| !says(tier)).collect();

@@ -178,7 +178,15 @@ pub(super) async fn audit(
     Ok(Json(billing::audit::audit_with(&state.accounts.store, &archives).await?))
 }
 
-pub(super) async fn prices(State(state): State<AdminState>) -> Json<Value> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PricesParams {
+    /// Part of what a price is for; none: all.
+    #[serde(default)]
+    r#for: String,
+}
+
+pub(super) async fn prices(State(state): State<AdminState>, Params(params): Params<PricesParams>) -> Json<Value> {
     let catalog = state.catalog.load();
     let costs = catalog.cost_versions().into_iter().map(|version| {
         json!({
@@ -200,7 +208,8 @@ pub(super) async fn prices(State(state): State<AdminState>) -> Json<Value> {
             "valid_from": time(version.valid_from_us), "rule": version.rule, "summary": summary,
         })
     });
-    let data: Vec<Value> = costs.chain(rates).chain(rules).collect();
+    let wanted = |row: &Value| row.get("for").and_then(Value::as_str).is_some_and(|own| own.contains(&params.r#for));
+    let data: Vec<Value> = costs.chain(rates).chain(rules).filter(wanted).collect();
     Json(json!({ "data": data, "next": null }))
 }
 
