@@ -366,7 +366,8 @@ fn corrected(entry: &Entry, of: AttemptId, request: &[Entry], versions: &Version
     let renamed = renamed(original, entry);
     let less = |now: Option<NanoUsd>, index: usize, amount: fn(&Line) -> Option<NanoUsd>| {
         let Some(now) = now else { return Some(NanoUsd::ZERO) };
-        let before = earlier.iter().filter_map(|entry| entry.lines.get(index)).map(|line| amount(line).unwrap_or_default());
+        let before =
+            earlier.iter().filter_map(|entry| entry.lines.get(index)).map(|line| amount(line).unwrap_or_default());
         now.checked_sub(NanoUsd::sum(before).ok()?).ok()
     };
     let priced = expected(&renamed, versions).into_iter().enumerate();

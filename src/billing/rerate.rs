@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tollgate_core::{
-    entry::{Correction, Entry, Line, CORRECTIONS_FROM},
+    entry::{CORRECTIONS_FROM, Correction, Entry, Line},
     id::{AttemptId, BootId, CustomerId},
     money::{MoneyOverflow, NanoUsd},
     price::{BookRule, CostBasis, PricedLine, Terms, price_entry},

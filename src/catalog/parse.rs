@@ -287,6 +287,101 @@ margin_over_cost = "0.25"
         }
     }
 
+    /// A table with everything that a table may have.
+    const EVERYTHING: &str = r#"
+[[price]]
+provider = "p"
+model = "m"
+aliases = ["m-*", "m-####"]
+valid_from = "2026-01-01"
+recorded_at = 2026-01-02T00:00:00Z
+source = "s"
+usd_per_mtok = { input = "1", input_audio = "2", cache_write_1h = "0.5", output = "2.50", reasoning = "3" }
+usd_per_request = "0.01"
+usd_per_unit = { web_search = "0.01", image = "0.04", audio_input_second = "0.0001" }
+fallback = { cache_read = "input" }
+standard_for = ["flex"]
+[[price.tier]]
+above_input_tokens = 200_000
+applies = "excess"
+usd_per_mtok = { input = "2" }
+[[price.variant]]
+when = { service_tier = "batch", hours = "16:30-00:30" }
+usd_per_mtok = { input = "0.5" }
+[[price.variant.tier]]
+above_input_tokens = 200_000
+usd_per_mtok = { input = "1" }
+[[book]]
+name = "default"
+[[book.rule]]
+model = "*"
+valid_from = "2026-01-01"
+multiplier = "1.25"
+usd_per_request_min = "0.001"
+"#;
+
+    #[test]
+    fn ten_thousand_damaged_tables_are_mistakes_with_a_line_or_other_tables_and_never_a_panic() {
+        assert_eq!(mistakes(EVERYTHING), Vec::<String>::new());
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+        };
+        let mut refused = 0;
+        for _ in 0..10_000 {
+            let mut bytes = EVERYTHING.as_bytes().to_vec();
+            for _ in 0..=next(3) {
+                let at = next(bytes.len());
+                match next(4) {
+                    0 => drop(bytes.splice(at..(at + 1 + next(20)).min(bytes.len()), [])),
+                    1 => bytes.insert(at, u8::try_from(next(256)).unwrap()),
+                    2 => bytes[at] = b"\"\n-.0[]{}=,#*"[next(13)],
+                    _ => bytes[at] ^= 1 << next(8),
+                }
+            }
+            let found = mistakes(&String::from_utf8_lossy(&bytes));
+            refused += usize::from(!found.is_empty());
+            for mistake in found {
+                let line = mistake.strip_prefix("t.toml:").and_then(|rest| rest.split(':').next());
+                assert!(line.is_some_and(|line| line.parse::<usize>().is_ok()), "{mistake}");
+            }
+        }
+        assert!(refused > 5_000, "{refused} of them were refused");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_told() {
+        for (from, to, expected) in [
+            (
+                "when = { service_tier = \"batch\"",
+                "when = { service_tier = \"bach\"",
+                "t.toml:19: there is no service tier bach",
+            ),
+            ("16:30-00:30", "16:30", "t.toml:19: `16:30` is not a window of the day"),
+            ("cache_read = \"input\"", "cache_read = \"output\"", "cache_read may fall back to \"input\" only"),
+            ("reasoning = ", "thinking = ", "t.toml:9: there is no thinking"),
+            ("web_search = \"0.01\"", "web_search = 0.01", "web_search: write the price in quotes"),
+            (
+                "[[book]]",
+                "[[price.variant]]\nwhen = { region = \"eu\", hours = \"20:00-21:00\" }\nusd_per_mtok = { input = \"1\" }\n[[book]]",
+                "another variant asks for as much",
+            ),
+            (
+                "multiplier = \"1.25\"",
+                "multiplier = \"1.25\"\nusd_per_request = \"1\"",
+                "usd_per_request belongs to prices",
+            ),
+        ] {
+            let changed = EVERYTHING.replacen(from, to, 1);
+            assert_ne!(changed, EVERYTHING, "{from}");
+            let found = mistakes(&changed);
+            assert!(found.iter().any(|mistake| mistake.contains(expected)), "expected {expected:?} in {found:#?}");
+        }
+    }
+
     #[test]
     fn what_the_project_ships_loads() {
         let catalog = super::super::load_shipped().unwrap();

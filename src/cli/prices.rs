@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{
     CliError, Output,
     args::{Cli, PriceConvertArgs, PriceFormat, PriceImportArgs, QuoteArgs, QuoteDialect},
-    remote::send,
     local,
+    remote::send,
     table::render,
 };
 use crate::catalog::{
@@ -142,9 +142,10 @@ pub(super) fn convert(args: &PriceConvertArgs) -> Result<Output, CliError> {
         std::fs::write(&path, to_toml(&head, &versions)).map_err(|error| failed(&path, error))?;
         told.push(format!("{}: {} prices", path.display(), versions.len()));
     }
-    let left_out = read.left_out.iter().filter(|row| {
-        args.providers.iter().any(|provider| row.place.split('/').next() == Some(provider.as_str()))
-    });
+    let left_out = read
+        .left_out
+        .iter()
+        .filter(|row| args.providers.iter().any(|provider| row.place.split('/').next() == Some(provider.as_str())));
     told.extend(left_out.map(|row| format!("{}: {}", row.place, row.what)));
     Ok(Output::ok(told.join("\n")))
 }

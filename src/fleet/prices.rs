@@ -53,7 +53,10 @@ pub async fn agree(
     let jumps = current.jumps_to(own);
     if !jumps.is_empty() {
         let jumps = jumps.join("; ");
-        tracing::error!(jumps, "price files are refused: a price is a thousand times off the one before; `tollgate prices publish --force` takes it");
+        tracing::error!(
+            jumps,
+            "price files are refused: a price is a thousand times off the one before; `tollgate prices publish --force` takes it"
+        );
         return Ok(current);
     }
     let (files, files_in_force) = (own.digest_of_prices(), current.of_files().digest_of_prices());

@@ -22,6 +22,7 @@ mod prices;
 mod process;
 mod receipts;
 mod requests;
+mod rerate;
 mod retention;
 mod setting;
 mod shared;

@@ -280,6 +280,34 @@ proptest! {
     }
 
     #[test]
+    fn a_price_without_tiers_is_additive_monotone_and_the_same_however_usage_is_split(
+        one in usage(), other in usage(), table in table(), reasoning in any::<u64>(),
+    ) {
+        let flat = PriceTable { tiers: Vec::new(), usd_per_request: None, ..table };
+        let exact = |usage: &Usage| price(usage, &flat).ok().map(|charge| {
+            let (numerator, denominator) = charge.exact.ratio();
+            BigRational::new(BigInt::from(numerator), BigInt::from(denominator))
+        });
+        let both = Usage {
+            input_uncached: one.input_uncached + other.input_uncached,
+            cache_read: one.cache_read + other.cache_read,
+            cache_write_5m: one.cache_write_5m + other.cache_write_5m,
+            cache_write_1h: one.cache_write_1h + other.cache_write_1h,
+            cache_write_unspecified: one.cache_write_unspecified + other.cache_write_unspecified,
+            output: one.output + other.output,
+            ..Usage::default()
+        };
+        let (sum, parts) = (exact(&both), exact(&one).zip(exact(&other)));
+        prop_assert_eq!(sum.clone(), parts.clone().map(|(one, other)| one + other), "additive");
+        if let Some((sum, (one, _))) = sum.zip(parts) {
+            prop_assert!(sum >= one, "monotone");
+        }
+        // Parts without a price of their own cost what their bucket does.
+        let thought = Usage { reasoning: reasoning.min(one.output), input_audio: one.input_uncached / 3, ..one };
+        prop_assert_eq!(exact(&thought), exact(&one), "split");
+    }
+
+    #[test]
     fn a_margin_is_taken_from_the_unrounded_cost(usage in usage(), table in table(), margin in margin()) {
         if let (Ok(cost), Some(exact)) = (price(&usage, &table), naive(&usage, &table)) {
             let owed = charge(
@@ -381,10 +409,10 @@ fn what_a_newer_build_wrote_is_named_and_its_added_fields_are_skipped() {
     assert!(Record::decode(1, 99, &[]).unwrap_err().to_string().contains("version 99"));
     let entry = entry(Usage::default(), Vec::new(), false);
     let mut bytes = encode_entry(&entry);
-    // The entry is an array of thirteen; a newer build adds a fourteenth field.
+    // The entry is an array of fourteen; a newer build adds a fifteenth field.
     assert_eq!(bytes[1], 0x80 + 10, "trailing none fields are left out");
-    bytes[1] = 0x80 + 14;
-    bytes.extend_from_slice(&[0xf6, 0xf6, 0x80, 0x07]);
+    bytes[1] = 0x80 + 15;
+    bytes.extend_from_slice(&[0xf6, 0xf6, 0x80, 0xf6, 0x07]);
     assert_eq!(decode_entry(&bytes).unwrap(), entry);
 }
 

@@ -33,6 +33,8 @@ type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Which service tier and threshold a price is for.
 type Place = (Option<ServiceTier>, u64);
+/// The prices of a place.
+type Sheet = Vec<(Rate, Decimal)>;
 
 /// Reads the file.
 pub(super) fn read(text: &str, source: &str, recorded_at_us: i64) -> Result<Read, ImportError> {
@@ -66,7 +68,8 @@ pub(super) fn read(text: &str, source: &str, recorded_at_us: i64) -> Result<Read
         match taken.get(&(provider.clone(), model.to_ascii_lowercase())) {
             Some(at) => {
                 let is_same = read.versions.get(*at).is_some_and(|version| version.table == table);
-                let what = if is_same { "as another row of this name" } else { "another row has this name, and other prices" };
+                let what =
+                    if is_same { "as another row of this name" } else { "another row has this name, and other prices" };
                 read.leave_out(Outcome::Skipped, &name, what);
             }
             None => {
@@ -102,7 +105,8 @@ fn text_of(fields: &Fields<'_>, key: &str) -> Option<String> {
 /// Provider and model of a row.
 fn names(name: &str, provider: &str) -> (String, String) {
     let known = PARTS.iter().find(|(part, _)| *part == provider).map(|(_, whole)| *whole);
-    let dashed = DASHED.iter().copied().find(|whole| provider.strip_prefix(whole).is_some_and(|rest| rest.starts_with('-')));
+    let dashed =
+        DASHED.iter().copied().find(|whole| provider.strip_prefix(whole).is_some_and(|rest| rest.starts_with('-')));
     let whole = known.or(dashed).unwrap_or(provider);
     let model = [whole, provider].into_iter().find_map(|prefix| name.strip_prefix(prefix)?.strip_prefix('/'));
     (whole.to_owned(), model.unwrap_or(name).to_owned())
@@ -111,7 +115,7 @@ fn names(name: &str, provider: &str) -> (String, String) {
 /// The prices of a row, and the keys that were left out.
 fn table(fields: &Fields<'_>) -> (Result<PriceTable, String>, Vec<String>) {
     let mode = text_of(fields, "mode").unwrap_or_default();
-    let mut sheets: BTreeMap<Place, Vec<(Rate, Decimal)>> = BTreeMap::new();
+    let mut sheets: BTreeMap<Place, Sheet> = BTreeMap::new();
     let mut units: Vec<(Unit, Decimal)> = Vec::new();
     let mut usd_per_request = None;
     let mut left_out = Vec::new();
@@ -120,7 +124,9 @@ fn table(fields: &Fields<'_>) -> (Result<PriceTable, String>, Vec<String>) {
         let rate = place.and_then(|place| Some((place, rate(base)?)));
         if key == "tiered_pricing" {
             match ranges(raw) {
-                Ok(ranges) => ranges.into_iter().for_each(|(place, prices)| sheets.entry(place).or_default().extend(prices)),
+                Ok(ranges) => {
+                    ranges.into_iter().for_each(|(place, prices)| sheets.entry(place).or_default().extend(prices))
+                }
                 Err(why) => left_out.push(format!("{key} ({why})")),
             }
         } else if let Some((place, rate)) = rate {
@@ -145,7 +151,7 @@ fn table(fields: &Fields<'_>) -> (Result<PriceTable, String>, Vec<String>) {
     if sheets.values().flatten().any(|(rate, _)| *rate == Rate::OutputImage) {
         units.retain(|(unit, _)| *unit != Unit::Image);
     }
-    let base: Vec<(Rate, Decimal)> = sheets.remove(&(None, 0)).unwrap_or_default();
+    let base: Sheet = sheets.remove(&(None, 0)).unwrap_or_default();
     if base.is_empty() && units.is_empty() && usd_per_request.is_none() {
         return (Err("it has no price that a bucket or unit could have".to_owned()), left_out);
     }
@@ -160,7 +166,7 @@ fn table(fields: &Fields<'_>) -> (Result<PriceTable, String>, Vec<String>) {
     (Ok(table), left_out)
 }
 
-fn variants(sheets: &BTreeMap<Place, Vec<(Rate, Decimal)>>) -> Vec<Variant> {
+fn variants(sheets: &BTreeMap<Place, Sheet>) -> Vec<Variant> {
     let mut tiers_told: Vec<ServiceTier> = sheets.keys().filter_map(|(tier, _)| *tier).collect();
     tiers_told.sort_unstable();
     tiers_told.dedup();
@@ -175,7 +181,7 @@ fn variants(sheets: &BTreeMap<Place, Vec<(Rate, Decimal)>>) -> Vec<Variant> {
         .collect()
 }
 
-fn tiers(sheets: &BTreeMap<Place, Vec<(Rate, Decimal)>>, of: Option<ServiceTier>) -> Vec<Tier> {
+fn tiers(sheets: &BTreeMap<Place, Sheet>, of: Option<ServiceTier>) -> Vec<Tier> {
     let own = sheets.iter().filter(|((tier, above), _)| *tier == of && *above > 0);
     own.map(|((_, above_input_tokens), prices)| Tier {
         above_input_tokens: *above_input_tokens,
@@ -192,11 +198,8 @@ fn is_price(key: &str) -> bool {
 
 /// A key without its service tier and threshold, and these; none when they are none that we know.
 fn split(key: &str) -> (&str, Option<Place>) {
-    let suffixes = [
-        ("_priority", ServiceTier::Priority),
-        ("_flex", ServiceTier::Flex),
-        ("_batches", ServiceTier::Batch),
-    ];
+    let suffixes =
+        [("_priority", ServiceTier::Priority), ("_flex", ServiceTier::Flex), ("_batches", ServiceTier::Batch)];
     let found = suffixes.into_iter().find_map(|(suffix, tier)| Some((key.strip_suffix(suffix)?, tier)));
     let (rest, tier) = found.map_or((key, None), |(rest, tier)| (rest, Some(tier)));
     let threshold = rest.strip_suffix("k_tokens").and_then(|rest| rest.rsplit_once("_above_"));
@@ -256,7 +259,7 @@ fn same_for_all(raw: &RawValue) -> Option<Decimal> {
 }
 
 /// Prices by the length of the prompt, as a list of ranges.
-fn ranges(raw: &RawValue) -> Result<Vec<(Place, Vec<(Rate, Decimal)>)>, String> {
+fn ranges(raw: &RawValue) -> Result<Vec<(Place, Sheet)>, String> {
     let list: Vec<Fields<'_>> = serde_json::from_str(raw.get()).map_err(|_| "not a list of ranges".to_owned())?;
     let mut ranges = Vec::new();
     for fields in list {

@@ -57,12 +57,7 @@ pub fn plan(catalog: &Catalog, read: Read, manner: Manner<'_>) -> Plan {
 }
 
 impl Plan {
-    fn costs(
-        &mut self,
-        catalog: &Catalog,
-        models: BTreeMap<(String, String), Vec<PriceVersion>>,
-        manner: Manner<'_>,
-    ) {
+    fn costs(&mut self, catalog: &Catalog, models: BTreeMap<(String, String), Vec<PriceVersion>>, manner: Manner<'_>) {
         let versions = catalog.cost_versions();
         let known: HashSet<(&str, &str)> =
             versions.iter().map(|version| (version.provider.as_str(), version.model.as_str())).collect();

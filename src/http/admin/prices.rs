@@ -13,11 +13,11 @@ use super::{
     problem::{Body, Params, Problem},
 };
 use crate::{
+    billing::rerate::{self, RerateError, Scope},
     catalog::{
         import::{self, Format, Manner, Outcome},
         quote::{Quote, UsageDialect, quote},
     },
-    billing::rerate::{self, RerateError, Scope},
     fleet::prices::{self, ReloadError},
 };
 
@@ -88,7 +88,8 @@ pub(super) async fn import(
         "skipped": counted(Outcome::Skipped), "refused": counted(Outcome::Refused),
         "versions": plan.costs.len() + plan.rules.len(), "rows": plan.rows,
     });
-    if !body.dry_run && !(plan.costs.is_empty() && plan.rules.is_empty()) {
+    let has_versions = !plan.costs.is_empty() || !plan.rules.is_empty();
+    if has_versions && !body.dry_run {
         let store = &state.accounts.store;
         let together = prices::add(store, &current, (plan.costs, plan.rules), &state.replica, now_us).await?;
         state.catalog.store(together.into());
@@ -139,8 +140,11 @@ pub(super) async fn history(
     let catalog = state.catalog.load();
     let costs = catalog.cost_versions();
     let rules = catalog.book_versions();
-    let in_force: HashSet<&str> =
-        costs.iter().map(|version| version.id.as_str()).chain(rules.iter().map(|version| version.id.as_str())).collect();
+    let in_force: HashSet<&str> = costs
+        .iter()
+        .map(|version| version.id.as_str())
+        .chain(rules.iter().map(|version| version.id.as_str()))
+        .collect();
     let kept = state.accounts.store.price_versions().await?;
     let prefix = format!("{}@", params.r#for);
     let mut versions: Vec<Value> = kept
