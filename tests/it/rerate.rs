@@ -158,7 +158,8 @@ async fn bad_files_and_thousandfold_prices_are_refused_and_the_old_prices_stay()
     tokio::time::sleep(Duration::from_millis(900)).await;
     assert_eq!(booked(&harness, json!({})).await["cost_usd"], before["cost_usd"]);
     assert_eq!(publish(true).await.status, 200);
-    assert!(nanousd(&booked(&harness, json!({})).await["cost_usd"]) > 100 * nanousd(&before["cost_usd"]));
+    let dear = booked(&harness, json!({})).await;
+    assert_eq!(dear["lines"][0]["cost_parts"][0]["usd_per_mtok"], "500", "{dear}");
     harness.assert_clean_audit().await;
 }
 
