@@ -164,5 +164,6 @@ fn entry(admission: &Admission) -> Entry {
         reported_total: Some(1_500),
         reported_cost_usd: None,
         counters: tollgate_core::counters::Counters::default(),
+        corrects: None,
     }
 }

@@ -1,4 +1,5 @@
 //! Statements per customer and month, and the audit that recomputes the books from entries.
 
 pub mod audit;
+pub mod rerate;
 pub mod statement;

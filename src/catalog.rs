@@ -4,9 +4,17 @@
 //! book. All are versions: content-addressed, in force from a time on, never edited.
 
 pub mod device;
+mod glob;
+pub mod import;
+pub mod jump;
+mod names;
 mod parse;
+pub mod quote;
+pub mod schema;
 mod shared;
 mod toml_walk;
+mod versions;
+pub mod write;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,25 +26,34 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tollgate_core::{
-    price::{BookRule, CostBasis, PriceTable},
-    worker_cost::DeviceRate,
-};
+use tollgate_core::price::{BookRule, PriceTable};
 
-use self::device::{CostVersion, RateVersion};
+pub use self::versions::Versions;
+use self::{
+    device::{CostVersion, RateVersion},
+    glob::Glob,
+    names::Names,
+};
 use crate::config::Mistake;
 
 /// The tables shipped with the binary.
 const SHIPPED: &[(&str, &str)] = &[
+    ("pricing/anthropic.toml", include_str!("../pricing/anthropic.toml")),
+    ("pricing/aws.toml", include_str!("../pricing/aws.toml")),
+    ("pricing/azure.toml", include_str!("../pricing/azure.toml")),
     ("pricing/books.toml", include_str!("../pricing/books.toml")),
+    ("pricing/cohere.toml", include_str!("../pricing/cohere.toml")),
+    ("pricing/deepseek.toml", include_str!("../pricing/deepseek.toml")),
     ("pricing/demo.toml", include_str!("../pricing/demo.toml")),
+    ("pricing/google.toml", include_str!("../pricing/google.toml")),
+    ("pricing/groq.toml", include_str!("../pricing/groq.toml")),
+    ("pricing/mistral.toml", include_str!("../pricing/mistral.toml")),
     ("pricing/openai.toml", include_str!("../pricing/openai.toml")),
     ("pricing/tollgate-small.toml", include_str!("../pricing/tollgate-small.toml")),
+    ("pricing/x-ai.toml", include_str!("../pricing/x-ai.toml")),
 ];
 /// Where tables are looked for when none is configured.
 const DEFAULT_DIR: &str = "pricing";
-/// A rule for every model.
-const ANY_MODEL: &str = "*";
 
 /// What we pay for a provider's model, in one version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +65,7 @@ pub struct PriceVersion {
     pub provider: String,
     /// The provider's model name.
     pub model: String,
-    /// Other names of the same model.
+    /// Other names of the same model; `*` in one is any text, `#` one digit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
     /// When it applies, microseconds since 1970 UTC.
@@ -57,6 +74,9 @@ pub struct PriceVersion {
     pub recorded_at_us: i64,
     /// Where the prices were read.
     pub source: String,
+    /// It came through the admin API, and not from a file of this gateway's.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_imported: bool,
     /// The prices.
     pub table: PriceTable,
 }
@@ -73,6 +93,12 @@ pub struct BookVersion {
     pub model: String,
     /// When it applies, microseconds since 1970 UTC.
     pub valid_from_us: i64,
+    /// When we knew, microseconds since 1970 UTC; 0: not said.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recorded_at_us: i64,
+    /// It came through the admin API, and not from a file of this gateway's.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_imported: bool,
     /// The rule.
     pub rule: BookRule,
 }
@@ -91,8 +117,8 @@ pub struct StoredVersion {
 /// All prices, an immutable snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// By provider and model or alias; versions ascend by `valid_from_us`, then by `recorded_at_us`.
-    costs: HashMap<String, HashMap<String, Vec<Arc<PriceVersion>>>>,
+    /// By provider, then by model or alias.
+    costs: HashMap<String, Names>,
     /// By worker; versions ascend by `valid_from_us`.
     rates: HashMap<String, Vec<Arc<RateVersion>>>,
     /// By book and model; versions ascend by `valid_from_us`.
@@ -112,6 +138,23 @@ pub fn load_configured(dir: Option<&Path>) -> Result<Catalog, Vec<Mistake>> {
         None if Path::new(DEFAULT_DIR).is_dir() => load(Path::new(DEFAULT_DIR)),
         None => load_shipped(),
     }
+}
+
+/// What the files of tables look like from outside: another text when one has changed. None: the shipped ones.
+#[must_use]
+pub fn fingerprint(dir: Option<&Path>) -> Option<String> {
+    let dir = dir.unwrap_or(Path::new(DEFAULT_DIR));
+    let mut files: Vec<String> = std::fs::read_dir(dir)
+        .ok()?
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let metadata = entry.metadata().ok()?;
+            let is_table = entry.path().extension().is_some_and(|extension| extension == "toml");
+            is_table.then(|| format!("{:?} {} {:?}", entry.file_name(), metadata.len(), metadata.modified().ok()))
+        })
+        .collect();
+    files.sort();
+    Some(files.join("\n"))
 }
 
 /// Loads the tables shipped with the binary.
@@ -153,16 +196,35 @@ impl Catalog {
         if self.rates.contains_key(provider) {
             return self.rate(provider, at_us).cloned().map(CostVersion::Device);
         }
-        let versions = self.costs.get(provider)?.get(model)?;
-        versions.iter().rev().find(|version| version.valid_from_us <= at_us).cloned().map(CostVersion::Table)
+        self.table(provider, model, at_us).cloned().map(CostVersion::Table)
     }
 
-    /// The rule of a book for a public model at a time: the model's own, else the one for every model.
+    /// The price table of a provider's model at a time, whatever workers there are.
+    #[must_use]
+    pub fn table(&self, provider: &str, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
+        self.costs.get(provider)?.find(model, at_us)
+    }
+
+    /// The rule of a book for a public model at a time: the model's own, else that of the name with holes that fits it with
+    /// the most characters of its own; `*`, for every model, has none.
     #[must_use]
     pub fn charge_rule(&self, book: &str, model: &str, at_us: i64) -> Option<&Arc<BookVersion>> {
-        let rules = self.books.get(book)?;
-        let in_force = |model: &str| rules.get(model)?.iter().rev().find(|version| version.valid_from_us <= at_us);
-        in_force(model).or_else(|| in_force(ANY_MODEL))
+        self.rule_of(book, model, at_us).or_else(|| {
+            let name = model.to_ascii_lowercase();
+            let fitting = self.books.get(book)?.iter().filter(|(pattern, _)| Glob::is_one(pattern));
+            let fitting = fitting.map(|(pattern, versions)| (Glob::new(pattern), versions));
+            let fitting = fitting.filter(|(glob, _)| glob.fits(&name));
+            let in_force = fitting.filter_map(|(glob, versions)| {
+                Some((glob, versions.iter().rev().find(|version| version.valid_from_us <= at_us)?))
+            });
+            in_force.max_by_key(|(glob, _)| (glob.literals(), glob.clone())).map(|(_, version)| version)
+        })
+    }
+
+    /// The rule that a book has under exactly this name.
+    fn rule_of(&self, book: &str, model: &str, at_us: i64) -> Option<&Arc<BookVersion>> {
+        let versions = self.books.get(book)?.get(model)?;
+        versions.iter().rev().find(|version| version.valid_from_us <= at_us)
     }
 
     /// The models that a provider's tables name, without aliases, by name.
@@ -172,8 +234,7 @@ impl Catalog {
             .costs
             .get(provider)
             .into_iter()
-            .flatten()
-            .flat_map(|(_, versions)| versions)
+            .flat_map(Names::versions)
             .map(|version| version.model.as_str())
             .collect();
         models.sort_unstable();
@@ -192,13 +253,8 @@ impl Catalog {
     /// Every version of a cost table, by id.
     #[must_use]
     pub fn cost_versions(&self) -> Vec<&Arc<PriceVersion>> {
-        let by_id: BTreeMap<&str, &Arc<PriceVersion>> = self
-            .costs
-            .values()
-            .flat_map(HashMap::values)
-            .flatten()
-            .map(|version| (version.id.as_str(), version))
-            .collect();
+        let by_id: BTreeMap<&str, &Arc<PriceVersion>> =
+            self.costs.values().flat_map(Names::versions).map(|version| (version.id.as_str(), version)).collect();
         by_id.into_values().collect()
     }
 
@@ -228,23 +284,35 @@ impl Catalog {
         version.id = String::new();
         version.id =
             format!("{}/{}@{}#{}", version.provider, version.model, day(version.valid_from_us), digest(&version));
-        let version = Arc::new(version);
-        let models = self.costs.entry(version.provider.clone()).or_default();
-        for name in std::iter::once(&version.model).chain(&version.aliases) {
-            let versions = models.entry(name.clone()).or_default();
-            versions.push(Arc::clone(&version));
-            versions.sort_by_key(|version| (version.valid_from_us, version.recorded_at_us));
-        }
+        self.keep_cost(Arc::new(version));
+    }
+
+    fn keep_cost(&mut self, version: Arc<PriceVersion>) {
+        self.costs.entry(version.provider.clone()).or_default().insert(&version);
     }
 
     fn insert_rule(&mut self, mut version: BookVersion) {
         version.id = String::new();
         version.id =
             format!("book:{}/{}@{}#{}", version.book, version.model, day(version.valid_from_us), digest(&version));
-        let versions = self.books.entry(version.book.clone()).or_default().entry(version.model.clone()).or_default();
-        versions.push(Arc::new(version));
-        versions.sort_by_key(|version| version.valid_from_us);
+        self.keep_rule(Arc::new(version));
     }
+
+    fn keep_rule(&mut self, version: Arc<BookVersion>) {
+        let versions = self.books.entry(version.book.clone()).or_default().entry(version.model.clone()).or_default();
+        versions.push(version);
+        versions.sort_by_key(|version| (version.valid_from_us, version.recorded_at_us));
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &i64) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn stored(id: &str, kind: &'static str, version: &impl Serialize) -> StoredVersion {
@@ -260,52 +328,4 @@ fn digest(version: &impl Serialize) -> String {
 fn day(at_us: i64) -> String {
     let at = Timestamp::from_microsecond(at_us).unwrap_or_default();
     jiff::tz::TimeZone::UTC.to_datetime(at).date().to_string()
-}
-
-/// Price tables, device rates and rules by version id, as entries name them.
-#[derive(Clone, Debug, Default)]
-pub struct Versions {
-    costs: HashMap<String, PriceTable>,
-    rates: HashMap<String, DeviceRate>,
-    rules: HashMap<String, BookRule>,
-}
-
-impl Versions {
-    /// Reads stored versions back: id, kind and body each. A body that cannot be read is left out, so that what names it
-    /// shows up as unpriced rather than wrongly priced.
-    pub fn from_stored<'a>(stored: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Self {
-        let mut versions = Self::default();
-        for (id, kind, body) in stored {
-            match kind {
-                "cost" => {
-                    let read = serde_json::from_str::<PriceVersion>(body);
-                    versions.costs.extend(read.ok().map(|version| (id.to_owned(), version.table)));
-                }
-                "worker" => {
-                    let read = serde_json::from_str::<RateVersion>(body);
-                    versions.rates.extend(read.ok().map(|version| (id.to_owned(), version.rate)));
-                }
-                "book" => {
-                    let read = serde_json::from_str::<BookVersion>(body);
-                    versions.rules.extend(read.ok().map(|version| (id.to_owned(), version.rule)));
-                }
-                // Of a newer build: what names it shows up as unpriced, as above.
-                _ => {}
-            }
-        }
-        versions
-    }
-
-    /// The cost table or device rate that an entry names.
-    #[must_use]
-    pub fn cost(&self, id: Option<&str>) -> Option<CostBasis<'_>> {
-        let id = id?;
-        self.costs.get(id).map(CostBasis::Table).or_else(|| self.rates.get(id).map(CostBasis::Device))
-    }
-
-    /// The rule that an entry names.
-    #[must_use]
-    pub fn rule(&self, id: Option<&str>) -> Option<&BookRule> {
-        self.rules.get(id?)
-    }
 }

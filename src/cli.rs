@@ -5,6 +5,7 @@ mod args;
 mod connect;
 mod journal;
 mod local;
+mod prices;
 mod remote;
 mod store;
 mod table;
@@ -103,7 +104,12 @@ fn run(cli: &Cli) -> Result<Output, CliError> {
         Command::Config(ConfigCommand::Show) => local::config_show(cli),
         Command::Config(ConfigCommand::Schema) => local::config_schema(),
         Command::Migrate => store::migrate(cli),
-        Command::Prices(PricesCommand::Publish) => store::publish_prices(cli),
+        Command::Prices(PricesCommand::Check { dir }) => prices::check(cli, dir.as_deref()),
+        Command::Prices(PricesCommand::Schema) => prices::schema(),
+        Command::Prices(PricesCommand::Convert(args)) => prices::convert(args),
+        Command::Prices(PricesCommand::Diff(args)) => prices::import(cli, args, true),
+        Command::Prices(PricesCommand::Quote(args)) => prices::quote(cli, args),
+        Command::Prices(PricesCommand::Import(args)) => prices::import(cli, args, args.dry_run),
         Command::Backup { dir } => store::make_backup(cli, dir),
         Command::Restore { dir } => store::restore(cli, dir),
         Command::Journal(JournalCommand::Verify { dir }) if cli.admin_url.is_none() => {

@@ -96,6 +96,8 @@ pub struct Counters {
     pub drained: AtomicU64,
     /// Clients that left when no more streams could be read on.
     pub drain_refused: AtomicU64,
+    /// Attempts that ended without a price.
+    pub unpriced: Arc<AtomicU64>,
 }
 
 /// One request, read and understood.
@@ -225,13 +227,14 @@ impl Proxy {
         {
             return Err(ProxyError::OtherDialect { model: route.model.clone(), spoken: other, called });
         }
-        let catalog = self.catalog.load();
+        let catalog = self.catalog.load_full();
         let rule = catalog.charge_rule(book, &route.model, at_us).cloned();
         let same = |target: &Target| target.provider.dialect == called;
         let planned =
             route.targets.iter().enumerate().filter(|(_, target)| same(target)).filter_map(|(index, target)| {
                 let cost = catalog.cost(&target.provider.name, &target.model, at_us);
-                let prices = Prices { cost, rule: rule.clone() };
+                let (catalog, unpriced) = (Arc::clone(&catalog), Arc::clone(&self.counters.unpriced));
+                let prices = Prices { cost, rule: rule.clone(), catalog, unpriced };
                 (prices.complete() || !self.settings.refuse_unpriced).then_some(PlannedTarget { index, prices })
             });
         let mut plan: Vec<_> = planned.collect();

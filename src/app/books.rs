@@ -32,6 +32,9 @@ pub struct Books {
     basis: RecoveryBasis,
     workers: Arc<[Worker]>,
     journal_dir: PathBuf,
+    prices_dir: Option<PathBuf>,
+    replica: String,
+    pub(super) prices_lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Books {
@@ -51,7 +54,11 @@ impl Books {
             return Err(AppError::OtherPepper);
         }
         prices::keep_versions(&store, &own_prices, clock.unix_us()).await?;
-        let catalog = if store.is_shared() { prices::follow(&store, &own_prices).await? } else { own_prices.clone() };
+        let catalog = if store.is_shared() {
+            prices::follow(&store, &own_prices).await?
+        } else {
+            prices::agree(&store, &own_prices, &config.journal.replica, true, clock.unix_us()).await?
+        };
         recover(&store, &config.journal.dir, &config.journal.replica).await?;
         let accounts = Accounts { store, clock, pepper };
         // In a shared store they are those of the gateways, not of whoever runs a command.
@@ -66,6 +73,9 @@ impl Books {
             basis: config.recovery_basis,
             workers: config.workers.clone().into(),
             journal_dir: config.journal.dir.clone(),
+            prices_dir: config.prices.dir.clone(),
+            replica: config.journal.replica.clone(),
+            prices_lock: Arc::default(),
         })
     }
 
@@ -81,6 +91,9 @@ impl Books {
             basis: self.basis,
             workers: Arc::clone(&self.workers),
             journal_dir: self.journal_dir.clone(),
+            prices_dir: self.prices_dir.clone(),
+            replica: self.replica.clone(),
+            prices_lock: Arc::clone(&self.prices_lock),
             running,
         }
     }

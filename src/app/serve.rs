@@ -184,8 +184,11 @@ impl Gateway {
         let stop_watching = CancellationToken::new();
         let watch = {
             let (store, proxy, stop) = (books.accounts.store.clone(), Arc::clone(&proxy), stop_watching.clone());
-            let (prices, config) = (books.own_prices.clone(), config.clone());
-            move || Watch::new(store.clone(), Arc::clone(&proxy), prices.clone(), config.clone()).run(stop.clone())
+            let (prices, config, lock) = (books.own_prices.clone(), config.clone(), Arc::clone(&books.prices_lock));
+            move || {
+                let (proxy, lock) = (Arc::clone(&proxy), Arc::clone(&lock));
+                Watch::new(store.clone(), proxy, prices.clone(), config.clone(), lock).run(stop.clone())
+            }
         };
         keep_alive("watch over changes", Arc::clone(&panics), watch);
         let (lease_state, stop_lease) = (lease.state(), CancellationToken::new());

@@ -245,7 +245,8 @@ pub fn log_file(data_dir: &std::path::Path) -> PathBuf {
 mod tests {
     use tollgate_core::{
         money::NanoUsd,
-        price::{BookRule, price},
+        price::{BookRule, Query, price},
+        pricing_context::PricingContext,
         usage::Usage,
     };
 
@@ -259,7 +260,8 @@ mod tests {
         let rule = &catalog.charge_rule("default", MODEL, now_us).unwrap().rule;
         let BookRule::Absolute(table) = rule else { panic!("the shipped model has prices of its own") };
         let usage = Usage { input_uncached: 20, output: 30, ..Usage::default() };
-        let charge = price(&usage, table).unwrap().amount.get();
+        let query = Query { usage: &usage, counters: None, context: &PricingContext::default(), at_us: now_us };
+        let charge = price(&query, table).unwrap().amount.get();
         let receipt = receipt().unwrap();
         let cost: NanoUsd = receipt.scaled_cost(TRAINING_SCALE.parse().unwrap()).unwrap();
         let per_mille = charge * 1000 / cost.get();

@@ -5,13 +5,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, fingerprint},
     config::{Config, secret::SecretError},
-    fleet::prices::follow,
+    fleet::prices::{follow, reload},
     proxy::{Proxy, keys::follow_changes},
     routing::Routes,
     store::{
@@ -43,22 +46,42 @@ pub(super) struct Watch {
     config: Config,
     /// Counter of the prices that are followed; none: not looked at yet.
     prices_seen: Option<i64>,
+    /// What the price files looked like when they were read.
+    files_seen: Option<String>,
+    prices_lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Watch {
-    pub(super) fn new(store: Store, proxy: Arc<Proxy>, own_prices: Catalog, config: Config) -> Self {
-        Self { store, proxy, own_prices, config, prices_seen: None }
+    pub(super) fn new(
+        store: Store,
+        proxy: Arc<Proxy>,
+        own_prices: Catalog,
+        config: Config,
+        prices_lock: Arc<tokio::sync::Mutex<()>>,
+    ) -> Self {
+        Self { store, proxy, own_prices, config, prices_seen: None, files_seen: None, prices_lock }
     }
 
     /// Watches until told to stop. While the store is away keys and prices stay as they are.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut listener = self.store.listen();
         let mut is_lost = false;
+        // A process that cannot have signals is told by its files alone.
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        self.files_seen = fingerprint(self.config.prices.dir.as_deref());
         loop {
+            let told = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
+                _ = told => self.files_seen = None,
                 () = listener.wait(LOOK_EVERY) => {}
             }
+            self.reload_changed_files().await;
             let looked = timeout(LOOK_MAX, self.look()).await;
             match looked.unwrap_or_else(|_| Err(StoreError::TimedOut { seconds: LOOK_MAX.as_secs() }.into())) {
                 Ok(()) if is_lost => {
@@ -77,13 +100,27 @@ impl Watch {
         }
     }
 
+    /// Reads price files anew when they have changed; a bad file keeps the old prices and says so.
+    async fn reload_changed_files(&mut self) {
+        let dir = self.config.prices.dir.clone();
+        let files = fingerprint(dir.as_deref());
+        if files == self.files_seen {
+            return;
+        }
+        self.files_seen = files;
+        let _one_at_a_time = self.prices_lock.lock().await;
+        let (current, now_us) = (self.proxy.catalog.load_full(), self.proxy.clock.unix_us());
+        let replica = &self.config.journal.replica;
+        match reload(&self.store, &current, dir.as_deref(), replica, false, now_us).await {
+            Ok(_) => tracing::info!("price files were read anew"),
+            Err(error) => tracing::error!(%error, "price files are not taken; prices stay as they are"),
+        }
+    }
+
     async fn look(&mut self) -> Result<(), WatchError> {
         let changes = self.store.changes().await?;
         follow_changes(&self.proxy.keyring, &self.store, self.config.limits, &changes).await?;
-        if self.store.is_shared() {
-            self.follow_prices(&changes).await?;
-        }
-        Ok(())
+        self.follow_prices(&changes).await
     }
 
     async fn follow_prices(&mut self, changes: &Changes) -> Result<(), WatchError> {
@@ -92,7 +129,8 @@ impl Watch {
             return Ok(());
         }
         let catalog = follow(&self.store, &self.own_prices).await?;
-        if catalog.digest_of_prices() != self.proxy.catalog.load().digest_of_prices() {
+        // By an admin command of this gateway they may be in force already, but for the routes.
+        if self.prices_seen.is_some() || catalog.digest_of_prices() != self.proxy.catalog.load().digest_of_prices() {
             let routes = Routes::build(&self.config, &catalog)?;
             self.proxy.catalog.store(Arc::new(catalog));
             self.proxy.routes.store(Arc::new(routes));

@@ -12,10 +12,10 @@ use std::{
 
 use serde::Serialize;
 use tollgate_core::{
-    entry::{Entry, UsageSource},
+    entry::{Entry, Line, UsageSource},
     id::{AttemptId, BootId, CustomerId, RequestId},
     money::NanoUsd,
-    price::price_line,
+    price::{PricedLine, Terms, price_entry},
     usage::Bucket,
 };
 
@@ -81,6 +81,8 @@ struct Audit {
     doubled: u64,
     unchecked: u64,
     charged: Option<RequestId>,
+    /// Entries of the request that is being read: what corrections of it correct.
+    request: Vec<Entry>,
     cells: BTreeMap<RollupKey, Cell>,
     statements: BTreeMap<(CustomerId, Month), i128>,
     /// Hours of which entries are in files that were not given.
@@ -186,13 +188,25 @@ impl Audit {
         let admission = &entry.admission;
         let place = admission.id.to_string();
         self.entries += 1;
+        if self.request.first().is_some_and(|first| first.admission.id.request_id != admission.id.request_id) {
+            self.request.clear();
+        }
+        let priced = match &entry.corrects {
+            None => Some(expected(entry, versions)),
+            Some(correction) => corrected(entry, correction.of, &self.request, versions),
+        };
+        let Some(priced) = priced else {
+            // What it corrects is in a file that was not given, or nowhere.
+            if self.unread_hours.is_empty() {
+                self.differ("corrected entry", &place, "in the books", "none");
+            }
+            self.unchecked += 1;
+            return;
+        };
         let (mut cost, mut charge, mut worker_busy) = (0_i128, 0_i128, 0_i128);
-        for line in &entry.lines {
-            let basis = versions.cost(admission.cost_price_version.as_deref());
-            let rule = versions.rule(admission.charge_price_version.as_deref());
-            let (expected_cost, expected_charge) = price_line(&line.usage, line.worker.as_ref(), basis, rule);
-            self.differ("cost of a line", &place, shown(expected_cost), shown(line.cost));
-            self.differ("charge of a line", &place, shown(expected_charge), shown(line.charge));
+        for (line, expected) in entry.lines.iter().zip(priced) {
+            self.differ("cost of a line", &place, shown(expected.cost), shown(line.cost));
+            self.differ("charge of a line", &place, shown(expected.charge), shown(line.charge));
             cost += i128::from(line.cost.unwrap_or_default().get());
             charge += i128::from(line.charge.unwrap_or_default().get());
             let time = line.worker.unwrap_or_default();
@@ -202,8 +216,11 @@ impl Audit {
         self.differ("stored charge", &place, charge, stored.charge_nanousd);
         self.differ("stored unpriced mark", &place, entry.is_unpriced(), stored.unpriced);
         let cell = self.cells.entry(key_of(entry)).or_default();
-        cell.attempts += 1;
-        cell.requests += i128::from(admission.id.attempt == 0);
+        let settles = entry.corrects.map(|correction| i128::from(correction.settles));
+        if settles.is_none() {
+            cell.attempts += 1;
+            cell.requests += i128::from(admission.id.attempt == 0);
+        }
         for line in &entry.lines {
             for (sum, bucket) in cell.buckets.iter_mut().zip(Bucket::ALL) {
                 *sum += i128::from(line.usage.bucket(bucket));
@@ -212,12 +229,15 @@ impl Audit {
         }
         cell.cost += cost;
         cell.charge += charge;
-        cell.unpriced += i128::from(entry.is_unpriced());
+        cell.unpriced += settles.map_or(i128::from(entry.is_unpriced()), |settles| -settles);
         let is_exact = matches!(entry.usage_source, UsageSource::ProviderFinal | UsageSource::NotBilled);
-        cell.estimated += i128::from(!is_exact);
+        cell.estimated += i128::from(settles.is_none() && !is_exact);
         cell.worker_busy += worker_busy;
         *self.statements.entry((admission.customer_id, Month::of(admission.admitted_at_us))).or_default() += charge;
-        self.charged_once(admission.id, charge);
+        if entry.corrects.is_none() {
+            self.charged_once(admission.id, charge);
+        }
+        self.request.push(entry.clone());
     }
 
     /// Entries come sorted, so that a request's attempts follow each other. Each attempt is there once, by its key; of them
@@ -346,6 +366,61 @@ impl Audit {
             }
         }
         Ok(())
+    }
+}
+
+/// The differences that a correction must hold: what the corrected entry comes to by the versions that the correction names,
+/// less what it and earlier corrections came to. None when the corrected entry was not read.
+fn corrected(entry: &Entry, of: AttemptId, request: &[Entry], versions: &Versions) -> Option<Vec<PricedLine>> {
+    let original = request.iter().find(|other| other.admission.id == of && other.corrects.is_none())?;
+    let earlier: Vec<&Entry> = std::iter::once(original)
+        .chain(request.iter().filter(|other| other.corrects.is_some_and(|correction| correction.of == of)))
+        .collect();
+    let renamed = renamed(original, entry);
+    let less = |now: Option<NanoUsd>, index: usize, amount: fn(&Line) -> Option<NanoUsd>| {
+        let Some(now) = now else { return Some(NanoUsd::ZERO) };
+        let before =
+            earlier.iter().filter_map(|entry| entry.lines.get(index)).map(|line| amount(line).unwrap_or_default());
+        now.checked_sub(NanoUsd::sum(before).ok()?).ok()
+    };
+    let priced = expected(&renamed, versions).into_iter().enumerate();
+    Some(
+        priced
+            .map(|(index, now)| PricedLine {
+                cost: less(now.cost, index, |line| line.cost),
+                charge: less(now.charge, index, |line| line.charge),
+                fallbacks: 0,
+            })
+            .collect(),
+    )
+}
+
+/// An entry under the versions that a correction names.
+fn renamed(original: &Entry, correction: &Entry) -> Entry {
+    let mut renamed = original.clone();
+    for (line, corrected) in renamed.lines.iter_mut().zip(&correction.lines) {
+        line.cost_price_version.clone_from(&corrected.cost_price_version);
+        line.charge_price_version.clone_from(&corrected.charge_price_version);
+    }
+    renamed
+}
+
+/// The prices of an entry's lines, from the versions that it names.
+fn expected(entry: &Entry, versions: &Versions) -> Vec<PricedLine> {
+    let terms: Vec<Terms<'_>> = entry.lines.iter().map(|line| terms(line, entry, versions)).collect();
+    price_entry(&terms, &entry.counters, entry.admission.admitted_at_us)
+}
+
+fn terms<'a>(line: &'a Line, entry: &'a Entry, versions: &'a Versions) -> Terms<'a> {
+    let admission = &entry.admission;
+    let cost = line.cost_price_version.as_ref().or(admission.cost_price_version.as_ref());
+    let rule = line.charge_price_version.as_ref().or(admission.charge_price_version.as_ref());
+    Terms {
+        usage: &line.usage,
+        context: &line.context,
+        worker: line.worker.as_ref(),
+        cost: versions.cost(cost.map(String::as_str)),
+        rule: versions.rule(rule.map(String::as_str)),
     }
 }
 

@@ -1,26 +1,25 @@
 //! Reads price tables and rules out of TOML, collecting every mistake.
 
+mod table;
+mod value;
+
+pub(super) use self::table::at_any_tier;
+
 use std::collections::HashSet;
 
-use jiff::Timestamp;
-use tollgate_core::{
-    decimal::Decimal,
-    price::{BookRule, PriceTable, Rates, Tier, TierApplies},
-};
+use tollgate_core::{decimal::Decimal, price::BookRule};
 use toml::de::{DeTable, DeValue};
 
 use super::{BookVersion, Catalog, PriceVersion, toml_walk::Walk};
 use crate::config::Mistake;
 
-const PRICE_KEYS: &[&str] =
-    &["provider", "model", "aliases", "valid_from", "recorded_at", "source", "usd_per_mtok", "usd_per_request", "tier"];
-const TIER_KEYS: &[&str] = &["above_input_tokens", "applies", "usd_per_mtok"];
-const RATE_KEYS: &[&str] = &["input", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write", "output"];
+const PRICE_KEYS: &[&str] = &["provider", "model", "aliases", "valid_from", "recorded_at", "source"];
 const BOOK_KEYS: &[&str] = &["name", "rule"];
-const RULE_KEYS: &[&str] = &["model", "valid_from", "margin_over_cost", "usd_per_mtok", "usd_per_request", "tier"];
+const RULE_KEYS: &[&str] =
+    &["model", "valid_from", "recorded_at", "margin_over_cost", "multiplier", "usd_per_request_min"];
 
-/// Decimals of a margin: cost x margin must fit 128 bits for every plausible cost.
-const MARGIN_SCALE_MAX: u32 = 4;
+/// Decimals of a margin or multiplier: its product with every plausible cost must fit 128 bits.
+const FACTOR_SCALE_MAX: u32 = 4;
 
 /// Reads all files into one catalog.
 pub(super) fn catalog(files: impl IntoIterator<Item = (String, String)>) -> Result<Catalog, Vec<Mistake>> {
@@ -62,7 +61,7 @@ impl Walk<'_> {
     }
 
     fn price(&mut self, table: &DeTable<'_>, at: usize) -> Option<PriceVersion> {
-        self.known_keys(table, PRICE_KEYS);
+        self.known_keys(table, &[PRICE_KEYS, table::KEYS].concat());
         let provider = self.text(table, "provider", at);
         let model = self.text(table, "model", at);
         let valid_from_us = self.time(table, "valid_from", at);
@@ -78,6 +77,7 @@ impl Walk<'_> {
             valid_from_us: valid_from_us?,
             recorded_at_us: recorded_at_us?,
             source: source?.0.to_owned(),
+            is_imported: false,
             table: prices?,
         })
     }
@@ -117,169 +117,78 @@ impl Walk<'_> {
             );
         }
         for (rule, at) in rules {
-            self.known_keys(rule, RULE_KEYS);
+            self.known_keys(rule, &[RULE_KEYS, table::KEYS].concat());
             let model = self.text(rule, "model", at).map(|(model, _)| model.to_owned());
             let valid_from_us = self.time(rule, "valid_from", at);
+            let recorded_at_us =
+                if rule.contains_key("recorded_at") { self.time(rule, "recorded_at", at).unwrap_or(0) } else { 0 };
             let price = self.rule(rule, at);
             let (Some(book), Some(model), Some(valid_from_us), Some(rule)) =
                 (name.clone(), model, valid_from_us, price)
             else {
                 continue;
             };
-            if !seen.insert((format!("book:{book}"), model.clone(), valid_from_us, 0)) {
+            if !seen.insert((format!("book:{book}"), model.clone(), valid_from_us, recorded_at_us)) {
                 self.mistake(at, format!("the book {book} has a rule for {model} from the same time on already"));
             }
-            catalog.insert_rule(BookVersion { id: String::new(), book, model, valid_from_us, rule });
+            catalog.insert_rule(BookVersion {
+                id: String::new(),
+                book,
+                model,
+                valid_from_us,
+                recorded_at_us,
+                is_imported: false,
+                rule,
+            });
         }
     }
 
     fn rule(&mut self, rule: &DeTable<'_>, at: usize) -> Option<BookRule> {
-        match (rule.get("margin_over_cost"), rule.get("usd_per_mtok")) {
-            (Some(margin), None) => {
-                for key in ["usd_per_request", "tier"] {
-                    if let Some(value) = rule.get(key) {
-                        self.mistake(
-                            value.span().start,
-                            format!("{key} belongs to prices of the book's own, not to a margin"),
-                        );
-                    }
-                }
-                let at = margin.span().start;
-                let margin = self.decimal(margin.get_ref(), at, "margin_over_cost")?;
-                if margin.scale() > MARGIN_SCALE_MAX {
-                    self.mistake(
-                        at,
-                        "margin_over_cost: at most 4 decimals, so that its product with any cost stays exact",
-                    );
-                    return None;
-                }
-                Some(BookRule::MarginOverCost(margin))
+        let base = self.rule_without_minimum(rule, at)?;
+        let Some(minimum) = rule.get("usd_per_request_min") else { return Some(base) };
+        let usd_per_request = self.decimal(minimum.get_ref(), minimum.span().start, "usd_per_request_min")?;
+        Some(BookRule::AtLeast { usd_per_request, rule: Box::new(base) })
+    }
+
+    fn rule_without_minimum(&mut self, rule: &DeTable<'_>, at: usize) -> Option<BookRule> {
+        match (rule.get("margin_over_cost"), rule.get("multiplier")) {
+            (Some(margin), None) => self
+                .factor(rule, margin.get_ref(), margin.span().start, "margin_over_cost")
+                .map(BookRule::MarginOverCost),
+            (None, Some(factor)) => {
+                self.factor(rule, factor.get_ref(), factor.span().start, "multiplier").map(BookRule::Multiplier)
             }
-            (None, Some(_)) => self.price_table(rule, at).map(BookRule::Absolute),
+            (None, None) if table::KEYS.iter().any(|key| rule.contains_key(*key)) => {
+                self.price_table(rule, at).map(|table| BookRule::Absolute(table::at_any_tier(table)))
+            }
             _ => {
-                self.mistake(at, "a rule has either margin_over_cost or usd_per_mtok");
+                self.mistake(at, "a rule has either margin_over_cost or multiplier or usd_per_mtok");
                 None
             }
         }
     }
 
-    fn price_table(&mut self, table: &DeTable<'_>, at: usize) -> Option<PriceTable> {
-        let base = self.rates(table, at);
-        let usd_per_request = match table.get("usd_per_request") {
-            Some(value) => Some(self.decimal(value.get_ref(), value.span().start, "usd_per_request")?),
-            None => None,
-        };
-        let mut tiers: Vec<Tier> = Vec::new();
-        let mut good = true;
-        for (tier, at) in self.tables(table, "tier") {
-            self.known_keys(tier, TIER_KEYS);
-            let Some(tier) = self.tier(tier, at) else {
-                good = false;
-                continue;
-            };
-            if tiers.last().is_some_and(|last| last.above_input_tokens >= tier.above_input_tokens) {
-                self.mistake(at, "tiers must ascend by above_input_tokens, each once");
-                good = false;
+    /// A factor of our cost, beside which no prices may stand.
+    fn factor(&mut self, rule: &DeTable<'_>, value: &DeValue<'_>, at: usize, key: &str) -> Option<Decimal> {
+        for other in table::KEYS {
+            if let Some(value) = rule.get(*other) {
+                let what = format!("{other} belongs to prices of the book's own, not to a {key}");
+                self.mistake(value.span().start, what);
             }
-            tiers.push(tier);
         }
-        Some(PriceTable { usd_per_mtok: base?, tiers, usd_per_request }).filter(|_| good)
-    }
-
-    fn tier(&mut self, tier: &DeTable<'_>, at: usize) -> Option<Tier> {
-        let above = match tier.get("above_input_tokens").map(|value| value.get_ref()) {
-            Some(DeValue::Integer(number)) => {
-                u64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok()
-            }
-            _ => None,
-        };
-        if above.is_none() {
-            self.mistake(at, "above_input_tokens must be a whole number of tokens");
-        }
-        let applies = match tier.get("applies").map(|value| (value.get_ref(), value.span().start)) {
-            None => Some(TierApplies::Whole),
-            Some((DeValue::String(word), _)) if word == "whole" => Some(TierApplies::Whole),
-            Some((DeValue::String(word), _)) if word == "excess" => Some(TierApplies::Excess),
-            Some((_, at)) => {
-                self.mistake(at, "applies must be \"whole\" or \"excess\"");
-                None
-            }
-        };
-        let rates = self.rates(tier, at);
-        Some(Tier { above_input_tokens: above?, applies: applies?, usd_per_mtok: rates? })
-    }
-
-    fn rates(&mut self, table: &DeTable<'_>, at: usize) -> Option<Rates> {
-        let Some(value) = table.get("usd_per_mtok") else {
-            self.mistake(at, "usd_per_mtok is missing, such as { input = \"0.10\", output = \"0.40\" }");
+        let factor = self.decimal(value, at, key)?;
+        if factor.scale() > FACTOR_SCALE_MAX {
+            self.mistake(at, format!("{key}: at most 4 decimals, so that its product with any cost stays exact"));
             return None;
-        };
-        let DeValue::Table(prices) = value.get_ref() else {
-            self.mistake(value.span().start, "usd_per_mtok must be such as { input = \"0.10\", output = \"0.40\" }");
-            return None;
-        };
-        self.known_keys(prices, RATE_KEYS);
-        if prices.is_empty() {
-            self.mistake(value.span().start, "usd_per_mtok is empty; free is \"0\", said explicitly");
         }
-        let mistakes_before = self.mistakes.len();
-        let mut rate = |key: &str| {
-            let value = prices.get(key)?;
-            self.decimal(value.get_ref(), value.span().start, key)
-        };
-        let rates = Rates {
-            input: rate("input"),
-            cache_read: rate("cache_read"),
-            cache_write_5m: rate("cache_write_5m"),
-            cache_write_1h: rate("cache_write_1h"),
-            cache_write: rate("cache_write"),
-            output: rate("output"),
-        };
-        (self.mistakes.len() == mistakes_before).then_some(rates)
-    }
-
-    fn decimal(&mut self, value: &DeValue<'_>, at: usize, key: &str) -> Option<Decimal> {
-        match value {
-            DeValue::String(text) => match text.parse() {
-                Ok(price) => return Some(price),
-                Err(error) => self.mistake(at, format!("{key}: {error}")),
-            },
-            DeValue::Float(number) => self.mistake(
-                at,
-                format!("{key}: write the price in quotes, \"{}\": a float is not exact", number.as_str()),
-            ),
-            DeValue::Integer(number) => {
-                self.mistake(at, format!("{key}: write the price in quotes, \"{}\"", number.as_str()))
-            }
-            _ => self.mistake(at, format!("{key}: must be a price in quotes, such as \"2.50\"")),
-        }
-        None
-    }
-
-    /// A time in quotes (RFC 3339), or a day, which begins at midnight UTC. Microseconds since 1970.
-    fn time(&mut self, table: &DeTable<'_>, key: &str, at: usize) -> Option<i64> {
-        let (text, at) = match table.get(key).map(|value| (value.get_ref(), value.span().start)) {
-            Some((DeValue::String(text), at)) => (text.to_string(), at),
-            Some((DeValue::Datetime(time), at)) => (time.to_string(), at),
-            Some((_, at)) => (String::new(), at),
-            None => {
-                self.mistake(at, format!("{key} is missing, such as \"2026-01-31T00:00:00Z\""));
-                return None;
-            }
-        };
-        let moment = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text };
-        match moment.parse::<Timestamp>() {
-            Ok(time) => Some(time.as_microsecond()),
-            Err(_) => {
-                self.mistake(at, format!("{key} must be a time such as \"2026-01-31T00:00:00Z\", or a day"));
-                None
-            }
-        }
+        Some(factor)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     const GOOD: &str = r#"
@@ -336,7 +245,11 @@ margin_over_cost = "0.25"
             ("output =", "outptu =", "t.toml:8: there is no outptu; did you mean output?"),
             ("\"2026-01-01\"\nrecorded", "\"soon\"\nrecorded", "t.toml:5: valid_from must be a time"),
             ("source = \"s\"\n", "", "t.toml:3: source is missing"),
-            ("margin_over_cost = \"0.25\"", "", "t.toml:16: a rule has either margin_over_cost or usd_per_mtok"),
+            (
+                "margin_over_cost = \"0.25\"",
+                "",
+                "t.toml:16: a rule has either margin_over_cost or multiplier or usd_per_mtok",
+            ),
             ("\"0.25\"", "\"0.1234567\"", "t.toml:18: margin_over_cost: at most 4 decimals"),
             ("200_000", "-5", "t.toml:10: above_input_tokens must be a whole number"),
             ("[[book.rule]]", "[[book.rul]]", "t.toml:15: there is no rul; did you mean rule?"),
@@ -371,6 +284,101 @@ margin_over_cost = "0.25"
                     assert!(mistake.starts_with("t.toml:"), "{mistake}");
                 }
             }
+        }
+    }
+
+    /// A table with everything that a table may have.
+    const EVERYTHING: &str = r#"
+[[price]]
+provider = "p"
+model = "m"
+aliases = ["m-*", "m-####"]
+valid_from = "2026-01-01"
+recorded_at = 2026-01-02T00:00:00Z
+source = "s"
+usd_per_mtok = { input = "1", input_audio = "2", cache_write_1h = "0.5", output = "2.50", reasoning = "3" }
+usd_per_request = "0.01"
+usd_per_unit = { web_search = "0.01", image = "0.04", audio_input_second = "0.0001" }
+fallback = { cache_read = "input" }
+standard_for = ["flex"]
+[[price.tier]]
+above_input_tokens = 200_000
+applies = "excess"
+usd_per_mtok = { input = "2" }
+[[price.variant]]
+when = { service_tier = "batch", hours = "16:30-00:30" }
+usd_per_mtok = { input = "0.5" }
+[[price.variant.tier]]
+above_input_tokens = 200_000
+usd_per_mtok = { input = "1" }
+[[book]]
+name = "default"
+[[book.rule]]
+model = "*"
+valid_from = "2026-01-01"
+multiplier = "1.25"
+usd_per_request_min = "0.001"
+"#;
+
+    #[test]
+    fn ten_thousand_damaged_tables_are_mistakes_with_a_line_or_other_tables_and_never_a_panic() {
+        assert_eq!(mistakes(EVERYTHING), Vec::<String>::new());
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+        };
+        let mut refused = 0;
+        for _ in 0..10_000 {
+            let mut bytes = EVERYTHING.as_bytes().to_vec();
+            for _ in 0..=next(3) {
+                let at = next(bytes.len());
+                match next(4) {
+                    0 => drop(bytes.splice(at..(at + 1 + next(20)).min(bytes.len()), [])),
+                    1 => bytes.insert(at, u8::try_from(next(256)).unwrap()),
+                    2 => bytes[at] = b"\"\n-.0[]{}=,#*"[next(13)],
+                    _ => bytes[at] ^= 1 << next(8),
+                }
+            }
+            let found = mistakes(&String::from_utf8_lossy(&bytes));
+            refused += usize::from(!found.is_empty());
+            for mistake in found {
+                let line = mistake.strip_prefix("t.toml:").and_then(|rest| rest.split(':').next());
+                assert!(line.is_some_and(|line| line.parse::<usize>().is_ok()), "{mistake}");
+            }
+        }
+        assert!(refused > 5_000, "{refused} of them were refused");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_told() {
+        for (from, to, expected) in [
+            (
+                "when = { service_tier = \"batch\"",
+                "when = { service_tier = \"bach\"",
+                "t.toml:19: there is no service tier bach",
+            ),
+            ("16:30-00:30", "16:30", "t.toml:19: `16:30` is not a window of the day"),
+            ("cache_read = \"input\"", "cache_read = \"output\"", "cache_read may fall back to \"input\" only"),
+            ("reasoning = ", "thinking = ", "t.toml:9: there is no thinking"),
+            ("web_search = \"0.01\"", "web_search = 0.01", "web_search: write the price in quotes"),
+            (
+                "[[book]]",
+                "[[price.variant]]\nwhen = { region = \"eu\", hours = \"20:00-21:00\" }\nusd_per_mtok = { input = \"1\" }\n[[book]]",
+                "another variant asks for as much",
+            ),
+            (
+                "multiplier = \"1.25\"",
+                "multiplier = \"1.25\"\nusd_per_request = \"1\"",
+                "usd_per_request belongs to prices",
+            ),
+        ] {
+            let changed = EVERYTHING.replacen(from, to, 1);
+            assert_ne!(changed, EVERYTHING, "{from}");
+            let found = mistakes(&changed);
+            assert!(found.iter().any(|mistake| mistake.contains(expected)), "expected {expected:?} in {found:#?}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! The part of a catalog that gateways on one store share: prices and books, not what their own devices cost.
 
+use std::{collections::HashSet, sync::Arc};
+
 use sha2::{Digest, Sha256};
 
 use super::{BookVersion, Catalog, PriceVersion};
@@ -29,6 +31,56 @@ impl Catalog {
             }
         }
         Some(catalog)
+    }
+
+    /// Only what files say: not what came through the admin API.
+    #[must_use]
+    pub fn of_files(&self) -> Self {
+        self.where_imported(false)
+    }
+
+    /// This, and what of another catalog came through the admin API.
+    #[must_use]
+    pub fn with_imported_of(&self, other: &Self) -> Self {
+        self.with_all_of(&other.where_imported(true))
+    }
+
+    /// This and all prices of another.
+    #[must_use]
+    pub fn with_all_of(&self, other: &Self) -> Self {
+        let mut together = self.clone();
+        let costs: HashSet<&str> = self.cost_versions().iter().map(|version| version.id.as_str()).collect();
+        let more = other.cost_versions().into_iter().filter(|version| !costs.contains(version.id.as_str()));
+        more.for_each(|version| together.keep_cost(Arc::clone(version)));
+        let rules: HashSet<&str> = self.book_versions().iter().map(|version| version.id.as_str()).collect();
+        let more = other.book_versions().into_iter().filter(|version| !rules.contains(version.id.as_str()));
+        more.for_each(|version| together.keep_rule(Arc::clone(version)));
+        together
+    }
+
+    /// This and more versions.
+    #[must_use]
+    pub fn with_more(&self, (costs, rules): (Vec<PriceVersion>, Vec<BookVersion>)) -> Self {
+        let mut more = Self::default();
+        costs.into_iter().for_each(|version| more.insert_cost(version));
+        rules.into_iter().for_each(|version| more.insert_rule(version));
+        self.with_all_of(&more)
+    }
+
+    /// These prices, and what another catalog says of workers.
+    #[must_use]
+    pub fn with_rates_of(mut self, other: &Self) -> Self {
+        self.rates.clone_from(&other.rates);
+        self
+    }
+
+    fn where_imported(&self, is_imported: bool) -> Self {
+        let mut part = Self { rates: self.rates.clone(), ..Self::default() };
+        let costs = self.cost_versions().into_iter().filter(|version| version.is_imported == is_imported);
+        costs.for_each(|version| part.keep_cost(Arc::clone(version)));
+        let rules = self.book_versions().into_iter().filter(|version| version.is_imported == is_imported);
+        rules.for_each(|version| part.keep_rule(Arc::clone(version)));
+        part
     }
 }
 

@@ -45,22 +45,45 @@ enum Show {
 /// Runs an admin command.
 pub(super) fn run(cli: &Cli, command: &Command) -> Result<Output, CliError> {
     let call = call(command)?;
+    let text = send(cli, vec![(call.method, call.path, call.body)])?.pop().unwrap_or_default();
+    Ok(show(&call.show, cli.json, text))
+}
+
+/// Sends requests one after another to the gateway, or to the books opened once; the answers' texts, if all is well.
+pub(super) fn send(cli: &Cli, requests: Vec<(Method, String, Option<Value>)>) -> Result<Vec<String>, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::Failed(error.to_string()))?;
-    let (status, text) = runtime.block_on(async {
-        let (admin, books) = admin(cli).await?;
-        let answer = admin.send(call.method, &call.path, call.body.as_ref()).await;
-        if let Some(books) = books {
+    runtime.block_on(async {
+        let mut local = None;
+        let mut texts = Vec::new();
+        for (method, path, body) in requests {
+            let admin = match &local {
+                Some(books) => Admin::Local(crate::app::Books::admin_router(books)),
+                None => {
+                    let (admin, books) = admin(cli).await?;
+                    local = books;
+                    admin
+                }
+            };
+            let answer = admin.send(method, &path, body.as_ref()).await;
+            match answer {
+                Ok((status, text)) if status.is_success() => texts.push(text),
+                other => {
+                    if let Some(books) = local {
+                        books.close().await;
+                    }
+                    let (status, text) = other?;
+                    return Err(CliError::Refused(refusal(status, &text)));
+                }
+            }
+        }
+        if let Some(books) = local {
             books.close().await;
         }
-        answer
-    })?;
-    if !status.is_success() {
-        return Err(CliError::Refused(refusal(status, &text)));
-    }
-    Ok(show(&call.show, cli.json, text))
+        Ok(texts)
+    })
 }
 
 async fn admin(cli: &Cli) -> Result<(Admin, Option<crate::app::Books>), CliError> {
@@ -110,6 +133,13 @@ const TRAINING_COLUMNS: &[Column] =
 const PRICE_COLUMNS: &[Column] =
     &[("VERSION", "id"), ("KIND", "kind"), ("FOR", "for"), ("VALID FROM", "valid_from"), ("PRICES", "summary")];
 
+const HISTORY_COLUMNS: &[Column] = &[
+    ("VERSION", "id"),
+    ("VALID FROM", "valid_from"),
+    ("RECORDED", "recorded_at"),
+    ("IN FORCE", "in_force"),
+    ("SOURCE", "source"),
+];
 const REPLICA_COLUMNS: &[Column] = &[
     ("NAME", "name"),
     ("STATUS", "status"),
@@ -154,7 +184,22 @@ fn call(command: &Command) -> Result<Call, CliError> {
         Command::Keys(KeysCommand::Revoke { id }) => {
             post(format!("/admin/v1/keys/{}/revoke", segment(id)), json!({}), Show::Object)
         }
-        Command::Prices(PricesCommand::Show) => get("/admin/v1/prices", Show::Rows(PRICE_COLUMNS.to_vec())),
+        Command::Prices(PricesCommand::Show { filter }) => {
+            let query = filter.as_ref().map_or_else(String::new, |filter| format!("?for={}", segment(filter)));
+            get(format!("/admin/v1/prices{query}"), Show::Rows(PRICE_COLUMNS.to_vec()))
+        }
+        Command::Prices(PricesCommand::History { of }) => {
+            get(format!("/admin/v1/prices/history?for={}", segment(of)), Show::Rows(HISTORY_COLUMNS.to_vec()))
+        }
+        Command::Prices(PricesCommand::Publish { force }) => {
+            post("/admin/v1/prices/publish", json!({ "force": force }), Show::Object)
+        }
+        Command::Rerate(args) => {
+            let body = json!({
+                "from": args.from, "to": args.to, "customer_id": args.customer, "model": args.model, "apply": args.apply,
+            });
+            post("/admin/v1/rerate", body, Show::Object)
+        }
         Command::Usage(args) => {
             let mut path = format!("/admin/v1/usage?by={}", segment(&args.by));
             for (name, value) in [("from", &args.from), ("to", &args.to)] {
@@ -203,7 +248,14 @@ fn call(command: &Command) -> Result<Call, CliError> {
         | Command::Check
         | Command::Init { .. }
         | Command::Config(_)
-        | Command::Prices(PricesCommand::Publish)
+        | Command::Prices(
+            PricesCommand::Check { .. }
+            | PricesCommand::Schema
+            | PricesCommand::Diff(_)
+            | PricesCommand::Convert(_)
+            | PricesCommand::Quote(_)
+            | PricesCommand::Import(_),
+        )
         | Command::Migrate
         | Command::Backup { .. }
         | Command::Restore { .. } => {

@@ -10,10 +10,7 @@ use crate::{
         AppError,
         backup::{self, Manifest},
     },
-    catalog,
-    clock::Clock,
     config::Config,
-    fleet::prices,
     store::Store,
 };
 
@@ -29,33 +26,6 @@ pub(super) fn migrate(cli: &Cli) -> Result<Output, CliError> {
     })?;
     let text = json!({ "migrated": true, "statements": prepared }).to_string();
     Ok(Output::ok(if cli.json { text } else { format!("the schema is up to date; {prepared} statements fit it") }))
-}
-
-/// Puts the price files of a configuration into force.
-pub(super) fn publish_prices(cli: &Cli) -> Result<Output, CliError> {
-    let config = local::load(cli)?.config;
-    let catalog = catalog::load_configured(config.prices.dir.as_deref()).map_err(AppError::from);
-    let set = block_on(async {
-        let catalog = catalog?;
-        let clock = Clock::system();
-        let store = Store::open_configured(&config.store).await?;
-        let set = prices::set_of(&catalog, &config.journal.replica, clock.unix_us());
-        let is_shared = store.is_shared();
-        if is_shared {
-            prices::keep_versions(&store, &catalog, clock.unix_us()).await?;
-            store.publish_prices(&set).await?;
-        }
-        store.close().await;
-        Ok(is_shared.then_some(set))
-    })?;
-    let Some(set) = set else {
-        return Err(CliError::Failed(
-            "a gateway on SQLite reads its price files when it starts; restart it".to_owned(),
-        ));
-    };
-    let text = json!({ "published": set.versions.len(), "digest": set.digest }).to_string();
-    let shown = format!("{} price versions are in force for all gateways within a second", set.versions.len());
-    Ok(Output::ok(if cli.json { text } else { shown }))
 }
 
 /// Writes the books into a folder.

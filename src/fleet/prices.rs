@@ -4,11 +4,19 @@
 //! second, so that a new price applies everywhere at once though files arrive one after another. Files that were published
 //! before and are in force no longer are old ones, as a gateway has that was not updated yet: it follows the others. Alone it
 //! decides itself, and `tollgate prices publish` decides for all. What devices of workers cost stays each gateway's own.
+//!
+//! Prices that came through the admin API are in no file: they stay in force whatever files are published.
+
+use std::path::Path;
 
 use crate::{
-    catalog::{Catalog, StoredVersion},
+    catalog::{BookVersion, Catalog, PriceVersion, StoredVersion, load_configured},
+    config::Mistake,
     store::{Store, StoreError, price_sets::PriceSet, prices::PriceVersionRow},
 };
+
+/// Under which name the digest of price files is pinned that were in force.
+const FILES_PIN: &str = "price_files:";
 
 /// The set of a catalog's prices.
 #[must_use]
@@ -29,7 +37,8 @@ pub async fn keep_versions(store: &Store, catalog: &Catalog, now_us: i64) -> Res
     store.save_price_versions(&rows, now_us).await
 }
 
-/// The prices that a gateway starts with: its own, published if nobody had them before, or those in force.
+/// The prices that a gateway starts with: its own, published if nobody had them before, or those in force; in each case with
+/// those that came through the admin API.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -40,17 +49,96 @@ pub async fn agree(
     is_alone: bool,
     now_us: i64,
 ) -> Result<Catalog, StoreError> {
-    let set = set_of(own, replica, now_us);
-    let in_force = store.price_set().await?;
-    let is_old = !is_alone
-        && in_force.is_some_and(|current| current.digest != set.digest)
-        && store.was_published(&set.digest).await?;
+    let current = follow(store, own).await?;
+    let jumps = current.jumps_to(own);
+    if !jumps.is_empty() {
+        let jumps = jumps.join("; ");
+        tracing::error!(
+            jumps,
+            "price files are refused: a price is a thousand times off the one before; `tollgate prices publish --force` takes it"
+        );
+        return Ok(current);
+    }
+    let (files, files_in_force) = (own.digest_of_prices(), current.of_files().digest_of_prices());
+    let is_old = !is_alone && files != files_in_force && are_known(store, &files, replica, now_us).await?;
     if is_old {
         tracing::warn!("this gateway's price files were in force once and are not now; it follows the other gateways");
-    } else {
-        store.publish_prices(&set).await?;
+        return Ok(current);
     }
-    follow(store, own).await
+    let together = own.with_imported_of(&current);
+    store.publish_prices(&set_of(&together, replica, now_us)).await?;
+    Ok(together)
+}
+
+/// Why price files are not put into force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// Mistakes in them, one a line.
+    #[error("{0}")]
+    Mistakes(String),
+    /// Prices a thousand times off the ones before.
+    #[error("a price is a thousand times off the one before it; say --force if it is meant: {0}")]
+    Jump(String),
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads price files anew and puts them into force, for all gateways on the store, with what came through the admin API.
+/// Nothing changes unless all of it does.
+///
+/// # Errors
+/// [`ReloadError`].
+pub async fn reload(
+    store: &Store,
+    current: &Catalog,
+    dir: Option<&Path>,
+    replica: &str,
+    is_forced: bool,
+    now_us: i64,
+) -> Result<Catalog, ReloadError> {
+    let mistakes = |mistakes: Vec<Mistake>| {
+        ReloadError::Mistakes(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    };
+    let files = load_configured(dir).map_err(mistakes)?.with_rates_of(current);
+    let current = follow(store, current).await?;
+    let jumps = current.jumps_to(&files);
+    if !jumps.is_empty() && !is_forced {
+        return Err(ReloadError::Jump(jumps.join("; ")));
+    }
+    keep_versions(store, &files, now_us).await?;
+    are_known(store, &files.digest_of_prices(), replica, now_us).await?;
+    let together = files.with_imported_of(&current);
+    store.publish_prices(&set_of(&together, replica, now_us)).await?;
+    Ok(together)
+}
+
+/// Whether files of this digest were in force before. From now on they are known.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn are_known(store: &Store, files: &str, replica: &str, now_us: i64) -> Result<bool, StoreError> {
+    let ours = format!("{replica} at {now_us}");
+    let first = store.pin(&format!("{FILES_PIN}{files}"), &ours).await?;
+    Ok(first != ours || store.was_published(files).await?)
+}
+
+/// Puts versions that came through the admin API into force beside those that are.
+///
+/// # Errors
+/// [`StoreError`]; then nothing has changed.
+pub async fn add(
+    store: &Store,
+    current: &Catalog,
+    versions: (Vec<PriceVersion>, Vec<BookVersion>),
+    by: &str,
+    now_us: i64,
+) -> Result<Catalog, StoreError> {
+    let more = Catalog::default().with_more(versions);
+    keep_versions(store, &more, now_us).await?;
+    let together = current.with_all_of(&more);
+    store.publish_prices(&set_of(&together, by, now_us)).await?;
+    Ok(together)
 }
 
 /// The prices in force, with the rates of `own`; `own` as it is when none were ever published.

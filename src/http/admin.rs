@@ -8,6 +8,7 @@ mod health;
 mod journal;
 mod keys;
 mod page;
+mod prices;
 mod problem;
 mod replicas;
 mod workers;
@@ -18,7 +19,9 @@ use std::{
 };
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
     routing::{get, post},
 };
 
@@ -31,6 +34,9 @@ use crate::{
     posting::state::PostingState,
     proxy::Proxy,
 };
+
+/// Largest price file or list of questions.
+const PRICE_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What the admin plane works on.
 #[derive(Clone)]
@@ -45,6 +51,12 @@ pub struct AdminState {
     pub workers: Arc<[Worker]>,
     /// Folder of the journal.
     pub journal_dir: PathBuf,
+    /// Folder of the price tables; none: the default one.
+    pub prices_dir: Option<PathBuf>,
+    /// Under which name this gateway publishes prices.
+    pub replica: String,
+    /// One who changes prices at a time.
+    pub prices_lock: Arc<tokio::sync::Mutex<()>>,
     /// Of a running gateway; none when only its books are open.
     pub running: Option<Running>,
 }
@@ -85,6 +97,11 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/keys/{id}/rotate", post(keys::rotate))
         .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/prices", get(books::prices))
+        .route("/prices/history", get(prices::history))
+        .route("/prices/publish", post(prices::publish))
+        .route("/rerate", post(prices::rerate))
+        .route("/prices/quote", post(prices::quotes).layer(DefaultBodyLimit::max(PRICE_BODY_BYTES_MAX)))
+        .route("/prices/import", post(prices::import).layer(DefaultBodyLimit::max(PRICE_BODY_BYTES_MAX)))
         .route("/usage", get(books::usage))
         .route("/requests/{id}", get(books::request))
         .route("/statements", get(books::statement))

@@ -79,6 +79,7 @@ fn entry(admission: &Admission) -> Entry {
         reported_total: None,
         reported_cost_usd: None,
         counters: tollgate_core::counters::Counters::default(),
+        corrects: None,
     }
 }
 

@@ -2,20 +2,27 @@
 //!
 //! Dropped without an end (a panic, a stopped runtime) it ends itself by the published rule for orphans.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tollgate_core::{
+    counters::Counters,
     entry::{Admission, Entry, Line},
     money::NanoUsd,
     orphan::resolve_orphan,
-    price::{BookRule, CostBasis, price_line},
+    price::{BookRule, CostBasis, Terms, price_entry},
     record::Progress,
     usage::Usage,
     worker_cost::WorkerTime,
 };
 
 use crate::{
-    catalog::{BookVersion, device::CostVersion},
+    catalog::{BookVersion, Catalog, PriceVersion, device::CostVersion},
     clock::Clock,
     failpoint::{self, Point},
     journal::attempt::{EndReceipt, OpenAttempt},
@@ -35,6 +42,10 @@ pub struct Prices {
     pub cost: Option<CostVersion>,
     /// What the customer owes.
     pub rule: Option<Arc<BookVersion>>,
+    /// The prices of then: for an answer that another model gave.
+    pub catalog: Arc<Catalog>,
+    /// Counts attempts that ended without a price.
+    pub unpriced: Arc<AtomicU64>,
 }
 
 impl Prices {
@@ -50,6 +61,31 @@ impl Prices {
 
     fn rule(&self) -> Option<&BookRule> {
         self.rule.as_ref().map(|version| &version.rule)
+    }
+
+    /// Writes cost and charge into the lines of an entry. A line that another model served costs what that one does.
+    fn price(&self, lines: &mut [Line], counters: &Counters, admission: &Admission) {
+        let served: Vec<_> = lines.iter().map(|line| self.served_by(line, admission)).collect();
+        let (cost, rule) = (self.basis(), self.rule());
+        let terms = lines.iter().zip(&served).map(|(line, served)| Terms {
+            usage: &line.usage,
+            context: &line.context,
+            worker: line.worker.as_ref(),
+            cost: served.as_ref().map(|version| CostBasis::Table(&version.table)).or(cost),
+            rule,
+        });
+        let priced = price_entry(&terms.collect::<Vec<_>>(), counters, admission.admitted_at_us);
+        for ((line, priced), served) in lines.iter_mut().zip(priced).zip(served) {
+            (line.cost, line.charge, line.price_fallbacks) = (priced.cost, priced.charge, priced.fallbacks);
+            line.cost_price_version = served.map(|version| version.id.clone());
+        }
+    }
+
+    /// The price table of the model that served, where it is another than the target's.
+    fn served_by(&self, line: &Line, admission: &Admission) -> Option<Arc<PriceVersion>> {
+        let Some(CostVersion::Table(target)) = &self.cost else { return None };
+        let served = self.catalog.table(&target.provider, &line.billed_model, admission.admitted_at_us)?;
+        (served.id != target.id).then(|| Arc::clone(served))
     }
 }
 
@@ -144,16 +180,20 @@ impl Attempt {
     fn entry(&self, admission: Admission, metered: Metered, status: Option<u16>) -> Entry {
         let mut flags = metered.flags;
         let target_model = admission.target.split_once('/').map_or("", |(_, model)| model).to_owned();
-        let mut line_of = |MeteredLine { billed_model, usage, context }| {
-            let worker = metered.worker;
-            let (cost, charge) = price_line(&usage, worker.as_ref(), self.prices.basis(), self.prices.rule());
-            if (cost.is_none() || charge.is_none()) && !flags.iter().any(|flag| flag == UNPRICED) {
-                flags.push(UNPRICED.to_owned());
-            }
-            let billed_model = billed_model.unwrap_or_else(|| target_model.clone());
-            Line { billed_model, usage, cost, charge, worker, context, ..Line::default() }
+        let line_of = |MeteredLine { billed_model, usage, context }| Line {
+            billed_model: billed_model.unwrap_or_else(|| target_model.clone()),
+            usage,
+            worker: metered.worker,
+            context,
+            ..Line::default()
         };
-        let lines = metered.lines.into_iter().map(&mut line_of).collect();
+        let mut lines: Vec<Line> = metered.lines.into_iter().map(line_of).collect();
+        self.prices.price(&mut lines, &metered.counters, &admission);
+        if lines.iter().any(|line| line.cost.is_none() || line.charge.is_none()) {
+            flags.push(UNPRICED.to_owned());
+            self.prices.unpriced.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(attempt = %admission.id, target = admission.target, "an attempt has no price; `tollgate rerate` prices it later");
+        }
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Entry {
             admission,
@@ -169,6 +209,7 @@ impl Attempt {
             reported_total: metered.reported_total,
             reported_cost_usd: metered.reported_cost_usd,
             counters: metered.counters,
+            corrects: None,
         }
     }
 }

@@ -24,6 +24,14 @@ impl Store {
         on_engine!(self, save_price_versions(versions, now_us))
     }
 
+    /// One version; none when it was never kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn price_version(&self, id: &str) -> Result<Option<PriceVersionRow>, StoreError> {
+        on_engine!(self, price_version(id))
+    }
+
     /// All versions ever kept, by id.
     ///
     /// # Errors

@@ -46,6 +46,8 @@ pub struct Sums {
     pub charge: NanoUsd,
     /// Attempts with an unpriced line.
     pub unpriced: u64,
+    /// Of those of earlier entries, attempts that a correction has priced. None in what is read: it is taken off there.
+    pub settled: u64,
     /// Attempts whose usage is not the provider's last word.
     pub estimated: u64,
     /// Thread time of workers of ours, microseconds.
@@ -114,8 +116,16 @@ impl Sums {
     /// # Errors
     /// [`StoreError::TooLarge`] when a sum does not fit.
     pub fn add(&mut self, entry: &Entry) -> Result<(), StoreError> {
-        self.requests += u64::from(entry.admission.id.attempt == 0);
-        self.attempts += 1;
+        // A correction is no attempt, uses nothing and estimates nothing.
+        if let Some(correction) = &entry.corrects {
+            self.settled += u64::from(correction.settles);
+        } else {
+            self.requests += u64::from(entry.admission.id.attempt == 0);
+            self.attempts += 1;
+            self.unpriced += u64::from(entry.is_unpriced());
+            let exact = matches!(entry.usage_source, UsageSource::ProviderFinal | UsageSource::NotBilled);
+            self.estimated += u64::from(!exact);
+        }
         for line in &entry.lines {
             add_usage(&mut self.usage, &line.usage)?;
             self.cost = self.cost.checked_add(line.cost.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
@@ -123,9 +133,6 @@ impl Sums {
             let busy_us = line.worker.map_or(0, |time| time.busy_us());
             self.worker_busy_us = self.worker_busy_us.checked_add(busy_us).ok_or(StoreError::TooLarge)?;
         }
-        self.unpriced += u64::from(entry.is_unpriced());
-        let exact = matches!(entry.usage_source, UsageSource::ProviderFinal | UsageSource::NotBilled);
-        self.estimated += u64::from(!exact);
         Ok(())
     }
 }
@@ -179,7 +186,7 @@ impl Sums {
             column(usage.reasoning)?,
             self.cost.get(),
             self.charge.get(),
-            column(self.unpriced)?,
+            column(self.unpriced)?.checked_sub(column(self.settled)?).ok_or(StoreError::TooLarge)?,
             column(self.estimated)?,
             column(self.worker_busy_us)?,
         ])
@@ -202,6 +209,7 @@ impl Sums {
             requests: count("requests")?,
             attempts: count("attempts")?,
             unpriced: count("unpriced")?,
+            settled: 0,
             estimated: count("estimated")?,
             worker_busy_us: count("worker_busy_us")?,
             usage,

@@ -13,9 +13,11 @@ use tollgate::{
     store::{Store, customers::CustomerRow, entries::PostBatch, prices::PriceVersionRow},
 };
 use tollgate_core::{
+    counters::Counters,
     entry::{Admission, Entry, Line, Outcome, UsageSource},
     id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
-    price::price_line,
+    price::{Query, price_line},
+    pricing_context::PricingContext,
     record::Progress,
     usage::Usage,
 };
@@ -99,7 +101,9 @@ pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
     let usage = Usage { input_uncached: 10 + number, output: 3 * number, ..Usage::default() };
     let version = catalog.cost("demo", "demo-model", admitted_at_us);
     let rule = catalog.charge_rule("default", "demo-model", admitted_at_us).map(|version| &version.rule);
-    let (cost, charge) = price_line(&usage, None, version.as_ref().map(CostVersion::basis), rule);
+    let (counters, context) = (Counters::default(), PricingContext::default());
+    let query = Query { usage: &usage, counters: Some(&counters), context: &context, at_us: admitted_at_us };
+    let (cost, charge) = price_line(&query, None, version.as_ref().map(CostVersion::basis), rule);
     Entry {
         admission,
         outcome: Outcome::Complete,
@@ -113,7 +117,8 @@ pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
         raw_usage: None,
         reported_total: None,
         reported_cost_usd: None,
-        counters: tollgate_core::counters::Counters::default(),
+        counters,
+        corrects: None,
     }
 }
 

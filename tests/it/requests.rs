@@ -74,6 +74,9 @@ async fn the_books_view_of_a_request_has_every_field_of_the_contract() {
             "usage",
             "cost_usd",
             "charge_usd",
+            "context",
+            "cost_parts",
+            "charge_parts",
             "cost_price_version",
             "charge_price_version"
         ])

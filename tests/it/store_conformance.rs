@@ -196,6 +196,7 @@ fn entries() -> impl Strategy<Value = Entry> {
             reported_total: None,
             reported_cost_usd: None,
             counters: tollgate_core::counters::Counters::default(),
+            corrects: None,
         }
     })
 }

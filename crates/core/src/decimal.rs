@@ -43,11 +43,60 @@ impl Decimal {
         10_u64.checked_pow(self.scale).is_some_and(|one| self.digits >= one)
     }
 
+    /// Whether it is at least so many times another; true also when the comparison does not fit 128 bits.
+    #[must_use]
+    pub fn is_at_least(self, times: u64, other: Self) -> bool {
+        let widened = |own: Self, scale: u32| u128::from(own.digits).checked_mul(10_u128.checked_pow(scale)?);
+        let most = widened(self, other.scale);
+        let least = widened(other, self.scale).and_then(|other| other.checked_mul(u128::from(times)));
+        most.zip(least).is_none_or(|(most, least)| most >= least)
+    }
+
     /// One plus this: the factor of a margin over cost.
     #[must_use]
     pub fn plus_one(self) -> Option<Self> {
         let one = 10_u64.checked_pow(self.scale)?;
         Some(Self { digits: self.digits.checked_add(one)?, scale: self.scale })
+    }
+}
+
+impl Decimal {
+    /// From a number as other files write it, such as `1.5e-07`, times ten to the power of `shift`: exact, by its digits.
+    ///
+    /// # Errors
+    /// [`ParseDecimalError`] when it is no number, negative, or needs more than 18 decimals.
+    pub fn from_number(text: &str, shift: i32) -> Result<Self, ParseDecimalError> {
+        Self::shifted(text, shift).ok_or_else(|| ParseDecimalError(text.to_owned()))
+    }
+
+    fn shifted(text: &str, shift: i32) -> Option<Self> {
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+        let all_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        if !all_digits(whole) || !all_digits(part) {
+            return None;
+        }
+        let part = part.trim_end_matches('0');
+        let digits = format!("{whole}{part}");
+        let digits = digits.trim_start_matches('0');
+        if digits.is_empty() {
+            return Some(Self::ZERO);
+        }
+        // The value is `digits x 10^power`.
+        let power = exponent.checked_add(shift)?.checked_sub(i32::try_from(part.len()).ok()?)?;
+        let significant = digits.trim_end_matches('0');
+        let zeros = i32::try_from(digits.len().checked_sub(significant.len())?).ok()?;
+        let power = power.checked_add(zeros)?;
+        let number: u64 = significant.parse().ok()?;
+        if power >= 0 {
+            let unit = 10_u64.checked_pow(u32::try_from(power).ok()?)?;
+            return Some(Self { digits: number.checked_mul(unit)?, scale: 0 });
+        }
+        let scale = power.unsigned_abs();
+        (scale <= SCALE_MAX).then_some(Self { digits: number, scale })
     }
 }
 
@@ -103,6 +152,25 @@ mod tests {
     fn a_decimal_keeps_its_value_and_loses_trailing_zeros() {
         for (text, shown) in [("2.50", "2.5"), ("0", "0"), ("0.0028", "0.0028"), ("600", "600"), ("1.000", "1")] {
             assert_eq!(text.parse::<Decimal>().map(|d| d.to_string()), Ok(shown.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_number_of_another_file_is_read_by_its_digits() {
+        for (text, shift, shown) in [
+            ("1.5e-07", 6, "0.15"),
+            ("8.39233e-08", 6, "0.0839233"),
+            ("3e-06", 6, "3"),
+            ("2.50", 0, "2.5"),
+            ("10", -3, "0.01"),
+            ("0.0", 6, "0"),
+            ("1E+2", 0, "100"),
+            ("0.00001", 6, "10"),
+        ] {
+            assert_eq!(Decimal::from_number(text, shift).map(|d| d.to_string()), Ok(shown.to_owned()), "{text}");
+        }
+        for text in ["-1e-7", "1e", "e5", "1e-40", "NaN", "", "1.e2", "1e30"] {
+            assert!(Decimal::from_number(text, 6).is_err(), "{text}");
         }
     }
 

@@ -214,7 +214,28 @@ pub struct Line {
     /// Price version of its charge, where it is not the admission's.
     #[n(7)]
     pub charge_price_version: Option<String>,
+    /// Rates for which another price stood, by their bits ([`crate::price::Rate::bit`]).
+    #[n(8)]
+    #[cbor(with = "crate::nil_default", has_nil)]
+    pub price_fallbacks: u32,
 }
+
+/// Why an entry is no attempt: it corrects the prices of one. Its lines hold differences, and no tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Correction {
+    /// The entry that it corrects, of the same request.
+    #[n(0)]
+    pub of: AttemptId,
+    /// When, microseconds since 1970 UTC.
+    #[n(1)]
+    pub at_us: i64,
+    /// The corrected entry was unpriced until now, and is not any more.
+    #[n(2)]
+    pub settles: bool,
+}
+
+/// Attempt numbers from here on are those of corrections.
+pub const CORRECTIONS_FROM: u16 = 0x8000;
 
 /// The books' word on one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -259,6 +280,9 @@ pub struct Entry {
     #[n(12)]
     #[cbor(with = "crate::nil_default", has_nil)]
     pub counters: Counters,
+    /// This entry corrects another one; none: it is an attempt's own.
+    #[n(13)]
+    pub corrects: Option<Correction>,
 }
 
 impl Entry {

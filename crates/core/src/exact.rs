@@ -22,6 +22,12 @@ impl Exact {
         Self { numerator, denominator: if denominator == 0 { 1 } else { denominator } }
     }
 
+    /// Numerator and denominator, as they are: not in lowest terms.
+    #[must_use]
+    pub const fn ratio(self) -> (u128, u128) {
+        (self.numerator, self.denominator)
+    }
+
     /// The sum, exact. For denominators of which one is a multiple of the other, such as powers of ten.
     ///
     /// # Errors

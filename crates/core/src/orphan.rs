@@ -5,9 +5,11 @@
 //! cumulative count; without one it is zero and flagged: nobody can estimate it.
 
 use crate::{
+    counters::Counters,
     entry::{Admission, Entry, Line, Outcome, UsageSource},
     estimate::tokens_from_bytes,
-    price::{BookRule, CostBasis, price_line},
+    price::{BookRule, CostBasis, Terms, price_entry},
+    pricing_context::PricingContext,
     record::Progress,
     usage::Usage,
     worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
@@ -33,9 +35,19 @@ pub fn resolve_orphan(
         flags.push(WORKER_TIME_UNKNOWN.to_owned());
         worker = Some(WorkerTime::default());
     }
-    let (cost, charge) = price_line(&usage, worker.as_ref(), cost, rule);
+    let (context, counters) = (PricingContext::default(), Counters::default());
+    let terms = Terms { usage: &usage, context: &context, worker: worker.as_ref(), cost, rule };
+    let priced = price_entry(&[terms], &counters, admission.admitted_at_us).first().copied().unwrap_or_default();
     let billed_model = admission.target.split_once('/').map_or(admission.target.as_str(), |(_, model)| model);
-    let lines = vec![Line { billed_model: billed_model.to_owned(), usage, cost, charge, worker, ..Line::default() }];
+    let lines = vec![Line {
+        billed_model: billed_model.to_owned(),
+        usage,
+        cost: priced.cost,
+        charge: priced.charge,
+        worker,
+        price_fallbacks: priced.fallbacks,
+        ..Line::default()
+    }];
     let ended_at_us = admission.admitted_at_us;
     Entry {
         admission,
@@ -50,6 +62,7 @@ pub fn resolve_orphan(
         raw_usage: None,
         reported_total: None,
         reported_cost_usd: None,
-        counters: crate::counters::Counters::default(),
+        counters,
+        corrects: None,
     }
 }

@@ -42,7 +42,7 @@ impl ServiceTier {
 
 /// What picks the price of one line beside its model and its time. What is not told is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct PricingContext {
     /// The tier that served.
     #[n(0)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Tokens of one priced line. The six buckets are mutually exclusive; the parts are subsets, never added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Usage {
     /// Fresh input, media and tool prompts included.
     #[n(0)]
@@ -73,6 +73,16 @@ pub struct Usage {
     #[cbor(with = "crate::nil_default", has_nil)]
     #[serde(skip_serializing_if = "is_zero")]
     pub rejected_prediction: u64,
+    /// Part of `output`.
+    #[n(18)]
+    #[cbor(with = "crate::nil_default", has_nil)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub citation: u64,
+    /// Part of `output`.
+    #[n(19)]
+    #[cbor(with = "crate::nil_default", has_nil)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub output_video: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -170,6 +180,8 @@ impl Usage {
         self.cache_read_image = self.cache_read_image.min(self.cache_read);
         self.accepted_prediction = self.accepted_prediction.min(self.output);
         self.rejected_prediction = self.rejected_prediction.min(self.output);
+        self.citation = self.citation.min(self.output);
+        self.output_video = self.output_video.min(self.output);
         self.tool_prompt = self.tool_prompt.min(self.input_uncached);
         *self != before
     }

@@ -10,11 +10,16 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use proptest::prelude::*;
 use tollgate_core::{
+    counters::Counters,
     decimal::Decimal,
     entry::{Admission, Entry, Line, Outcome, UsageSource},
     id::{AttemptId, CustomerId, KeyId, RequestId},
     money::NanoUsd,
-    price::{BookRule, CostBasis, PriceError, PriceTable, Rates, Tier, TierApplies, charge, price, price_line},
+    price::{
+        BookRule, Charge, CostBasis, PriceError, PriceTable, Query, Rate, Rates, Tier, TierApplies, charge,
+        price as price_query, price_line as line_of_query,
+    },
+    pricing_context::PricingContext,
     record::{Progress, Record, decode_entry, encode_entry},
     usage::{Bucket, Usage},
     worker_cost::{DeviceRate, WorkerTime},
@@ -47,30 +52,88 @@ fn naive(usage: &Usage, table: &PriceTable) -> Option<BigRational> {
         usage.cache_write_unspecified,
     ];
     let total: u64 = prompt.iter().sum();
-    let tier =
-        table.tiers.iter().filter(|tier| total > tier.above_input_tokens).max_by_key(|tier| tier.above_input_tokens);
-    let mut excess = tier.map_or(0, |tier| total - tier.above_input_tokens);
     let mut sum = table.usd_per_request.map_or(ratio(0), |usd| of_decimal(usd) * ratio(1_000_000_000));
-    for bucket in Bucket::ALL {
+    let is_excess = table.tiers.iter().any(|tier| tier.applies == TierApplies::Excess);
+    // Where in the prompt a bucket ends: what was read from a cache stands first, fresh input last.
+    let order = [
+        Bucket::CacheRead,
+        Bucket::CacheWrite1h,
+        Bucket::CacheWrite5m,
+        Bucket::CacheWriteUnspecified,
+        Bucket::InputUncached,
+    ];
+    let mut start = 0;
+    for bucket in order {
         let tokens = usage.bucket(bucket);
-        let base = table.usd_per_mtok.of(bucket);
-        let tiered = tier.and_then(|tier| tier.usd_per_mtok.of(bucket)).or(base);
-        let in_tier = match tier {
-            None => 0,
-            Some(tier) if tier.applies == TierApplies::Whole => tokens,
-            Some(_) if bucket == Bucket::Output => 0,
-            Some(_) => tokens.min(excess),
-        };
-        if tier.is_some_and(|tier| tier.applies == TierApplies::Excess) && bucket != Bucket::Output {
-            excess -= in_tier;
-        }
-        for (count, rate) in [(tokens - in_tier, base), (in_tier, tiered)] {
-            if count > 0 {
-                sum += ratio(count) * of_decimal(rate?) * ratio(1000);
+        if !is_excess {
+            sum += ratio(tokens) * rate_at(table, bucket, total, tokens)?;
+        } else {
+            // Cut at every threshold; the last token of a piece says which tier it is in.
+            let mut cuts: Vec<u64> = table.tiers.iter().map(|tier| tier.above_input_tokens).collect();
+            cuts.extend([start, start + tokens]);
+            cuts.sort_unstable();
+            for pair in cuts.windows(2).filter(|pair| pair[0] >= start && pair[1] <= start + tokens) {
+                let count = pair[1] - pair[0];
+                sum += ratio(count) * rate_at(table, bucket, pair[1], count)?;
             }
         }
+        start += tokens;
     }
+    let prompt = if is_excess { 0 } else { total };
+    sum += ratio(usage.output) * rate_at(table, Bucket::Output, prompt, usage.output)?;
     Some(sum)
+}
+
+/// A query of tokens only.
+fn query<'a>(usage: &'a Usage, counters: &'a Counters, context: &'a PricingContext) -> Query<'a> {
+    Query { usage, counters: Some(counters), context, at_us: 0 }
+}
+
+/// Nano-dollars of one token of a bucket at a place in the prompt; zero for none.
+fn rate_at(table: &PriceTable, bucket: Bucket, place: u64, tokens: u64) -> Option<BigRational> {
+    if tokens == 0 {
+        return Some(ratio(0));
+    }
+    let tier =
+        table.tiers.iter().filter(|tier| place > tier.above_input_tokens).max_by_key(|tier| tier.above_input_tokens);
+    let of =
+        |bucket| tier.and_then(|tier| of_bucket(&tier.usd_per_mtok, bucket)).or(of_bucket(&table.usd_per_mtok, bucket));
+    let rate = of(bucket).or_else(|| of(other_write(bucket)?));
+    rate.map(|rate| of_decimal(rate) * ratio(1000))
+}
+
+fn price(usage: &Usage, table: &PriceTable) -> Result<Charge, PriceError> {
+    price_query(&query(usage, &Counters::default(), &PricingContext::default()), table)
+}
+
+fn price_line(
+    usage: &Usage,
+    worker: Option<&WorkerTime>,
+    basis: Option<CostBasis<'_>>,
+    rule: Option<&BookRule>,
+) -> (Option<NanoUsd>, Option<NanoUsd>) {
+    line_of_query(&query(usage, &Counters::default(), &PricingContext::default()), worker, basis, rule)
+}
+
+/// The rate of a whole bucket, and what may stand for it.
+fn of_bucket(rates: &Rates, bucket: Bucket) -> Option<Decimal> {
+    match bucket {
+        Bucket::InputUncached => rates.get(Rate::Input),
+        Bucket::CacheRead => rates.get(Rate::CacheRead),
+        Bucket::CacheWrite5m => rates.get(Rate::CacheWrite5m),
+        Bucket::CacheWrite1h => rates.get(Rate::CacheWrite1h),
+        Bucket::CacheWriteUnspecified => rates.get(Rate::CacheWrite),
+        Bucket::Output => rates.get(Rate::Output),
+    }
+}
+
+/// What may stand for a bucket's missing price.
+fn other_write(bucket: Bucket) -> Option<Bucket> {
+    match bucket {
+        Bucket::CacheWrite5m => Some(Bucket::CacheWriteUnspecified),
+        Bucket::CacheWriteUnspecified => Some(Bucket::CacheWrite5m),
+        _ => None,
+    }
 }
 
 fn decimal() -> impl Strategy<Value = Decimal> {
@@ -88,29 +151,25 @@ fn margin() -> impl Strategy<Value = Decimal> {
 
 fn rates() -> impl Strategy<Value = Rates> {
     let some = || prop::option::weighted(0.85, decimal());
-    (some(), some(), some(), some(), some(), some()).prop_map(
-        |(input, cache_read, cache_write_5m, cache_write_1h, cache_write, output)| Rates {
-            input,
-            cache_read,
-            cache_write_5m,
-            cache_write_1h,
-            cache_write,
-            output,
-        },
-    )
+    let rates = [Rate::Input, Rate::CacheRead, Rate::CacheWrite5m, Rate::CacheWrite1h, Rate::CacheWrite, Rate::Output];
+    (some(), some(), some(), some(), some(), some()).prop_map(move |(a, b, c, d, e, f)| {
+        rates.into_iter().zip([a, b, c, d, e, f]).filter_map(|(rate, price)| Some((rate, price?))).collect()
+    })
 }
 
 fn table() -> impl Strategy<Value = PriceTable> {
-    let tier = (1_u64..400_000, any::<bool>(), rates()).prop_map(|(above_input_tokens, whole, usd_per_mtok)| Tier {
-        above_input_tokens,
-        applies: if whole { TierApplies::Whole } else { TierApplies::Excess },
-        usd_per_mtok,
-    });
-    (rates(), prop::collection::vec(tier, 0..3), prop::option::of(decimal())).prop_map(
-        |(usd_per_mtok, mut tiers, usd_per_request)| {
-            tiers.sort_by_key(|tier| tier.above_input_tokens);
-            tiers.dedup_by_key(|tier| tier.above_input_tokens);
-            PriceTable { usd_per_mtok, tiers, usd_per_request }
+    let tier = (1_u64..400_000, rates());
+    (rates(), prop::collection::vec(tier, 0..3), any::<bool>(), prop::option::of(decimal())).prop_map(
+        |(usd_per_mtok, mut tiers, whole, usd_per_request)| {
+            tiers.sort_by_key(|(above_input_tokens, _)| *above_input_tokens);
+            tiers.dedup_by_key(|(above_input_tokens, _)| *above_input_tokens);
+            let applies = if whole { TierApplies::Whole } else { TierApplies::Excess };
+            let tiers = tiers.into_iter().map(|(above_input_tokens, usd_per_mtok)| Tier {
+                above_input_tokens,
+                applies,
+                usd_per_mtok,
+            });
+            PriceTable { usd_per_mtok, tiers: tiers.collect(), usd_per_request, ..PriceTable::default() }
         },
     )
 }
@@ -199,6 +258,7 @@ fn entry(usage: Usage, flags: Vec<String>, stream: bool) -> Entry {
         reported_total: None,
         reported_cost_usd: None,
         counters: tollgate_core::counters::Counters::default(),
+        corrects: None,
     }
 }
 
@@ -209,18 +269,53 @@ proptest! {
     fn a_price_equals_the_exact_rational_rounded_once(usage in usage(), table in table()) {
         match (price(&usage, &table), naive(&usage, &table)) {
             (Ok(charge), Some(exact)) => prop_assert_eq!(big(charge.amount), round(&exact)),
-            (Err(PriceError::Unpriced(buckets)), None) => {
-                prop_assert!(!buckets.is_empty());
-                prop_assert!(buckets.iter().all(|bucket| usage.bucket(*bucket) > 0));
+            (Err(PriceError::Unpriced(what)), None) => {
+                let names = what.names();
+                prop_assert!(!names.is_empty());
+                let used = |name: &&str| Bucket::ALL.iter().any(|own| own.name() == *name && usage.bucket(*own) > 0);
+                prop_assert!(names.iter().all(used));
             }
             (got, expected) => prop_assert!(false, "{got:?} but {expected:?}"),
         }
     }
 
     #[test]
+    fn a_price_without_tiers_is_additive_monotone_and_the_same_however_usage_is_split(
+        one in usage(), other in usage(), table in table(), reasoning in any::<u64>(),
+    ) {
+        let flat = PriceTable { tiers: Vec::new(), usd_per_request: None, ..table };
+        let exact = |usage: &Usage| price(usage, &flat).ok().map(|charge| {
+            let (numerator, denominator) = charge.exact.ratio();
+            BigRational::new(BigInt::from(numerator), BigInt::from(denominator))
+        });
+        let both = Usage {
+            input_uncached: one.input_uncached + other.input_uncached,
+            cache_read: one.cache_read + other.cache_read,
+            cache_write_5m: one.cache_write_5m + other.cache_write_5m,
+            cache_write_1h: one.cache_write_1h + other.cache_write_1h,
+            cache_write_unspecified: one.cache_write_unspecified + other.cache_write_unspecified,
+            output: one.output + other.output,
+            ..Usage::default()
+        };
+        let (sum, parts) = (exact(&both), exact(&one).zip(exact(&other)));
+        prop_assert_eq!(sum.clone(), parts.clone().map(|(one, other)| one + other), "additive");
+        if let Some((sum, (one, _))) = sum.zip(parts) {
+            prop_assert!(sum >= one, "monotone");
+        }
+        // Parts without a price of their own cost what their bucket does.
+        let thought = Usage { reasoning: reasoning.min(one.output), input_audio: one.input_uncached / 3, ..one };
+        prop_assert_eq!(exact(&thought), exact(&one), "split");
+    }
+
+    #[test]
     fn a_margin_is_taken_from_the_unrounded_cost(usage in usage(), table in table(), margin in margin()) {
         if let (Ok(cost), Some(exact)) = (price(&usage, &table), naive(&usage, &table)) {
-            let owed = charge(&usage, cost.exact, &BookRule::MarginOverCost(margin)).unwrap();
+            let owed = charge(
+                &query(&usage, &Counters::default(), &PricingContext::default()),
+                cost.exact,
+                &BookRule::MarginOverCost(margin),
+            )
+            .unwrap();
             prop_assert_eq!(big(owed), round(&(exact * (of_decimal(margin) + ratio(1)))));
         }
     }
@@ -314,10 +409,10 @@ fn what_a_newer_build_wrote_is_named_and_its_added_fields_are_skipped() {
     assert!(Record::decode(1, 99, &[]).unwrap_err().to_string().contains("version 99"));
     let entry = entry(Usage::default(), Vec::new(), false);
     let mut bytes = encode_entry(&entry);
-    // The entry is an array of thirteen; a newer build adds a fourteenth field.
+    // The entry is an array of fourteen; a newer build adds a fifteenth field.
     assert_eq!(bytes[1], 0x80 + 10, "trailing none fields are left out");
-    bytes[1] = 0x80 + 14;
-    bytes.extend_from_slice(&[0xf6, 0xf6, 0x80, 0x07]);
+    bytes[1] = 0x80 + 15;
+    bytes.extend_from_slice(&[0xf6, 0xf6, 0x80, 0xf6, 0x07]);
     assert_eq!(decode_entry(&bytes).unwrap(), entry);
 }
 
@@ -368,7 +463,7 @@ fn device_time_that_nobody_told_is_unpriced_and_never_free() {
 #[test]
 fn ties_go_to_the_even_nano_dollar() {
     let table = |price: &str| PriceTable {
-        usd_per_mtok: Rates { output: Some(price.parse().unwrap()), ..Rates::default() },
+        usd_per_mtok: Rates::from_iter([(Rate::Output, price.parse().unwrap())]),
         ..PriceTable::default()
     };
     for (price_text, tokens, nanousd) in
@@ -381,8 +476,8 @@ fn ties_go_to_the_even_nano_dollar() {
 
 #[test]
 fn a_one_hour_cache_write_is_never_guessed_from_the_five_minute_price() {
-    let rates = Rates { input: Some(Decimal::ONE), cache_write_5m: Some(Decimal::ONE), ..Rates::default() };
+    let rates = Rates::from_iter([(Rate::Input, Decimal::ONE), (Rate::CacheWrite5m, Decimal::ONE)]);
     let usage = Usage { cache_write_1h: 1, ..Usage::default() };
     let unpriced = price(&usage, &PriceTable { usd_per_mtok: rates, ..PriceTable::default() });
-    assert_eq!(unpriced.unwrap_err(), PriceError::Unpriced(vec![Bucket::CacheWrite1h]));
+    assert_eq!(unpriced.unwrap_err().to_string(), "no price for cache_write_1h");
 }

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use tollgate_core::{
     id::{CustomerId, RequestId},
     price::{BookRule, PriceTable},
-    usage::Bucket,
     worker_cost::DeviceRate,
 };
 
@@ -179,7 +178,15 @@ pub(super) async fn audit(
     Ok(Json(billing::audit::audit_with(&state.accounts.store, &archives).await?))
 }
 
-pub(super) async fn prices(State(state): State<AdminState>) -> Json<Value> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PricesParams {
+    /// Part of what a price is for; none: all.
+    #[serde(default)]
+    r#for: String,
+}
+
+pub(super) async fn prices(State(state): State<AdminState>, Params(params): Params<PricesParams>) -> Json<Value> {
     let catalog = state.catalog.load();
     let costs = catalog.cost_versions().into_iter().map(|version| {
         json!({
@@ -195,16 +202,14 @@ pub(super) async fn prices(State(state): State<AdminState>) -> Json<Value> {
         })
     });
     let rules = catalog.book_versions().into_iter().map(|version| {
-        let summary = match &version.rule {
-            BookRule::MarginOverCost(margin) => format!("cost + {margin} x cost"),
-            BookRule::Absolute(table) => summary(table),
-        };
+        let summary = rule_summary(&version.rule);
         json!({
             "id": version.id, "kind": "book", "for": format!("{}: {}", version.book, version.model),
             "valid_from": time(version.valid_from_us), "rule": version.rule, "summary": summary,
         })
     });
-    let data: Vec<Value> = costs.chain(rates).chain(rules).collect();
+    let wanted = |row: &Value| row.get("for").and_then(Value::as_str).is_some_and(|own| own.contains(&params.r#for));
+    let data: Vec<Value> = costs.chain(rates).chain(rules).filter(wanted).collect();
     Json(json!({ "data": data, "next": null }))
 }
 
@@ -215,9 +220,22 @@ fn rate_summary(rate: &DeviceRate) -> String {
     )
 }
 
+fn rule_summary(rule: &BookRule) -> String {
+    match rule {
+        BookRule::MarginOverCost(margin) => format!("cost + {margin} x cost"),
+        BookRule::Multiplier(factor) => format!("{factor} x cost"),
+        BookRule::Absolute(table) => summary(table),
+        BookRule::AtLeast { usd_per_request, rule } => {
+            format!("{}, at least {usd_per_request} a request", rule_summary(rule))
+        }
+    }
+}
+
 fn summary(table: &PriceTable) -> String {
-    let prices =
-        Bucket::ALL.iter().filter_map(|bucket| Some(format!("{} {}", bucket.name(), table.usd_per_mtok.of(*bucket)?)));
+    let prices = table.usd_per_mtok.iter().map(|(rate, price)| format!("{} {price}", rate.name()));
+    let units = table.usd_per_unit.iter().map(|(unit, price)| format!("{} {price} each", unit.name()));
+    let request = table.usd_per_request.map(|price| format!("request {price}"));
     let tiers = table.tiers.iter().map(|tier| format!("other prices above {} tokens", tier.above_input_tokens));
-    prices.chain(tiers).collect::<Vec<_>>().join(", ")
+    let variants = table.variants.iter().map(|_| "a variant".to_owned());
+    prices.chain(units).chain(request).chain(tiers).chain(variants).collect::<Vec<_>>().join(", ")
 }

@@ -181,6 +181,9 @@ fn metrics_text(running: &Running) -> String {
         ),
     ];
     let mut text = String::new();
+    let unpriced = counters.unpriced.load(Ordering::Relaxed);
+    let help = "Attempts that ended without a price; `tollgate rerate` prices them";
+    row(&mut text, "tollgate_unpriced_total", "counter", help, unpriced);
     for (name, kind, help, value) in rows {
         row(&mut text, name, kind, help, value);
     }

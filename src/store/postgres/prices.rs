@@ -12,12 +12,16 @@ select id, kind, body, $4
 from unnest($1::text[], $2::text[], $3::text[]) as version (id, kind, body)
 order by id
 on conflict (id) do nothing";
+const ONE: &str = "
+select id, kind, body
+from price_versions
+where id = $1";
 const LIST: &str = "
 select id, kind, body
 from price_versions
 order by id";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, ONE, LIST];
 
 impl PostgresStore {
     pub(in crate::store) async fn save_price_versions(
@@ -33,10 +37,15 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn price_versions(&self) -> Result<Vec<PriceVersionRow>, StoreError> {
-        let rows = self.readers.fetch_all(sqlx::query(LIST)).await?;
-        let read = |row: &PgRow| {
-            Ok(PriceVersionRow { id: row.try_get("id")?, kind: row.try_get("kind")?, body: row.try_get("body")? })
-        };
-        rows.iter().map(read).collect()
+        self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
     }
+
+    pub(in crate::store) async fn price_version(&self, id: &str) -> Result<Option<PriceVersionRow>, StoreError> {
+        let rows = self.readers.fetch_all(sqlx::query(ONE).bind(id)).await?;
+        rows.first().map(read).transpose()
+    }
+}
+
+fn read(row: &PgRow) -> Result<PriceVersionRow, StoreError> {
+    Ok(PriceVersionRow { id: row.try_get("id")?, kind: row.try_get("kind")?, body: row.try_get("body")? })
 }

@@ -9,12 +9,16 @@ const INSERT: &str = "
 insert into price_versions (id, kind, body, recorded_at_us)
 values (?, ?, ?, ?)
 on conflict (id) do nothing";
+const ONE: &str = "
+select id, kind, body
+from price_versions
+where id = ?";
 const LIST: &str = "
 select id, kind, body
 from price_versions
 order by id";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, ONE, LIST];
 
 impl SqliteStore {
     pub(in crate::store) async fn save_price_versions(
@@ -37,10 +41,14 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn price_versions(&self) -> Result<Vec<PriceVersionRow>, StoreError> {
-        let rows = sqlx::query(LIST).fetch_all(&self.readers).await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
-            Ok(PriceVersionRow { id: row.try_get("id")?, kind: row.try_get("kind")?, body: row.try_get("body")? })
-        };
-        rows.iter().map(read).collect()
+        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
     }
+
+    pub(in crate::store) async fn price_version(&self, id: &str) -> Result<Option<PriceVersionRow>, StoreError> {
+        sqlx::query(ONE).bind(id).fetch_optional(&self.readers).await?.as_ref().map(read).transpose()
+    }
+}
+
+fn read(row: &sqlx::sqlite::SqliteRow) -> Result<PriceVersionRow, StoreError> {
+    Ok(PriceVersionRow { id: row.try_get("id")?, kind: row.try_get("kind")?, body: row.try_get("body")? })
 }

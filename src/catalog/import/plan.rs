@@ -1,0 +1,181 @@
+//! What an import would change: models without a price get theirs since ever, models with another price get the new one
+//! from now on, so that what was charged in the past stays as it was.
+
+use std::collections::{BTreeMap, HashSet};
+
+use tollgate_core::{
+    decimal::Decimal,
+    price::{BookRule, PriceTable, Rate},
+};
+
+use super::{Outcome, Read, Row};
+use crate::catalog::{BookVersion, Catalog, PriceVersion, jump::jump, parse::at_any_tier};
+
+/// What an import comes to.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Cost tables to put into force beside those that are.
+    pub costs: Vec<PriceVersion>,
+    /// Rules to put into force beside those that are.
+    pub rules: Vec<BookVersion>,
+    /// Every row of the file, and what becomes of it.
+    pub rows: Vec<Row>,
+}
+
+impl Plan {
+    /// How many rows have an outcome.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.rows.iter().filter(|row| row.outcome == outcome).count()
+    }
+}
+
+/// How an import is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner<'a> {
+    /// A price book; none: what we pay.
+    pub book: Option<&'a str>,
+    /// What is another price applies from this time on.
+    pub from_us: i64,
+    /// Take prices that are a thousand times off the ones before.
+    pub is_forced: bool,
+}
+
+/// Compares a file with the prices in force.
+#[must_use]
+pub fn plan(catalog: &Catalog, read: Read, manner: Manner<'_>) -> Plan {
+    let mut models: BTreeMap<(String, String), Vec<PriceVersion>> = BTreeMap::new();
+    for version in read.versions {
+        models.entry((version.provider.clone(), version.model.clone())).or_default().push(version);
+    }
+    let mut plan = Plan { rows: read.left_out, ..Plan::default() };
+    match manner.book {
+        None => plan.costs(catalog, models, manner),
+        Some(book) => plan.rules(catalog, models, book, manner),
+    }
+    plan
+}
+
+impl Plan {
+    fn costs(&mut self, catalog: &Catalog, models: BTreeMap<(String, String), Vec<PriceVersion>>, manner: Manner<'_>) {
+        let versions = catalog.cost_versions();
+        let known: HashSet<(&str, &str)> =
+            versions.iter().map(|version| (version.provider.as_str(), version.model.as_str())).collect();
+        for ((provider, model), mut versions) in models {
+            versions.sort_by_key(|version| version.valid_from_us);
+            let place = format!("{provider}/{model}");
+            if !known.contains(&(provider.as_str(), model.as_str())) {
+                let is_free = versions.iter().all(|version| is_free(&version.table));
+                self.row(&place, Outcome::Added, if is_free { "free, as the file says" } else { "" });
+                self.costs.extend(versions);
+                continue;
+            }
+            let new = differing(catalog, versions, manner.from_us);
+            let before = |version: &PriceVersion| catalog.table(&provider, &model, version.valid_from_us);
+            let jumps = || new.iter().find_map(|version| jump(&before(version)?.table, &version.table));
+            match jumps().filter(|_| !manner.is_forced) {
+                _ if new.is_empty() => self.row(&place, Outcome::Unchanged, ""),
+                Some(what) => self.row(&place, Outcome::Refused, &format!("{what}: say --force if it is meant")),
+                None => {
+                    let what = new.iter().find_map(|version| Some(changes(&before(version)?.table, &version.table)));
+                    self.row(&place, Outcome::Changed, &what.unwrap_or_default());
+                    self.costs.extend(new);
+                }
+            }
+        }
+    }
+
+    /// What customers pay by a book is what the file says, by the model's name, whoever provides it.
+    fn rules(
+        &mut self,
+        catalog: &Catalog,
+        models: BTreeMap<(String, String), Vec<PriceVersion>>,
+        book: &str,
+        manner: Manner<'_>,
+    ) {
+        let mut taken: BTreeMap<String, String> = BTreeMap::new();
+        for ((provider, model), mut versions) in models {
+            let place = format!("{provider}/{model}");
+            if let Some(owner) = taken.get(&model) {
+                let what = format!("the book takes {model} from {owner}");
+                self.row(&place, Outcome::Skipped, &what);
+                continue;
+            }
+            taken.insert(model.clone(), provider);
+            versions.sort_by_key(|version| version.valid_from_us);
+            let is_known = catalog.rule_of(book, &model, i64::MAX).is_some();
+            let begun = versions.partition_point(|version| version.valid_from_us <= manner.from_us);
+            let skipped = if is_known { begun.saturating_sub(1) } else { 0 };
+            let mut outcome = if is_known { Outcome::Unchanged } else { Outcome::Added };
+            let mut told = String::new();
+            for (index, version) in versions.into_iter().enumerate().skip(skipped) {
+                let valid_from_us = if is_known && index < begun { manner.from_us } else { version.valid_from_us };
+                let table = at_any_tier(version.table);
+                let before = catalog.rule_of(book, &model, valid_from_us).map(|version| version.rule.base());
+                if let Some(BookRule::Absolute(before)) = before {
+                    if *before == table {
+                        continue;
+                    }
+                    told = changes(before, &table);
+                    if let Some(what) = jump(before, &table).filter(|_| !manner.is_forced) {
+                        (outcome, told) = (Outcome::Refused, format!("{what}: say --force if it is meant"));
+                        break;
+                    }
+                }
+                if is_known {
+                    outcome = Outcome::Changed;
+                }
+                self.rules.push(BookVersion {
+                    id: String::new(),
+                    book: book.to_owned(),
+                    model: model.clone(),
+                    valid_from_us,
+                    recorded_at_us: version.recorded_at_us,
+                    is_imported: true,
+                    rule: BookRule::Absolute(table),
+                });
+            }
+            self.row(&place, outcome, &told);
+        }
+    }
+
+    fn row(&mut self, place: &str, outcome: Outcome, what: &str) {
+        self.rows.push(Row { place: place.to_owned(), outcome, what: what.to_owned() });
+    }
+}
+
+/// Of a model's versions in the file those that change what is in force from `from_us` on.
+fn differing(catalog: &Catalog, versions: Vec<PriceVersion>, from_us: i64) -> Vec<PriceVersion> {
+    let begun = versions.partition_point(|version| version.valid_from_us <= from_us);
+    let mut new = Vec::new();
+    for (index, mut version) in versions.into_iter().enumerate().skip(begun.saturating_sub(1)) {
+        if index < begun {
+            version.valid_from_us = from_us;
+        }
+        let current = catalog.table(&version.provider, &version.model, version.valid_from_us);
+        let is_same =
+            current.is_some_and(|current| current.table == version.table && current.aliases == version.aliases);
+        if !is_same {
+            new.push(version);
+        }
+    }
+    new
+}
+
+fn is_free(table: &PriceTable) -> bool {
+    let zero = |price: Decimal| price == Decimal::ZERO;
+    table.usd_per_mtok.iter().all(|(_, price)| zero(price))
+        && table.usd_per_unit.iter().all(|(_, price)| zero(price))
+        && table.usd_per_request.is_none_or(zero)
+}
+
+/// Which base prices change, such as `input 2 -> 3`; else that something else does.
+fn changes(old: &PriceTable, new: &PriceTable) -> String {
+    let shown = |price: Option<Decimal>| price.map_or_else(|| "none".to_owned(), |price| price.to_string());
+    let rates = Rate::ALL.iter().filter_map(|rate| {
+        let (before, after) = (old.usd_per_mtok.get(*rate), new.usd_per_mtok.get(*rate));
+        (before != after).then(|| format!("{} {} -> {}", rate.name(), shown(before), shown(after)))
+    });
+    let told: Vec<String> = rates.collect();
+    if told.is_empty() { "names, tiers, variants or units".to_owned() } else { told.join(", ") }
+}
