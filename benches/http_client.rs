@@ -13,7 +13,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tollgate::{
     clock::Clock,
-    upstream::{client::UpstreamClient, credentials::KeyHeader},
+    config::known::KeyHeader,
+    upstream::{client::UpstreamClient, credentials::Credentials},
 };
 
 const ROUNDS: usize = 9;
@@ -51,14 +52,14 @@ fn serve(tell: &std::sync::mpsc::SyncSender<SocketAddr>) -> Result<(), Failure> 
 async fn compare(address: SocketAddr) -> Result<(), Failure> {
     let body = Bytes::from(vec![b'y'; REQUEST_BYTES]);
     let ours = UpstreamClient::new();
+    let key = Credentials::Key(KeyHeader::Bearer, "sk-bench".to_owned());
     let uri: Uri = format!("http://{address}/v1/chat/completions").parse()?;
     let theirs =
         reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).tcp_nodelay(true).build()?;
     let url = uri.to_string();
 
     let by_ours = || async {
-        let response =
-            ours.send(&uri, Some((KeyHeader::Bearer, "sk-bench")), true, HeaderMap::new(), body.clone()).await?;
+        let response = ours.send(&uri, Some(&key), true, 0, HeaderMap::new(), body.clone()).await?;
         Ok(response.into_body().collect().await?.to_bytes().len())
     };
     let by_theirs = || async {

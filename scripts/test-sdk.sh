@@ -8,7 +8,7 @@ which=few
 if [ "${1:-}" = all ]; then which=all; shift; fi
 cargo build --quiet
 # What is held against botocore (test_aws_wire.py).
-cargo build --quiet --examples -p tollgate -p tollgate-eventstream
+if [ "$which" = all ]; then cargo build --quiet --examples -p tollgate -p tollgate-eventstream; fi
 bin=$(pwd)/${CARGO_TARGET_DIR:-target}/debug
 dir=$(mktemp -d)
 pids=()
@@ -26,7 +26,7 @@ data_dir = "$dir/data"
 name = "demo"
 base_url = "http://127.0.0.1:$upstream/v1"
 allow_private = true
-$(for row in "anthropic claude-test" "gemini gemini-test" "ollama llama-test" "cohere command-test"; do
+$(for row in "anthropic claude-test" "gemini gemini-test" "ollama llama-test" "cohere command-test" "bedrock us.anthropic.claude-test-v1:0"; do
   cat <<PROVIDER
 [[provider]]
 name = "${row% *}-fake"
@@ -41,7 +41,7 @@ TOML
 mkdir "$dir/pricing"
 cp pricing/books.toml "$dir/pricing/"
 sed -e 's/"demo-model"/"test-model"/; s/"demo-embedding"/"test-embedding"/' pricing/demo.toml >"$dir/pricing/test.toml"
-for row in "anthropic claude-test" "gemini gemini-test" "ollama llama-test" "cohere command-test"; do
+for row in "anthropic claude-test" "gemini gemini-test" "ollama llama-test" "cohere command-test" "bedrock us.anthropic.claude-test-v1:0"; do
   cat >"$dir/pricing/${row% *}.toml" <<TOML
 [[price]]
 provider = "${row% *}-fake"

@@ -3,6 +3,7 @@
 //! `config.default.toml`, embedded, is the default; [`options`] is the list of what may be written.
 
 pub mod dialect;
+pub mod known;
 pub mod load;
 pub mod options;
 pub mod schema;
@@ -14,7 +15,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use tollgate_core::{money::NanoUsd, worker_cost::DeviceRate};
 
-use self::{dialect::ProviderDialect, secret::Secret, store_url::StoreUrl};
+use self::{dialect::ProviderDialect, known::KeyHeader, secret::Secret, store_url::StoreUrl};
 
 /// The commented default configuration.
 pub const DEFAULT_TOML: &str = include_str!("../config.default.toml");
@@ -156,12 +157,58 @@ pub struct Provider {
     pub base_url: String,
     /// Its key.
     pub api_key: Option<Secret>,
+    /// Where it wants the key.
+    pub key_header: KeyHeader,
+    /// Keys that sign requests instead.
+    pub aws: Option<AwsKeys>,
+    /// Takes `stream_options`, and needs them to tell usage in a stream.
+    pub stream_options: bool,
+    /// How its paths are made.
+    pub paths: Paths,
     /// Reads on when a client leaves; false: cancels.
     pub drain_on_disconnect: bool,
     /// Longest such reading; none: `[drain] ms_max`.
     pub drain_ms_max: Option<u64>,
     /// May be on a private or loopback address.
     pub allow_private: bool,
+}
+
+impl Provider {
+    /// Everything secret that it needs.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let aws = self
+            .aws
+            .iter()
+            .flat_map(|keys| [Some(&keys.access_key_id), Some(&keys.secret_access_key), keys.session_token.as_ref()]);
+        self.api_key.iter().chain(aws.flatten())
+    }
+}
+
+/// Keys of an AWS account.
+#[derive(Clone, Debug)]
+pub struct AwsKeys {
+    /// `aws_access_key_id`
+    pub access_key_id: Secret,
+    /// `aws_secret_access_key`
+    pub secret_access_key: Secret,
+    /// `aws_session_token`, of temporary ones.
+    pub session_token: Option<Secret>,
+    /// `aws_region`
+    pub region: String,
+}
+
+/// How paths below a provider's base are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Paths {
+    /// As the dialect says.
+    Plain,
+    /// Azure's older ones: `/openai/deployments/{model}`, and a version in the query.
+    Deployments {
+        /// Such as `2024-10-21`.
+        api_version: String,
+    },
+    /// Vertex's: behind the publisher, without a version.
+    Vertex,
 }
 
 /// `[[worker]]`: a local candle worker, always allowed to be on a private address, priced by its device's time.

@@ -7,8 +7,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     catalog::Catalog,
-    config::{Config, dialect::ProviderDialect, secret::SecretError},
-    upstream::credentials::KeyHeader,
+    config::{
+        Config, Paths,
+        dialect::ProviderDialect,
+        secret::{Secret, SecretError},
+    },
+    upstream::{credentials::Credentials, sigv4},
 };
 
 /// A provider or worker, ready to be called.
@@ -19,22 +23,18 @@ pub struct Provider {
     pub dialect: ProviderDialect,
     /// Base of its endpoints, without a slash at the end.
     pub base_url: String,
-    /// Its key; never logged.
-    pub api_key: Option<String>,
+    /// How its paths are made.
+    pub paths: Paths,
+    /// Takes `stream_options`, and needs them to tell usage in a stream.
+    pub stream_options: bool,
+    /// What lets requests in; never logged.
+    pub credentials: Option<Credentials>,
     /// May be on a private or loopback address.
     pub allow_private: bool,
     /// What happens when a client leaves.
     pub drain: DrainPolicy,
     /// Of a worker of ours: the root of its control paths, without a slash at the end.
     pub worker_root: Option<String>,
-}
-
-impl Provider {
-    /// Its key and where it wants it.
-    #[must_use]
-    pub fn credentials(&self) -> Option<(KeyHeader, &str)> {
-        Some((KeyHeader::of(self.dialect, &self.base_url), self.api_key.as_deref()?))
-    }
 }
 
 /// Whether and how long to read on for a client that has left.
@@ -142,7 +142,9 @@ fn ready(provider: &crate::config::Provider, config: &Config) -> Result<Arc<Prov
         name: provider.name.clone(),
         dialect: provider.dialect,
         base_url: provider.base_url.clone(),
-        api_key: provider.api_key.as_ref().map(crate::config::secret::Secret::read).transpose()?,
+        paths: provider.paths.clone(),
+        stream_options: provider.stream_options,
+        credentials: credentials(provider)?,
         allow_private: provider.allow_private,
         drain: match provider.drain_on_disconnect {
             true => DrainPolicy::Drain(Duration::from_millis(drain_ms)),
@@ -152,12 +154,28 @@ fn ready(provider: &crate::config::Provider, config: &Config) -> Result<Arc<Prov
     }))
 }
 
+fn credentials(provider: &crate::config::Provider) -> Result<Option<Credentials>, SecretError> {
+    let Some(keys) = &provider.aws else {
+        let key = provider.api_key.as_ref().map(Secret::read).transpose()?;
+        return Ok(key.map(|key| Credentials::Key(provider.key_header, key)));
+    };
+    Ok(Some(Credentials::Signature(sigv4::Credentials {
+        access_key_id: keys.access_key_id.read()?,
+        secret_access_key: keys.secret_access_key.read()?,
+        session_token: keys.session_token.as_ref().map(Secret::read).transpose()?,
+        region: keys.region.clone(),
+        service: "bedrock",
+    })))
+}
+
 fn ready_worker(worker: &crate::config::Worker, config: &Config) -> Arc<Provider> {
     Arc::new(Provider {
         name: worker.name.clone(),
         dialect: ProviderDialect::OpenAi,
         base_url: worker.base_url.clone(),
-        api_key: None,
+        paths: Paths::Plain,
+        stream_options: true,
+        credentials: None,
         allow_private: true,
         drain: DrainPolicy::CancelThenDrain(Duration::from_millis(config.drain.ms_max)),
         worker_root: Some(worker.root_url.clone()),

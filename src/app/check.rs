@@ -33,13 +33,16 @@ pub fn check_together(config: &Config, catalog: &Catalog) -> (Vec<String>, Vec<S
             notes.push(format!("worker {}: a [[price]] names it, but it costs its device's time", worker.name));
         }
     }
-    for secret in config.providers.iter().filter_map(|provider| Some((&provider.name, provider.api_key.as_ref()?))) {
-        if let Err(error) = secret.1.read() {
-            mistakes.push(format!("provider {}: {error}", secret.0));
+    for provider in &config.providers {
+        for error in provider.secrets().filter_map(|secret| secret.read().err()) {
+            mistakes.push(format!("provider {}: {error}", provider.name));
         }
     }
     if config.providers.is_empty() && config.workers.is_empty() {
-        notes.push("no provider: set OPENAI_API_KEY, or write a [[provider]] or a [[worker]]".to_owned());
+        notes.push(
+            "no provider: set OPENAI_API_KEY or the like (docs/providers.md), or write a [[provider]] or a [[worker]]"
+                .to_owned(),
+        );
     }
     (mistakes, notes)
 }

@@ -1,5 +1,6 @@
 //! Puts defaults, file and environment together into one checked [`Config`].
 
+mod provider;
 mod worker;
 
 use std::{
@@ -12,7 +13,6 @@ use tollgate_core::money::NanoUsd;
 use super::{
     Config, DEFAULT_TOML, Drain, Journal, Limits, Mistake, Model, Prices, Provider, RecoveryBasis, Server, Store,
     Target, Training, Worker,
-    dialect::ProviderDialect,
     secret::Secret,
     source::{Literal, Sourced, Values, read_env, read_toml},
     store_url::{Database, StoreUrl},
@@ -20,8 +20,6 @@ use super::{
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "tollgate.toml";
-/// Providers that exist as soon as their key is in the environment: name, variable, base.
-const ENV_PROVIDERS: &[(&str, &str, &str)] = &[("openai", "OPENAI_API_KEY", "https://api.openai.com/v1")];
 
 /// A checked configuration and where each value came from.
 #[derive(Debug)]
@@ -261,68 +259,6 @@ impl Builder<'_> {
             self.mistake(&format!("{table}."), format!("{key} is missing"));
         }
         text
-    }
-
-    fn providers(&mut self) -> Vec<Provider> {
-        let mut providers: Vec<Provider> = Vec::new();
-        for table in self.repeated("provider") {
-            let name = self.required(&table, "name");
-            if name.contains('/') {
-                self.mistake(&format!("{table}.name"), "must not contain a slash");
-            }
-            if providers.iter().any(|other| other.name == name) {
-                self.mistake(&format!("{table}.name"), format!("a provider named `{name}` stands above already"));
-            }
-            let dialect = self.maybe_text(&format!("{table}.dialect"));
-            providers.push(Provider {
-                dialect: dialect.and_then(|name| ProviderDialect::of_name(&name)).unwrap_or(ProviderDialect::OpenAi),
-                base_url: self.base_url(&table, &name),
-                api_key: self.secret(&format!("{table}.api_key")).or_else(|| self.env_key(&name)),
-                drain_on_disconnect: self.text(&format!("{table}.on_disconnect")) != "cancel",
-                drain_ms_max: self.maybe_count(&format!("{table}.drain_ms_max")),
-                allow_private: matches!(self.value(&format!("{table}.allow_private")), Some(Literal::Flag(true))),
-                name,
-            });
-        }
-        for (name, _, base_url) in ENV_PROVIDERS {
-            let known = providers.iter().any(|provider| provider.name == *name);
-            if let (false, Some(api_key)) = (known, self.env_key(name)) {
-                providers.push(Provider {
-                    name: (*name).to_owned(),
-                    dialect: ProviderDialect::OpenAi,
-                    base_url: (*base_url).to_owned(),
-                    api_key: Some(api_key),
-                    drain_on_disconnect: true,
-                    drain_ms_max: None,
-                    allow_private: false,
-                });
-            }
-        }
-        providers
-    }
-
-    fn env_key(&self, provider: &str) -> Option<Secret> {
-        let (_, variable, _) = ENV_PROVIDERS.iter().find(|(name, ..)| *name == provider)?;
-        let value = self.env.get(*variable).filter(|value| !value.is_empty())?;
-        Some(Secret::Env { name: (*variable).to_owned(), value: Some(value.clone()) })
-    }
-
-    fn base_url(&mut self, table: &str, name: &str) -> String {
-        let path = format!("{table}.base_url");
-        let known = ENV_PROVIDERS.iter().find(|(provider, ..)| *provider == name).map(|(_, _, base)| *base);
-        let url = self.maybe_text(&path).or_else(|| known.map(str::to_owned)).unwrap_or_default();
-        let url = url.trim_end_matches('/').to_owned();
-        match url.parse::<http::Uri>() {
-            Ok(uri)
-                if uri.host().is_some()
-                    && matches!(uri.scheme_str(), Some("http" | "https"))
-                    && uri.query().is_none() => {}
-            _ if url.is_empty() => {
-                self.mistake(&format!("{table}."), "base_url is missing, such as \"https://api.openai.com/v1\"")
-            }
-            _ => self.mistake(&path, "must be a URL such as \"https://api.openai.com/v1\""),
-        }
-        url
     }
 
     fn models(&mut self, providers: &[Provider], workers: &[Worker]) -> Vec<Model> {

@@ -1,6 +1,6 @@
 //! The list of what may be written in a configuration: one row an option. Help, schema and "did you mean" come from it.
 
-use super::dialect::ProviderDialect;
+use super::{dialect::ProviderDialect, known::KeyHeader};
 
 /// What an option's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,10 +85,22 @@ pub const OPTIONS: &[OptionRow] = &[
     row("drain.streams_max", Kind::Count, "Streams read on at once after their client has left"),
     row("drain.ms_max", Kind::Count, "Longest such reading, in milliseconds"),
     row("drain.bytes_max", Kind::Count, "Most bytes of such a reading"),
-    row("provider[].name", Kind::Text, "Name, as targets and price tables use it"),
+    row(
+        "provider[].name",
+        Kind::Text,
+        "Name, as targets and price tables use it; what is known by it need not be written",
+    ),
+    row("provider[].like", Kind::Text, "Name in the catalogue of what it is like, when its own is another"),
     row("provider[].dialect", Kind::OneOf(ProviderDialect::NAMES), "Wire protocol of the provider"),
     row("provider[].base_url", Kind::Text, "Base of its endpoints, such as https://api.openai.com/v1"),
     row("provider[].api_key", Kind::Secret, "Its key"),
+    row("provider[].key_header", Kind::OneOf(KeyHeader::NAMES), "Where it wants the key"),
+    row("provider[].api_version", Kind::Text, "Azure's version in the query; with it, paths go by deployments"),
+    row("provider[].aws_region", Kind::Text, "Region of Bedrock; empty: AWS_REGION"),
+    row("provider[].aws_access_key_id", Kind::Secret, "Signs requests to Bedrock, where there is no api_key"),
+    row("provider[].aws_secret_access_key", Kind::Secret, "Belongs to it"),
+    row("provider[].aws_session_token", Kind::Secret, "Belongs to it, when it is temporary"),
+    row("provider[].quirks", Kind::Texts, "Habits instead of the catalogue's: no_stream_options, vertex_paths"),
     row("provider[].on_disconnect", Kind::OneOf(&["drain", "cancel"]), "What happens upstream when a client leaves"),
     row("provider[].drain_ms_max", Kind::Count, "Overrides drain.ms_max"),
     row("provider[].allow_private", Kind::Flag, "May be on a private or loopback address"),

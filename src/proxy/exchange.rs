@@ -112,7 +112,9 @@ impl Exchange {
             return Err(ProxyError::Unreachable);
         }
         let endpoint = self.request.endpoint;
-        let Ok(uri) = target::uri(endpoint, &target.provider.base_url, &target.model, self.alt_sse) else {
+        let Ok(uri) =
+            target::uri(endpoint, &target.provider.base_url, &target.provider.paths, &target.model, self.alt_sse)
+        else {
             attempt.void();
             return Err(ProxyError::Unreachable);
         };
@@ -121,9 +123,10 @@ impl Exchange {
         let provider = &target.provider;
         let mut call = WorkerCall::new(provider, id);
         let headers = self.upstream_headers(call.is_some().then_some(id));
-        let (body, injected) = self.request.upstream_body(&target.model);
+        let (body, injected) = self.request.upstream_body(&target.model, provider.stream_options);
         let client = &self.proxy.client;
-        let sent = client.send(&uri, provider.credentials(), provider.allow_private, headers, body);
+        let (credentials, now_us) = (provider.credentials.as_ref(), self.proxy.clock.unix_us());
+        let sent = client.send(&uri, credentials, provider.allow_private, now_us, headers, body);
         let response = match head(&self.proxy, self.route.timeout, sent, call.as_mut(), gone).await {
             Ok(response) => response,
             Err(no_head) => {

@@ -26,7 +26,7 @@ use hyper_util::{
 };
 use tower_service::Service;
 
-use super::credentials::KeyHeader;
+use super::credentials::Credentials;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,20 +81,21 @@ impl UpstreamClient {
         Self { public: http(false), private: http(true) }
     }
 
-    /// Sends one request and waits for the head of its answer.
+    /// Sends one request and waits for the head of its answer. `now_us` is the time of a signature, since 1970.
     ///
     /// # Errors
     /// [`SendError`].
     pub async fn send(
         &self,
         uri: &Uri,
-        credentials: Option<(KeyHeader, &str)>,
+        credentials: Option<&Credentials>,
         allow_private: bool,
+        now_us: i64,
         mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, SendError> {
-        if let Some((place, key)) = credentials
-            && !place.insert(&mut headers, key)
+        if let Some(credentials) = credentials
+            && !credentials.insert(uri, &mut headers, &body, now_us)
         {
             return Err(SendError::Unbuildable);
         }
@@ -293,7 +294,7 @@ mod tests {
             ["http://127.0.0.1:9/v1", "http://localhost:9/v1", "http://[::1]:9/v1", "http://169.254.169.254/latest"]
         {
             let error =
-                client.send(&uri.parse().unwrap(), None, false, HeaderMap::new(), Bytes::new()).await.unwrap_err();
+                client.send(&uri.parse().unwrap(), None, false, 0, HeaderMap::new(), Bytes::new()).await.unwrap_err();
             assert!(matches!(error, SendError::PrivateAddress) && error.before_any_byte(), "{uri}: {error}");
         }
     }

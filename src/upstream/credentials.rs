@@ -1,55 +1,43 @@
-//! Where an upstream wants its key.
+//! What lets a request in at an upstream: a key in the header where it wants it, or a signature.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
-use crate::config::dialect::ProviderDialect;
+use super::sigv4;
+use crate::config::known::KeyHeader;
 
-/// Hosts of Azure, which takes keys in a header of its own.
-const AZURE_HOSTS: &[&str] = &[".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"];
-
-/// The header that carries a provider's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyHeader {
-    /// `authorization: Bearer`
-    Bearer,
-    /// `x-api-key`
-    XApiKey,
-    /// `x-goog-api-key`
-    XGoogApiKey,
-    /// `api-key`
-    ApiKey,
+/// A provider's key or keys; never logged.
+#[derive(Clone)]
+pub enum Credentials {
+    /// A key, sent along.
+    Key(KeyHeader, String),
+    /// Keys that sign.
+    Signature(sigv4::Credentials),
 }
 
-impl KeyHeader {
-    /// Where a provider of this dialect at this address wants its key.
+impl Credentials {
+    /// Puts what lets the request in into its headers; false when that cannot be done.
     #[must_use]
-    pub fn of(dialect: ProviderDialect, base_url: &str) -> Self {
-        let uri: Option<Uri> = base_url.parse().ok();
-        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-        match dialect {
-            ProviderDialect::Anthropic => Self::XApiKey,
-            ProviderDialect::Gemini => Self::XGoogApiKey,
-            ProviderDialect::OpenAi if AZURE_HOSTS.iter().any(|azure| host.ends_with(azure)) => Self::ApiKey,
-            ProviderDialect::OpenAi | ProviderDialect::Ollama | ProviderDialect::Cohere | ProviderDialect::Bedrock => {
-                Self::Bearer
-            }
+    pub fn insert(&self, uri: &Uri, headers: &mut HeaderMap, body: &[u8], now_us: i64) -> bool {
+        match self {
+            Self::Key(place, key) => insert_key(*place, headers, key),
+            Self::Signature(keys) => sigv4::sign(keys, &Method::POST, uri, headers, body, now_us).is_ok(),
         }
     }
+}
 
-    /// Puts a key into headers; false when it cannot stand in one.
-    #[must_use]
-    pub fn insert(self, headers: &mut HeaderMap, key: &str) -> bool {
-        let (name, text) = match self {
-            Self::Bearer => (header::AUTHORIZATION, format!("Bearer {key}")),
-            Self::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
-            Self::XGoogApiKey => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
-            Self::ApiKey => (HeaderName::from_static("api-key"), key.to_owned()),
-        };
-        let Ok(mut value) = HeaderValue::from_str(&text) else { return false };
-        value.set_sensitive(true);
-        headers.insert(name, value);
-        true
-    }
+fn insert_key(place: KeyHeader, headers: &mut HeaderMap, key: &str) -> bool {
+    let text = match place {
+        KeyHeader::Bearer => HeaderValue::from_str(&format!("Bearer {key}")),
+        KeyHeader::XApiKey | KeyHeader::XGoogApiKey | KeyHeader::ApiKey => HeaderValue::from_str(key),
+    };
+    let name = match place {
+        KeyHeader::Bearer => header::AUTHORIZATION,
+        KeyHeader::XApiKey | KeyHeader::XGoogApiKey | KeyHeader::ApiKey => HeaderName::from_static(place.name()),
+    };
+    let Ok(mut value) = text else { return false };
+    value.set_sensitive(true);
+    headers.insert(name, value);
+    true
 }
 
 #[cfg(test)]
@@ -57,20 +45,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_dialect_has_its_key_where_its_api_wants_it() {
-        for (dialect, base_url, name) in [
-            (ProviderDialect::OpenAi, "https://api.openai.com/v1", "authorization"),
-            (ProviderDialect::OpenAi, "https://acme.openai.azure.com/openai/v1", "api-key"),
-            (ProviderDialect::OpenAi, "https://evil.example/.openai.azure.com", "authorization"),
-            (ProviderDialect::Anthropic, "https://api.anthropic.com", "x-api-key"),
-            (ProviderDialect::Gemini, "https://generativelanguage.googleapis.com", "x-goog-api-key"),
-            (ProviderDialect::Cohere, "https://api.cohere.com", "authorization"),
+    fn a_key_stands_where_it_is_wanted_and_nowhere_else() {
+        let uri: Uri = "https://x/".parse().unwrap();
+        for (place, name, expected) in [
+            (KeyHeader::Bearer, "authorization", "Bearer secret"),
+            (KeyHeader::XApiKey, "x-api-key", "secret"),
+            (KeyHeader::XGoogApiKey, "x-goog-api-key", "secret"),
+            (KeyHeader::ApiKey, "api-key", "secret"),
         ] {
             let mut headers = HeaderMap::new();
-            assert!(KeyHeader::of(dialect, base_url).insert(&mut headers, "secret"));
+            assert!(Credentials::Key(place, "secret".into()).insert(&uri, &mut headers, b"", 0));
             let (found, value) = headers.iter().next().unwrap();
-            assert_eq!((found.as_str(), value.is_sensitive(), headers.len()), (name, true, 1), "{base_url}");
+            assert_eq!((found.as_str(), value.is_sensitive(), headers.len()), (name, true, 1));
+            assert_eq!(value, expected);
         }
-        assert!(!KeyHeader::Bearer.insert(&mut HeaderMap::new(), "a\nb"));
+        let broken = Credentials::Key(KeyHeader::Bearer, "a\nb".into());
+        assert!(!broken.insert(&uri, &mut HeaderMap::new(), b"", 0));
     }
 }

@@ -6,6 +6,8 @@ use crate::config::dialect::ProviderDialect;
 
 /// Request headers that pass to an upstream.
 const REQUEST_HEADERS: &[&str] = &["accept", "content-type", "user-agent", "traceparent", "tracestate"];
+/// Bedrock's switches of a request, and what it says of an invocation: its vendor's content type, latency, tokens.
+const BEDROCK: &str = "x-amzn-bedrock-";
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 /// Answer headers that pass to a client. Rate limits, ids and cookies of an upstream describe our account, not the client's.
 const RESPONSE_HEADERS: &[&str] = &["content-type", "content-disposition", "cache-control", "openai-version"];
@@ -15,8 +17,7 @@ const fn dialect_headers(dialect: ProviderDialect) -> &'static [&'static str] {
     match dialect {
         ProviderDialect::OpenAi => &["openai-beta"],
         ProviderDialect::Anthropic => &["anthropic-version", "anthropic-beta"],
-        ProviderDialect::Bedrock => &["x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion"],
-        ProviderDialect::Gemini | ProviderDialect::Ollama | ProviderDialect::Cohere => &[],
+        ProviderDialect::Bedrock | ProviderDialect::Gemini | ProviderDialect::Ollama | ProviderDialect::Cohere => &[],
     }
 }
 
@@ -25,6 +26,9 @@ const fn dialect_headers(dialect: ProviderDialect) -> &'static [&'static str] {
 pub fn request_headers(dialect: ProviderDialect, inbound: &HeaderMap) -> HeaderMap {
     let mut headers = allowed(inbound, REQUEST_HEADERS);
     headers.extend(allowed(inbound, dialect_headers(dialect)));
+    if dialect == ProviderDialect::Bedrock {
+        headers.extend(of_bedrock(inbound));
+    }
     if dialect == ProviderDialect::Anthropic {
         headers.entry(ANTHROPIC_VERSION).or_insert(HeaderValue::from_static("2023-06-01"));
     }
@@ -36,7 +40,15 @@ pub fn request_headers(dialect: ProviderDialect, inbound: &HeaderMap) -> HeaderM
 /// What passes of an upstream's headers.
 #[must_use]
 pub fn response_headers(upstream: &HeaderMap) -> HeaderMap {
-    allowed(upstream, RESPONSE_HEADERS)
+    let mut headers = allowed(upstream, RESPONSE_HEADERS);
+    headers.extend(of_bedrock(upstream));
+    headers
+}
+
+fn of_bedrock(from: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    from.iter()
+        .filter(|(name, _)| name.as_str().starts_with(BEDROCK))
+        .map(|(name, value)| (name.clone(), value.clone()))
 }
 
 fn allowed(from: &HeaderMap, names: &[&'static str]) -> HeaderMap {
@@ -88,5 +100,17 @@ mod tests {
             ["accept-encoding", "anthropic-beta", "anthropic-version", "content-type"]
         );
         assert_eq!(names(ProviderDialect::Gemini), ["accept-encoding", "content-type"]);
+    }
+
+    #[test]
+    fn what_is_said_of_an_invocation_passes_to_and_from_bedrock_and_its_account_does_not() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-amzn-bedrock-trace", "x-amzn-requestid", "x-amz-security-token", "x-amzn-trace-id"] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("x"));
+        }
+        let passed = request_headers(ProviderDialect::Bedrock, &headers);
+        assert!(passed.len() == 3 && passed.contains_key("x-amzn-bedrock-trace"));
+        assert_eq!(request_headers(ProviderDialect::OpenAi, &headers).len(), 2);
+        assert_eq!(response_headers(&headers).len(), 1);
     }
 }

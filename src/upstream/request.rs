@@ -87,15 +87,15 @@ impl Request {
         Ok(request)
     }
 
-    /// The body for an upstream: the model's name there, and usage asked for in a stream. Says whether asking was ours.
-    /// The same bytes, not a copy, when nothing is to change.
+    /// The body for an upstream: the model's name there, and usage asked for in a stream, if it `may_be_asked`. Says whether
+    /// asking was ours. The same bytes, not a copy, when nothing is to change.
     #[must_use]
-    pub fn upstream_body(&self, upstream_model: &str) -> (Bytes, bool) {
+    pub fn upstream_body(&self, upstream_model: &str, may_be_asked: bool) -> (Bytes, bool) {
         let mut edits: Vec<(Range<usize>, Cow<'_, str>)> = Vec::new();
         if upstream_model != self.model {
             edits.extend(self.model_spans.iter().map(|span| (span.at.clone(), span.form.write(upstream_model))));
         }
-        let inject = self.usage_option.as_ref().filter(|option| !option.asked);
+        let inject = self.usage_option.as_ref().filter(|option| may_be_asked && !option.asked);
         if let (Some(option), Some(model)) = (inject, self.model_spans.first()) {
             edits.push(option.edit(model.at.end));
         }
@@ -198,7 +198,7 @@ mod tests {
     fn a_request_that_needs_no_edit_is_the_same_bytes() {
         let request =
             parse(r#"{"model":"a", "messages":[], "stream":true,"stream_options":{"include_usage":true}}"#).unwrap();
-        let (body, injected) = request.upstream_body("a");
+        let (body, injected) = request.upstream_body("a", true);
         assert_eq!((body.as_ptr(), injected), (request.body.as_ptr(), false));
     }
 
@@ -285,7 +285,7 @@ mod tests {
                 (stream, output_max, end_user),
                 "{endpoint:?}"
             );
-            let (sent, injected) = request.upstream_body("up/stream");
+            let (sent, injected) = request.upstream_body("up/stream", true);
             let sent: Value = serde_json::from_slice(&sent).unwrap();
             let mut expected = body;
             let renamed = if endpoint == Endpoint::BatchEmbedContents {
@@ -372,7 +372,7 @@ mod tests {
             Request::parse(Endpoint::Transcriptions, None, "multipart/form-data; boundary=b", form(fields).into())
         };
         let request = parse(&[("file", "\0\r\n--c"), ("model", "whisper")]).unwrap();
-        let (sent, _) = request.upstream_body("whisper-1");
+        let (sent, _) = request.upstream_body("whisper-1", true);
         assert_eq!(sent, form(&[("file", "\0\r\n--c"), ("model", "whisper-1")]));
         for (fields, param) in [
             (vec![("file", ""), ("model", "a"), ("model", "b")], "model"),
@@ -401,7 +401,7 @@ mod tests {
                 body["stream_options"] = options.clone();
             }
             let request = parse(&body.to_string()).unwrap();
-            let (edited, injected) = request.upstream_body(&upstream);
+            let (edited, injected) = request.upstream_body(&upstream, true);
             let edited: Value = serde_json::from_slice(&edited).unwrap();
             let asked = options.as_ref().is_some_and(|options| options["include_usage"] == true);
             prop_assert_eq!(injected, stream && !asked);

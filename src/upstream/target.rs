@@ -5,25 +5,37 @@ use std::fmt::Write as _;
 use axum::http::{Uri, uri::InvalidUri};
 
 use super::endpoint::Endpoint;
-use crate::config::dialect::ProviderDialect;
+use crate::config::{Paths, dialect::ProviderDialect};
 
 /// The address of an endpoint below a provider's base. `alt_sse` asks Gemini for server-sent events.
 ///
-/// An OpenAI base ends where the SDKs' does, behind its version. The others' is taken with or without one.
+/// An OpenAI base ends where the SDKs' does, behind its version. The others' is taken with or without one; Vertex's ends
+/// behind the publisher, and Azure's deployments stand below its resource.
 ///
 /// # Errors
 /// When base and model make no address.
-pub fn uri(endpoint: Endpoint, base_url: &str, model: &str, alt_sse: bool) -> Result<Uri, InvalidUri> {
+pub fn uri(endpoint: Endpoint, base_url: &str, paths: &Paths, model: &str, alt_sse: bool) -> Result<Uri, InvalidUri> {
     let path = endpoint.path();
     let version = path.match_indices('/').nth(1).map_or(path, |(at, _)| path.get(..at).unwrap_or(path));
-    let below = match endpoint.dialect() {
-        ProviderDialect::OpenAi => path.strip_prefix("/v1").unwrap_or(path),
+    let below = match (endpoint.dialect(), paths) {
+        (ProviderDialect::OpenAi, _) => path.strip_prefix("/v1").unwrap_or(path),
+        (_, Paths::Vertex) => path.strip_prefix(version).unwrap_or(path),
         _ if base_url.ends_with(version) => path.strip_prefix(version).unwrap_or(path),
         _ => path,
     };
-    let mut address = format!("{base_url}{}", below.replace("{model}", &encoded(model)));
-    if alt_sse {
-        address.push_str("?alt=sse");
+    let model = encoded(model);
+    let mut address = match paths {
+        Paths::Deployments { .. } => format!("{base_url}/openai/deployments/{model}{below}"),
+        Paths::Plain | Paths::Vertex => format!("{base_url}{}", below.replace("{model}", &model)),
+    };
+    let version = match paths {
+        Paths::Deployments { api_version } => Some(format!("api-version={}", encoded(api_version))),
+        Paths::Plain | Paths::Vertex => None,
+    };
+    let query: Vec<String> = version.into_iter().chain(alt_sse.then(|| "alt=sse".to_owned())).collect();
+    if !query.is_empty() {
+        address.push('?');
+        address.push_str(&query.join("&"));
     }
     address.parse()
 }
@@ -60,15 +72,28 @@ mod tests {
             (Endpoint::CohereRerankV1, "https://c", "https://c/v1/rerank"),
             (Endpoint::Converse, "https://b", "https://b/model/m%3A1/converse"),
         ] {
-            assert_eq!(uri(endpoint, base_url, "m:1", false).unwrap(), expected);
+            assert_eq!(uri(endpoint, base_url, &Paths::Plain, "m:1", false).unwrap(), expected);
         }
-        let streamed = uri(Endpoint::StreamGenerateContent, "https://g", "m", true).unwrap();
+        let streamed = uri(Endpoint::StreamGenerateContent, "https://g", &Paths::Plain, "m", true).unwrap();
         assert_eq!(streamed, "https://g/v1beta/models/m:streamGenerateContent?alt=sse");
     }
 
     #[test]
     fn a_model_name_cannot_leave_its_place_in_the_path() {
-        let address = uri(Endpoint::Converse, "https://b", "../x?y#z/..", false).unwrap();
+        let address = uri(Endpoint::Converse, "https://b", &Paths::Plain, "../x?y#z/..", false).unwrap();
         assert_eq!(address, "https://b/model/..%2Fx%3Fy%23z%2F../converse");
+    }
+
+    #[test]
+    fn vertex_and_azure_have_paths_of_their_own() {
+        let vertex = "https://aiplatform.googleapis.com/v1/publishers/google";
+        let address = uri(Endpoint::StreamGenerateContent, vertex, &Paths::Vertex, "gemini-2.5-pro", true).unwrap();
+        assert_eq!(address.to_string(), format!("{vertex}/models/gemini-2.5-pro:streamGenerateContent?alt=sse"));
+        let azure = Paths::Deployments { api_version: "2024-10-21".to_owned() };
+        let address = uri(Endpoint::ChatCompletions, "https://acme.openai.azure.com", &azure, "my 4o", false).unwrap();
+        assert_eq!(
+            address,
+            "https://acme.openai.azure.com/openai/deployments/my%204o/chat/completions?api-version=2024-10-21"
+        );
     }
 }

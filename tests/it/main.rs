@@ -22,6 +22,7 @@ mod metering_fixtures;
 mod metering_forgery;
 mod postgres_faults;
 mod process;
+mod providers;
 mod receipts;
 mod replicas;
 mod requests;

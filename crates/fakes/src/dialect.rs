@@ -47,6 +47,8 @@ pub(crate) enum Framing {
     Ndjson,
     JsonArray,
     AwsEvents,
+    /// The vendor's own events, in base64 within frames that are all called `chunk`.
+    AwsChunks,
 }
 
 impl Framing {
@@ -55,7 +57,7 @@ impl Framing {
             Self::Sse => EVENTS,
             Self::Ndjson => NDJSON,
             Self::JsonArray => JSON,
-            Self::AwsEvents => AWS_EVENTS,
+            Self::AwsEvents | Self::AwsChunks => AWS_EVENTS,
         }
     }
 
@@ -68,7 +70,11 @@ impl Framing {
             (Self::Ndjson, _) => format!("{data}\n").into(),
             (Self::JsonArray, _) if number == 0 => format!("[{data}").into(),
             (Self::JsonArray, _) => format!("\r\n,\r\n{data}").into(),
-            (Self::AwsEvents, event) => frame::event(event.unwrap_or("chunk"), data.as_bytes()),
+            (Self::AwsChunks, event) if !event.is_some_and(|name| name.ends_with("Exception")) => frame::event(
+                "chunk",
+                format!(r#"{{"bytes":"{}","p":"abc"}}"#, frame::base64(data.as_bytes())).as_bytes(),
+            ),
+            (Self::AwsEvents | Self::AwsChunks, event) => frame::event(event.unwrap_or("chunk"), data.as_bytes()),
         }
     }
 
@@ -83,7 +89,8 @@ pub(crate) fn framing(turn: &Turn) -> Framing {
     match turn.endpoint {
         Endpoint::OllamaChat | Endpoint::OllamaGenerate => Framing::Ndjson,
         Endpoint::GeminiStream if !turn.alt_sse => Framing::JsonArray,
-        Endpoint::ConverseStream | Endpoint::InvokeStream => Framing::AwsEvents,
+        Endpoint::ConverseStream => Framing::AwsEvents,
+        Endpoint::InvokeStream => Framing::AwsChunks,
         _ => Framing::Sse,
     }
 }
@@ -131,7 +138,7 @@ pub(crate) fn open(turn: &Turn) -> Vec<Doc> {
     match turn.endpoint {
         Endpoint::Responses => responses::open(turn),
         Endpoint::Messages | Endpoint::InvokeStream => anthropic::open(turn),
-        Endpoint::ConverseStream => bedrock::open(),
+        Endpoint::ConverseStream => bedrock::open(turn),
         Endpoint::CohereChat => cohere::open(turn),
         Endpoint::Interactions => gemini::interaction_open(turn),
         _ => Vec::new(),
@@ -155,7 +162,8 @@ pub(crate) fn content(turn: &Turn, index: u64) -> Doc {
 pub(crate) fn close(turn: &Turn) -> Vec<Doc> {
     match turn.endpoint {
         Endpoint::Responses => responses::close(turn),
-        Endpoint::Messages | Endpoint::InvokeStream => anthropic::close(turn),
+        Endpoint::Messages => anthropic::close(turn),
+        Endpoint::InvokeStream => bedrock::invoked(turn, anthropic::close(turn)),
         Endpoint::ConverseStream => bedrock::close(turn),
         Endpoint::CohereChat => cohere::close(turn),
         Endpoint::Interactions => gemini::interaction_close(turn),
@@ -168,7 +176,7 @@ pub(crate) fn close(turn: &Turn) -> Vec<Doc> {
 pub(crate) fn broken(turn: &Turn) -> Doc {
     let message = "The server had an error while processing your request.";
     match turn.endpoint {
-        Endpoint::Messages | Endpoint::InvokeStream => {
+        Endpoint::Messages => {
             Doc::named("error", r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#.into())
         }
         Endpoint::Responses => {
@@ -178,8 +186,35 @@ pub(crate) fn broken(turn: &Turn) -> Doc {
             Doc::named("error", data)
         }
         Endpoint::OllamaChat | Endpoint::OllamaGenerate => Doc::bare(format!(r#"{{"error":"{message}"}}"#)),
-        Endpoint::ConverseStream => Doc::named("modelStreamErrorException", format!(r#"{{"message":"{message}"}}"#)),
+        Endpoint::ConverseStream | Endpoint::InvokeStream => {
+            Doc::named("modelStreamErrorException", format!(r#"{{"message":"{message}"}}"#))
+        }
         _ => Doc::bare(format!(r#"{{"error":{{"code":500,"message":"{message}","status":"INTERNAL"}}}}"#)),
+    }
+}
+
+/// The name of Bedrock's error of a status.
+pub(crate) fn exception(endpoint: Endpoint, status: u16) -> Option<&'static str> {
+    let of_bedrock =
+        matches!(endpoint, Endpoint::Converse | Endpoint::ConverseStream | Endpoint::Invoke | Endpoint::InvokeStream);
+    of_bedrock.then_some(match status {
+        400 => "ValidationException",
+        403 => "AccessDeniedException",
+        404 => "ResourceNotFoundException",
+        408 => "ModelTimeoutException",
+        424 => "ModelErrorException",
+        429 => "ThrottlingException",
+        503 => "ServiceUnavailableException",
+        _ => "InternalServerException",
+    })
+}
+
+/// What Bedrock says of usage in headers beside the vendor's own body.
+pub(crate) fn usage_headers(turn: &Turn) -> Vec<(&'static str, u64)> {
+    if turn.endpoint == Endpoint::Invoke && turn.usage_told().is_some() {
+        bedrock::usage_headers(turn)
+    } else {
+        Vec::new()
     }
 }
 

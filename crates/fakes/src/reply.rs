@@ -27,8 +27,12 @@ pub(crate) fn refused(guard: Guard, endpoint: Endpoint, script: &Script) -> Resp
     let status = script.status.unwrap_or(500);
     let own = dialect::refused(endpoint, status, "The scripted upstream refuses this.");
     let text = own.map_or_else(|| answer::error_for(status, script.code.as_deref()), Bytes::from);
+    let exception = dialect::exception(endpoint, status);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = whole(guard, status, JSON, text, 0, false);
+    if let Some(exception) = exception {
+        response.headers_mut().insert("x-amzn-errortype", header(exception));
+    }
     if status == StatusCode::TOO_MANY_REQUESTS {
         let seconds = script.retry_after.as_deref().unwrap_or("1");
         response.headers_mut().insert(RETRY_AFTER, header(seconds));

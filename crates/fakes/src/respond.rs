@@ -163,7 +163,14 @@ fn plain(guard: Guard, turn: &Turn, fault: Option<Fault>) -> Response<Play> {
                 false,
             );
         }
-        _ => return reply::whole(guard, StatusCode::OK, JSON, text, turn.chunks, turn.usage_told().is_some()),
+        _ => {
+            let mut response =
+                reply::whole(guard, StatusCode::OK, JSON, text, turn.chunks, turn.usage_told().is_some());
+            for (name, count) in dialect::usage_headers(turn) {
+                response.headers_mut().insert(name, HeaderValue::from(count));
+            }
+            return response;
+        }
     };
     let steps = vec![Step::Send { bytes: half, chunks: 0, usage: false }, broken];
     let mut response = reply::head(guard, StatusCode::OK, JSON, false, Steps::Known(steps.into_iter()));

@@ -26,6 +26,8 @@ pub enum Fault {
     CleanCut,
     /// After `at` chunks comes an error event, then the body ends without end marker.
     ErrorMidStream,
+    /// The content chunk behind the first `at` comes damaged; the rest of the stream is whole. Framings with a checksum only.
+    Damage,
     /// An error answer with `status`.
     Status,
     /// 200 with a web page instead of JSON.

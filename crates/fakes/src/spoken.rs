@@ -61,7 +61,22 @@ impl Spoken {
         }
         let doc = dialect::content(&self.turn, index);
         self.send(&doc, 1);
+        if index == self.turn.fault_at() && self.turn.script.fault() == Some(Fault::Damage) {
+            self.damage();
+        }
         self.next = Next::Content(index + 1);
+    }
+
+    /// Flips a bit of the payload of what is sent next.
+    fn damage(&mut self) {
+        if let Some(Step::Send { bytes, .. }) = self.ready.back_mut() {
+            let mut damaged = bytes.to_vec();
+            // Before it stand the payload's end and a checksum of four bytes.
+            if let Some(byte) = damaged.iter_mut().rev().nth(8) {
+                *byte ^= 1;
+            }
+            *bytes = damaged.into();
+        }
     }
 
     /// Plays the scripted fault; false when there is none that ends a stream.
