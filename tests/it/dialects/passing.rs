@@ -125,3 +125,19 @@ async fn forms_pass_byte_for_byte_with_their_model_replaced() {
         assert_eq!(harness.booked(&answer.request_id()).await["endpoint"], path);
     }
 }
+
+#[tokio::test]
+async fn geminis_other_versions_pass_as_they_were_called() {
+    let harness = gateway("").await;
+    let call = bodies::plain().into_iter().find(|call| call.endpoint.contains("generateContent")).unwrap();
+    for version in ["/v1/", "/v1alpha/"] {
+        let url = harness.url(&call.path.replace("/v1beta/", version));
+        let answer = read(harness.client.post(url).header("x-goog-api-key", &harness.key).json(&call.body)).await;
+        assert_eq!(answer.status, 200, "{version}: {}", answer.text);
+        let path = harness.upstream.requests().pop().unwrap().path;
+        assert_eq!(path, format!("{version}models/up%2Fgemini%3A1:generateContent"));
+        assert_eq!(harness.booked(&answer.request_id()).await["endpoint"], call.endpoint);
+    }
+    let listed = read(harness.client.get(harness.url("/v1/models/gemini-model")).bearer_auth(&harness.key)).await;
+    assert_eq!(listed.json()["object"], "model", "{}", listed.text);
+}
