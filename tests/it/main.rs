@@ -21,6 +21,7 @@ mod metering_fixtures;
 mod metering_forgery;
 mod postgres_faults;
 mod process;
+mod provider_quirks;
 mod providers;
 mod receipts;
 mod requests;

@@ -86,7 +86,7 @@ def test_an_invocation_speaks_its_vendors_dialect(client, books, fake):
 
 
 def test_an_invocation_whose_body_tells_nothing_is_booked_by_its_headers(client, books, fake):
-    fake.script(usage={})
+    fake.script(fault="no_usage")
     answer = client.invoke_model(modelId=MODEL, body=INVOKED)
     answer["body"].read()
     assert tokens(booked(books, answer, source="provider_headers")) == (3, 0, 8)
@@ -150,6 +150,6 @@ def test_a_damaged_frame_is_found_by_both_sides(client, books, fake):
     answer = client.converse_stream(modelId=MODEL, messages=MESSAGES)
     with pytest.raises(ChecksumMismatch):
         list(answer["stream"])
-    answer["stream"].close()
+    # What follows is not read by this client; the connection stays until it is closed, so the entry comes to its end.
     entry = books(answer["ResponseMetadata"]["HTTPHeaders"]["x-tollgate-request-id"])
-    assert entry["outcome"] in ("invalid_body", "client_disconnect")
+    assert (entry["outcome"], entry["flags"]) == ("invalid_body", ["frame_damaged"])
