@@ -1,6 +1,6 @@
 # make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: its books in a private Postgres).
 # make test: everything a change must pass.
-.PHONY: help run model test test-sdk-all test-worker test-all lint bench oracle oracle-self bench-worker clean
+.PHONY: help run model test test-sdk-all test-torture test-worker test-all lint torture bench oracle oracle-self bench-worker clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,7 +27,11 @@ test-sdk-all:    ## The official SDKs of every dialect, in Python and Node
 	@scripts/setup.sh sdk
 	scripts/test-sdk.sh all
 
-test-all: lint test test-sdk-all test-worker ## What CI runs
+test-torture:    ## A slice of `make torture`, another one each time: named points, random kills, one and three gateways, Postgres away
+	@scripts/setup.sh test
+	TORTURE=slice cargo test --quiet --features failpoints --test torture -- --test-threads=1 --nocapture
+
+test-all: lint test test-sdk-all test-torture test-worker ## What CI runs
 
 lint:            ## Format, clippy, docs, dependencies
 	@scripts/setup.sh lint

@@ -1,6 +1,12 @@
 //! The running gateway: started in order, stopped in reverse.
 
-use std::{net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -17,6 +23,7 @@ use super::{
     join::join,
     journal::journal_options,
     listener::{Stopper, serve},
+    supervise::keep_alive,
     upkeep::Upkeep,
     watch::Watch,
 };
@@ -152,29 +159,48 @@ impl Gateway {
         if let Some(rescued) = journal.rescued() {
             helpers.push(tokio::spawn(keep_rescued(rescued, store.clone(), replica.clone(), boot_id)).abort_handle());
         }
+        let panics = Arc::<AtomicU64>::default();
         let recovering = {
             let (store, journal, stop) = (store.clone(), journal.clone(), stop_posting.clone());
             let (dir, replica) = (config.journal.dir.clone(), replica.clone());
-            async move { keep_recovering(store, journal, &dir, &replica, stop).await }
+            move || {
+                let (store, journal, stop, dir, replica) =
+                    (store.clone(), journal.clone(), stop.clone(), dir.clone(), replica.clone());
+                async move { keep_recovering(store, journal, &dir, &replica, stop).await }
+            }
         };
-        helpers.push(tokio::spawn(recovering).abort_handle());
-        let poster = Poster::new(store, journal, replica, clock.clone());
-        let posting = poster.state();
-        let poster = tokio::spawn(poster.run(stop_posting.clone()));
+        helpers.push(keep_alive("recovery", Arc::clone(&panics), recovering).abort_handle());
+        let posting = Arc::<PostingState>::default();
+        let poster = {
+            let (clock, posting, stop) = (clock.clone(), Arc::clone(&posting), stop_posting.clone());
+            let make = move || {
+                let state = Arc::clone(&posting);
+                Poster::new(store.clone(), journal.clone(), replica.clone(), clock.clone(), state).run(stop.clone())
+            };
+            keep_alive("posting", Arc::clone(&panics), make)
+        };
         let stop_watching = CancellationToken::new();
-        let watch =
-            Watch::new(books.accounts.store.clone(), Arc::clone(&proxy), books.own_prices.clone(), config.clone());
-        tokio::spawn(watch.run(stop_watching.clone()));
+        let watch = {
+            let (store, proxy, stop) = (books.accounts.store.clone(), Arc::clone(&proxy), stop_watching.clone());
+            let (prices, config) = (books.own_prices.clone(), config.clone());
+            move || Watch::new(store.clone(), Arc::clone(&proxy), prices.clone(), config.clone()).run(stop.clone())
+        };
+        keep_alive("watch over changes", Arc::clone(&panics), watch);
         let (lease_state, stop_lease) = (lease.state(), CancellationToken::new());
         let lease = tokio::spawn(lease.keep(stop_lease.clone()));
-        let upkeep = Upkeep::new(books.accounts.store.clone(), clock.clone(), &config.store);
-        tokio::spawn(upkeep.run(stop_watching.clone()));
+        let upkeep = {
+            let (store, clock, stop) = (books.accounts.store.clone(), clock.clone(), stop_watching.clone());
+            let config = config.store.clone();
+            move || Upkeep::new(store.clone(), clock.clone(), &config).run(stop.clone())
+        };
+        keep_alive("upkeep", Arc::clone(&panics), upkeep);
         let running = Running {
             keyring,
             limits: config.limits,
             proxy: Arc::clone(&proxy),
             posting: Arc::clone(&posting),
             lease: lease_state,
+            panics,
         };
         let state = books.admin_state(Some(running));
 

@@ -12,10 +12,11 @@ use std::{
 
 use serde::Serialize;
 use tollgate_core::{
-    entry::Entry,
+    entry::{Entry, UsageSource},
     id::{AttemptId, BootId, CustomerId, RequestId},
     money::NanoUsd,
     price::price_line,
+    usage::Bucket,
 };
 
 use super::statement::{Month, StatementError, statement};
@@ -99,10 +100,12 @@ struct Accounts {
 struct Cell {
     attempts: i128,
     requests: i128,
-    tokens: i128,
+    buckets: [i128; Bucket::ALL.len()],
+    reasoning: i128,
     cost: i128,
     charge: i128,
     unpriced: i128,
+    estimated: i128,
     worker_busy: i128,
 }
 
@@ -183,7 +186,7 @@ impl Audit {
         let admission = &entry.admission;
         let place = admission.id.to_string();
         self.entries += 1;
-        let (mut cost, mut charge, mut tokens, mut worker_busy) = (0_i128, 0_i128, 0_i128, 0_i128);
+        let (mut cost, mut charge, mut worker_busy) = (0_i128, 0_i128, 0_i128);
         for line in &entry.lines {
             let basis = versions.cost(admission.cost_price_version.as_deref());
             let rule = versions.rule(admission.charge_price_version.as_deref());
@@ -192,7 +195,6 @@ impl Audit {
             self.differ("charge of a line", &place, shown(expected_charge), shown(line.charge));
             cost += i128::from(line.cost.unwrap_or_default().get());
             charge += i128::from(line.charge.unwrap_or_default().get());
-            tokens += i128::from(line.usage.input_total()) + i128::from(line.usage.output);
             let time = line.worker.unwrap_or_default();
             worker_busy += i128::from(time.prefill_busy_us) + i128::from(time.decode_busy_us);
         }
@@ -202,10 +204,17 @@ impl Audit {
         let cell = self.cells.entry(key_of(entry)).or_default();
         cell.attempts += 1;
         cell.requests += i128::from(admission.id.attempt == 0);
-        cell.tokens += tokens;
+        for line in &entry.lines {
+            for (sum, bucket) in cell.buckets.iter_mut().zip(Bucket::ALL) {
+                *sum += i128::from(line.usage.bucket(bucket));
+            }
+            cell.reasoning += i128::from(line.usage.reasoning);
+        }
         cell.cost += cost;
         cell.charge += charge;
         cell.unpriced += i128::from(entry.is_unpriced());
+        let is_exact = matches!(entry.usage_source, UsageSource::ProviderFinal | UsageSource::NotBilled);
+        cell.estimated += i128::from(!is_exact);
         cell.worker_busy += worker_busy;
         *self.statements.entry((admission.customer_id, Month::of(admission.admitted_at_us))).or_default() += charge;
         self.charged_once(admission.id, charge);
@@ -307,7 +316,11 @@ impl Audit {
             };
             self.differ("rollup attempts", &place, cell.attempts, sums.attempts);
             self.differ("rollup requests", &place, cell.requests, sums.requests);
-            self.differ("rollup tokens", &place, cell.tokens, sums.usage.total());
+            for (sum, bucket) in cell.buckets.into_iter().zip(Bucket::ALL) {
+                self.differ(&format!("rollup {}", bucket.name()), &place, sum, sums.usage.bucket(bucket));
+            }
+            self.differ("rollup reasoning", &place, cell.reasoning, sums.usage.reasoning);
+            self.differ("rollup estimated", &place, cell.estimated, sums.estimated);
             self.differ("rollup cost", &place, cell.cost, sums.cost.get());
             self.differ("rollup charge", &place, cell.charge, sums.charge.get());
             self.differ("rollup unpriced", &place, cell.unpriced, sums.unpriced);

@@ -12,7 +12,10 @@ mod problem;
 mod replicas;
 mod workers;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use axum::{
     Router, middleware,
@@ -59,6 +62,8 @@ pub struct Running {
     pub posting: Arc<PostingState>,
     /// Whether the replica's name is ours.
     pub lease: Arc<LeaseState>,
+    /// Tasks that panicked and were started again.
+    pub panics: Arc<AtomicU64>,
 }
 
 /// Who may call.

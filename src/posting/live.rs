@@ -58,12 +58,11 @@ pub struct Poster {
 }
 
 impl Poster {
-    /// A poster at the beginning of this boot's journal.
+    /// A poster at the beginning of this boot's journal. `state` is what it comes to, for health and metrics.
     #[must_use]
-    pub fn new(store: Store, journal: Journal, replica: String, clock: Clock) -> Self {
+    pub fn new(store: Store, journal: Journal, replica: String, clock: Clock, state: Arc<PostingState>) -> Self {
         let reader = journal.reader(0);
         let released_at = clock.monotonic();
-        let state = Arc::new(PostingState::default());
         Self {
             shipper: Shipper::new(store.clone(), clock.clone(), Arc::clone(&state)),
             state,
@@ -78,12 +77,6 @@ impl Poster {
             released_at,
             quarantined: Damage::default(),
         }
-    }
-
-    /// What posting comes to, for health and metrics.
-    #[must_use]
-    pub fn state(&self) -> Arc<PostingState> {
-        Arc::clone(&self.state)
     }
 
     /// Posts until told to stop; then posts what is durable by then, and returns.

@@ -4,18 +4,19 @@
 //! deterministic, and a folder is removed only when everything in it is committed and what is damaged of it is copied
 //! aside.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tollgate_core::{entry::Entry, orphan::resolve_orphan};
+use tollgate_core::{entry::Entry, id::BootId, orphan::resolve_orphan};
 
 use super::{live::PostingError, ship::Shipper, state::PostingState, tracker::Tracker};
 use crate::{
     catalog::Versions,
     clock::Clock,
     failpoint::{self, Point},
+    fleet::lease::NAME_HELD_MAX,
     journal::{
         Journal,
         boot::{DeadBoot, dead_boots, dead_boots_below},
@@ -58,7 +59,7 @@ pub struct Adopted {
     /// As of any recovery.
     #[serde(flatten)]
     pub recovered: Recovered,
-    /// Boots that a living process owns; they were left alone.
+    /// Boots of living processes; they were left alone. A process that was killed counts as living until its name has run out.
     pub living: u64,
 }
 
@@ -71,17 +72,32 @@ pub async fn recover(store: &Store, journal_dir: &Path, replica: &str) -> Result
 }
 
 /// Adopts the boots of a folder that was found somewhere: a journal, one replica's folder, or one boot's. `replica` is
-/// whose they are, when the folders do not say so; `keep` leaves the folders where they are.
+/// whose they are, when neither the books nor the folders say so; `keep` leaves the folders where they are.
+///
+/// A folder's lock says nothing when it is a copy: what counts is whether the boot's process still holds its name. Its
+/// open attempts are under way, and an estimate of them would stand where their exact end belongs.
 ///
 /// # Errors
 /// As [`recover`].
 pub async fn adopt(store: &Store, dir: &Path, replica: Option<&str>, keep: bool) -> Result<Adopted, PostingError> {
-    let mut found = dead_boots_below(dir)?;
-    if let Some(replica) = replica {
-        found.dead.iter_mut().for_each(|boot| replica.clone_into(&mut boot.replica));
+    let found = dead_boots_below(dir)?;
+    let names = store.replicas().await?;
+    let is_living =
+        |boot: &DeadBoot| names.iter().any(|name| name.boot_id == boot.boot_id && name.is_live(NAME_HELD_MAX));
+    let (copied, mut dead): (Vec<_>, Vec<_>) = found.dead.into_iter().partition(is_living);
+    for boot in &copied {
+        tracing::warn!(boot = %boot.boot_id, "a copy of a living process's journal is left alone");
     }
-    let living = u64::try_from(found.living.len()).unwrap_or(u64::MAX);
-    let recovered = post_all(store, found.dead, if keep { After::Keep } else { After::Remove }).await?;
+    // A boot's cursor stands under the name under which it was posted first.
+    let known: HashMap<BootId, String> =
+        store.boots().await?.into_iter().map(|known| (known.boot_id, known.replica)).collect();
+    for boot in &mut dead {
+        if let Some(name) = known.get(&boot.boot_id).map(String::as_str).or(replica) {
+            name.clone_into(&mut boot.replica);
+        }
+    }
+    let living = u64::try_from(found.living.len() + copied.len()).unwrap_or(u64::MAX);
+    let recovered = post_all(store, dead, if keep { After::Keep } else { After::Remove }).await?;
     Ok(Adopted { recovered, living })
 }
 
@@ -104,7 +120,8 @@ pub async fn keep_recovering(
             Ok(_) => LOOK_EVERY,
             Err(error) => {
                 tracing::error!(%error, "the journal of an earlier run cannot be posted; it is tried again");
-                LOOK_AGAIN_EVERY
+                // A store that was away comes back; a journal that cannot be read stays so.
+                if matches!(error, PostingError::Store(_)) { LOOK_EVERY } else { LOOK_AGAIN_EVERY }
             }
         };
         if let Err(error) = journal.count_quarantine() {

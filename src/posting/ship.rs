@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
+use tollgate_core::entry::Entry;
+
 use super::state::PostingState;
 use crate::{
     clock::Clock,
     store::{
         Store, StoreError,
+        dead_letters::DeadLetter,
         entries::{PostBatch, Posted, Stage},
     },
 };
@@ -34,6 +37,9 @@ impl Shipper {
         while let Some(batch) = waiting.pop() {
             match self.store.post(&batch).await {
                 Ok(done) => {
+                    if done.already_there > 0 && batch.stage == Stage::Reading {
+                        self.compare(&batch).await?;
+                    }
                     posted.inserted += done.inserted;
                     posted.already_there += done.already_there;
                     self.state.posted(&batch, done.inserted);
@@ -48,6 +54,29 @@ impl Shipper {
         Ok(posted)
     }
 
+    /// The first word on an attempt stands. It is the same as the journal's, posted before; if it is not, a journal was adopted
+    /// whose process lived on: then what it said in the end is kept, for somebody to correct the books by.
+    async fn compare(&self, batch: &PostBatch) -> Result<(), StoreError> {
+        for (sequence, entry) in &batch.entries {
+            let id = entry.admission.id;
+            let standing = self.store.entries_of_request(id.request_id).await?;
+            let Some(other) = standing.iter().find(|other| other.admission.id == id && *other != entry) else {
+                continue;
+            };
+            let letter = DeadLetter {
+                entry: entry.clone(),
+                replica: batch.replica.clone(),
+                boot_id: batch.boot_id,
+                sequence: *sequence,
+                reason: format!("the books say `{}` of this attempt, the journal `{}`", said(other), said(entry)),
+                buried_at_us: self.clock.unix_us(),
+            };
+            tracing::error!(attempt = %id, reason = letter.reason, "the journal contradicts the books; its word is kept");
+            self.store.keep_contradiction(&letter).await?;
+        }
+        Ok(())
+    }
+
     async fn bury(&self, poison: &PostBatch, error: &StoreError) -> Result<(), StoreError> {
         self.store.bury(poison, &error.to_string(), self.clock.unix_us()).await?;
         let attempt = poison.entries.first().map(|(_, entry)| entry.admission.id.to_string());
@@ -55,6 +84,12 @@ impl Shipper {
         self.state.buried(poison);
         Ok(())
     }
+}
+
+/// Outcome, source of the usage and charge, for an operator.
+fn said(entry: &Entry) -> String {
+    let charge = entry.charge().map_or_else(|| "unpriced".to_owned(), |charge| format!("{charge} USD"));
+    format!("{}, {}, {charge}", entry.outcome.name(), entry.usage_source.name())
 }
 
 enum Halves {

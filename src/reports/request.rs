@@ -82,7 +82,8 @@ pub struct LineView {
     pub cost_price_version: Option<String>,
     /// Version of the book's rule.
     pub charge_price_version: Option<String>,
-    /// What else picked the prices: tier, region, size of pictures.
+    /// What else picked the prices: tier, region, size of pictures; only where something did.
+    #[serde(skip_serializing_if = "PricingContext::is_empty")]
     pub context: PricingContext,
     /// A worker's time; only where one of ours served.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -35,6 +35,15 @@ impl Store {
         on_engine!(self, bury(batch, reason, now_us))
     }
 
+    /// Keeps an entry that says something else of its attempt than the books do. It is no part of any tally: the attempt has its
+    /// end in the books. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keep_contradiction(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        on_engine!(self, keep_contradiction(letter))
+    }
+
     /// All dead letters, by attempt.
     ///
     /// # Errors
@@ -54,8 +63,16 @@ impl Store {
     /// Posts a dead letter after all, when its reason is gone, and takes it from the list.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], or why the store refuses it again; then it stays where it is.
+    /// [`StoreError::NotFound`], or why the store refuses it again; then it stays where it is. So does one that contradicts
+    /// what the books say of its attempt: [`StoreError::Exists`].
     pub async fn revive(&self, id: AttemptId) -> Result<(), StoreError> {
-        if on_engine!(self, revive(id))? { Ok(()) } else { Err(StoreError::NotFound(format!("dead letter {id}"))) }
+        let no_letter = || StoreError::NotFound(format!("dead letter {id}"));
+        if !self.dead_letters().await?.iter().any(|letter| letter.entry.admission.id == id) {
+            return Err(no_letter());
+        }
+        if self.entries_of_request(id.request_id).await?.iter().any(|entry| entry.admission.id == id) {
+            return Err(StoreError::Exists(format!("another entry of the attempt {id}")));
+        }
+        if on_engine!(self, revive(id))? { Ok(()) } else { Err(no_letter()) }
     }
 }

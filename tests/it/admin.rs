@@ -164,7 +164,17 @@ async fn the_audit_finds_what_was_tampered_with() {
         (
             "update rollups_hourly set output = output + 1",
             "update rollups_hourly set output = output - 1",
-            "rollup tokens",
+            "rollup output",
+        ),
+        (
+            "update rollups_hourly set input_uncached = input_uncached - 1, cache_read = cache_read + 1",
+            "update rollups_hourly set input_uncached = input_uncached + 1, cache_read = cache_read - 1",
+            "rollup cache_read",
+        ),
+        (
+            "update rollups_hourly set reasoning = reasoning + 1, estimated = estimated + 1",
+            "update rollups_hourly set reasoning = reasoning - 1, estimated = estimated - 1",
+            "rollup estimated",
         ),
         ("update rollups_hourly set charge_nanousd = 0", "select 1", "statement total"),
     ] {

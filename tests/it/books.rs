@@ -20,10 +20,18 @@ use tollgate_core::{
     usage::Usage,
 };
 
+use crate::cluster::{Cluster, open};
+
 pub(crate) const NOVEMBER_US: i64 = 1_793_491_200_000_000;
 
 pub(crate) fn customer() -> CustomerId {
     CustomerId::new(1, &[9; 10])
+}
+
+/// A migrated store on a fresh database of the shared server, and the database's URL.
+pub(crate) async fn postgres_store() -> (Store, String) {
+    let url = Cluster::shared().database().await;
+    (open(&url).await, url)
 }
 
 async fn store(dir: &Path) -> Store {

@@ -88,12 +88,6 @@ impl Cluster {
     }
 }
 
-/// A migrated store on a fresh database of the shared server, and the database's URL.
-pub(crate) async fn postgres_store() -> (Store, String) {
-    let url = Cluster::shared().database().await;
-    (open(&url).await, url)
-}
-
 /// Opens and migrates a store.
 pub(crate) async fn open(url: &str) -> Store {
     let config = config::Store::new(StoreUrl::Plain(Database::Postgres(url.to_owned())));

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Arc,
     time::Duration,
 };
 
@@ -200,6 +201,83 @@ async fn a_boot_that_is_in_use_is_not_adopted() {
     living.shut_down().await;
 }
 
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(|file| file.unwrap()) {
+        let target = to.join(file.file_name());
+        if file.path().is_dir() {
+            copy_folder(&file.path(), &target);
+        } else {
+            fs::copy(file.path(), target).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_a_living_journal_is_left_alone_and_its_requests_are_billed_by_their_end() {
+    let harness = Harness::start().await;
+    let config = harness.dir.path().join("tollgate.toml");
+    let slow = chat(json!({ "stream": true, "x_fake": { "chunks": 8, "gap_ms": 150 } }));
+    let stream = harness.request("/v1/chat/completions", &slow).send().await.unwrap();
+    let id = stream.headers()["x-tollgate-request-id"].to_str().unwrap().to_owned();
+    let copy = harness.dir.path().join("copy");
+    copy_folder(&harness.dir.path().join("data/journal"), &copy);
+    let (code, adopted) = json_of(&config, &["journal", "adopt", copy.to_str().unwrap(), "--keep"]);
+    assert_eq!((code, &adopted["boots"], &adopted["living"]), (Some(1), &json!(0), &json!(1)));
+    assert!(stream.text().await.unwrap().ends_with("data: [DONE]\n\n"));
+    let shown = harness.booked(&id).await;
+    assert_eq!((&shown["outcome"], &shown["usage_source"]), (&json!("complete"), &json!("provider_final")));
+    harness.assert_clean_audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_adopted_again_under_another_name_changes_nothing() {
+    let harness = Harness::start().await;
+    let config = harness.dir.path().join("tollgate.toml");
+    let volume = harness.dir.path().join("volume");
+    lost_volume(&volume, 1, &harness.customer).await.shut_down().await;
+    let adopt = ["journal", "adopt", volume.to_str().unwrap(), "--keep"];
+    let (code, first) = json_of(&config, &adopt);
+    assert_eq!((code, &first["entries"], &first["orphans"]), (Some(0), &json!(2), &json!(1)));
+    let (code, again) = json_of(&config, &[&adopt[..], &["--replica", "other"]].concat());
+    assert_eq!(
+        (code, &again["entries"], &again["orphans"], &again["missing"]),
+        (Some(0), &json!(0), &json!(0), &json!(0))
+    );
+    assert_eq!(metric(&harness, "tollgate_usage_gap_total").await, 0);
+    harness.assert_clean_audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_contradicts_the_books_is_kept_and_told() {
+    let harness = Harness::start().await;
+    let config = harness.dir.path().join("tollgate.toml");
+    let (volume, copy) = (harness.dir.path().join("volume"), harness.dir.path().join("copy"));
+    let journal = lost_volume(&volume, 1, &harness.customer).await;
+    let mut late = entry(99, NOVEMBER_US);
+    late.admission.customer_id = harness.customer.parse().unwrap();
+    let open = journal.try_permit().unwrap().open(late.admission.clone()).await.unwrap();
+    // A process that was taken for dead, as it held no name: what it had open is estimated, and then it ends it after all.
+    copy_folder(&volume, &copy);
+    let (code, adopted) = json_of(&config, &["journal", "adopt", copy.to_str().unwrap()]);
+    assert_eq!((code, &adopted["entries"], &adopted["orphans"]), (Some(0), &json!(2), &json!(2)));
+    open.end(late).await.unwrap();
+    journal.shut_down().await;
+    let (_, adopted) = json_of(&config, &["journal", "adopt", volume.to_str().unwrap()]);
+    assert_eq!((&adopted["entries"], &adopted["orphans"]), (&json!(0), &json!(0)));
+    let (_, letters) = json_of(&config, &["dead-letters", "list"]);
+    let reason = letters[0]["reason"].as_str().unwrap();
+    assert!(
+        letters.as_array().unwrap().len() == 1 && reason.contains("the books say `interrupted, estimated"),
+        "{letters}"
+    );
+    let (code, audit) = json_of(&config, &["audit"]);
+    assert_eq!((code, &audit["dead_letters"]), (Some(1), &json!(1)), "somebody must look at it: {audit}");
+    let retried = run(&config, &["dead-letters", "retry", letters[0]["id"].as_str().unwrap()]);
+    assert_eq!(retried.status.code(), Some(1), "it does not vanish by being tried again");
+    assert_eq!(metric(&harness, "tollgate_dead_letters").await, 1);
+}
+
 /// Makes every further segment of the gateway's boot impossible: their names are taken by folders.
 fn block_new_segments(boot_dir: &Path) -> Vec<PathBuf> {
     let free = (1..200).filter(|index| !boot_dir.join(format!("{index:08}.seg")).exists());
@@ -375,7 +453,7 @@ async fn damage_in_a_living_journal_is_kept_aside_by_its_poster_before_it_releas
     bytes[100] ^= 1;
     fs::write(&first, bytes).unwrap();
     let clock = Clock::fake(NOVEMBER_US);
-    let poster = Poster::new(store.clone(), journal.clone(), "main".to_owned(), clock.clone());
+    let poster = Poster::new(store.clone(), journal.clone(), "main".to_owned(), clock.clone(), Arc::default());
     clock.advance(Duration::from_secs(60));
     let stop = CancellationToken::new();
     let posting = tokio::spawn(poster.run(stop.clone()));

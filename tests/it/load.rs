@@ -40,7 +40,21 @@ pub(crate) struct Scene {
 pub(crate) struct Seen {
     /// Answers that came whole, and their output tokens: they must be in the books, exactly.
     complete: Mutex<HashMap<String, u64>>,
+    /// Answers of the gateway that were refusals.
+    refused: AtomicU64,
     count: AtomicU64,
+}
+
+impl Seen {
+    /// How many answers came whole.
+    pub(crate) fn complete(&self) -> usize {
+        self.complete.lock().unwrap().len()
+    }
+
+    /// How many requests the gateway refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
 }
 
 /// Clients at work.
@@ -211,7 +225,11 @@ async fn ask(client: &reqwest::Client, url: &str, key: &str, seen: &Seen, slow_m
     let stream = slow_ms > 0 || number.is_multiple_of(2);
     let fake = json!({ "chunks": chunks, "gap_ms": gap_ms });
     let body: Value = chat(json!({ "user": user, "stream": stream, "x_fake": fake }));
-    let answer = async { client.post(url).bearer_auth(key).json(&body).send().await?.error_for_status()?.text().await };
+    let answer = async {
+        let answer = client.post(url).bearer_auth(key).json(&body).send().await?;
+        seen.refused.fetch_add(u64::from(!answer.status().is_success()), Ordering::Relaxed);
+        answer.error_for_status()?.text().await
+    };
     let is_whole = answer.await.is_ok_and(|text| text.ends_with("data: [DONE]\n\n") || text.contains("\"usage\":{"));
     if is_whole {
         seen.complete.lock().unwrap().insert(user, chunks);

@@ -4,6 +4,7 @@
 mod admin;
 mod architecture;
 mod backup;
+mod bad_bodies;
 mod bad_input;
 mod books;
 mod cluster;
@@ -24,6 +25,7 @@ mod process;
 mod provider_quirks;
 mod providers;
 mod receipts;
+mod replicas;
 mod requests;
 mod retention;
 mod setting;

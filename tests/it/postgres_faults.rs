@@ -10,34 +10,19 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    books::{NOVEMBER_US, dated_entry, seed},
-    cluster::{Cluster, open, postgres_store},
-    fleet::Fleet,
-    load::{Clients, Seen, Verdict},
+    books::{NOVEMBER_US, dated_entry, postgres_store, seed},
+    cluster::{Cluster, open},
+    load::{Seen, Verdict},
+    replicas::Fleet,
     setting::chat,
     wire::Wire,
 };
 use tollgate::{billing::audit::audit, store::entries::PostBatch};
 use tollgate_core::id::BootId;
 
-/// Sets clients to work at every gateway that runs.
-fn load(fleet: &Fleet, key: &str, seen: &Arc<Seen>) -> Clients {
-    let urls = fleet.replicas.iter().filter(|replica| replica.process.is_some());
-    let urls = urls.map(|replica| format!("http://127.0.0.1:{}/v1/chat/completions", replica.data)).collect();
-    Clients::at(urls, key, seen, 20)
-}
-
-/// Waits for the books, audits them, and compares them with what upstream and clients saw.
+/// Nothing is lost, doubled or wrong.
 async fn judge(fleet: &mut Fleet, seen: &Seen) -> Verdict {
-    for number in 0..fleet.replicas.len() {
-        fleet.until_posted(number).await;
-    }
-    let audit = fleet.cli(0, &["audit"]);
-    assert_eq!((&audit["lost"], &audit["doubled"], &audit["differences"]), (&json!(0), &json!(0), &json!([])));
-    fleet.stop_all().await;
-    let store = open(&fleet.url).await;
-    let verdict = Verdict::of(&store, &fleet.upstream, seen).await;
-    store.close().await;
+    let verdict = fleet.judge(seen).await;
     eprintln!("{verdict:?}");
     assert_eq!((verdict.lost, verdict.doubled, verdict.wrong), (0, 0, 0));
     verdict
@@ -58,13 +43,14 @@ async fn gateways_serve_through_a_crash_of_postgres_and_book_everything_afterwar
     let cluster = Cluster::start(true);
     let mut fleet = Fleet::new(2, &cluster.database().await).await;
     fleet.start_all().await;
-    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
-    fleet.until_status(1, &key, 200).await;
-    let seen = Arc::default();
-    let clients = load(&fleet, &key, &seen);
+    let key = fleet.known_key().await;
+    let seen = Arc::<Seen>::default();
+    let clients = fleet.load(&key, &seen, 20);
     sleep(Duration::from_millis(500)).await;
     cluster.order("kill");
+    let before = seen.complete();
     sleep(Duration::from_millis(1500)).await;
+    assert!(seen.complete() > before + 100, "requests are served without the store");
     for number in [0, 1] {
         let (status, ready) = fleet.ready(number).await;
         assert_eq!((status, &ready["ready"], &ready["store"]), (200, &json!(true), &json!(false)), "{ready}");
@@ -75,6 +61,7 @@ async fn gateways_serve_through_a_crash_of_postgres_and_book_everything_afterwar
         );
         assert_eq!(metric(&fleet, number, "tollgate_store_up").await, Some(0));
     }
+    assert_eq!(seen.refused(), 0, "keys without a hard budget see nothing of it");
     // What must be written at once is refused and says so.
     let refused = crate::commands::run(&fleet.replicas[0].config, &["customers", "create", "Nobody"]);
     assert_eq!(refused.status.code(), Some(1));
@@ -95,10 +82,9 @@ async fn a_flapping_postgres_loses_and_doubles_nothing() {
     let cluster = Cluster::start(true);
     let mut fleet = Fleet::new(2, &cluster.database().await).await;
     fleet.start_all().await;
-    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
-    fleet.until_status(1, &key, 200).await;
+    let key = fleet.known_key().await;
     let seen = Arc::default();
-    let clients = load(&fleet, &key, &seen);
+    let clients = fleet.load(&key, &seen, 20);
     for round in 0..5 {
         sleep(Duration::from_millis(150 + 130 * round)).await;
         cluster.order("kill");
@@ -139,16 +125,14 @@ async fn a_commit_whose_word_is_lost_is_posted_once() {
     fleet.start_all().await;
     let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
     let seen = Arc::default();
-    let clients = load(&fleet, &key, &seen);
-    for _ in 0..10 {
+    let clients = fleet.load(&key, &seen, 20);
+    while wire.behaviour.acks_lost.load(Ordering::Relaxed) < 5 {
         wire.behaviour.acks_to_lose.store(1, Ordering::Relaxed);
         sleep(Duration::from_millis(200)).await;
     }
     wire.behaviour.acks_to_lose.store(0, Ordering::Relaxed);
     clients.stop().await;
     judge(&mut fleet, &seen).await;
-    let lost = wire.behaviour.acks_lost.load(Ordering::Relaxed);
-    assert!(lost >= 5, "{lost} acknowledgements were lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,7 +145,7 @@ async fn a_slow_and_a_silent_postgres_do_not_slow_the_answers_and_are_caught_up_
     fleet.start_all().await;
     let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
     let seen = Arc::default();
-    let clients = load(&fleet, &key, &seen);
+    let clients = fleet.load(&key, &seen, 20);
     wire.behaviour.delay_ms.store(60, Ordering::Relaxed);
     sleep(Duration::from_secs(1)).await;
     // Nothing comes back, and nothing says so: a write gives its connection up by itself.
@@ -188,12 +172,9 @@ async fn a_slow_and_a_silent_postgres_do_not_slow_the_answers_and_are_caught_up_
 async fn three_gateways_restart_one_after_another_under_load() {
     let mut fleet = Fleet::new(3, &Cluster::shared().database().await).await;
     fleet.start_all().await;
-    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
-    for number in [1, 2] {
-        fleet.until_status(number, &key, 200).await;
-    }
+    let key = fleet.known_key().await;
     let seen = Arc::default();
-    let clients = load(&fleet, &key, &seen);
+    let clients = fleet.load(&key, &seen, 20);
     for number in 0..3 {
         sleep(Duration::from_millis(300)).await;
         let waited = fleet.stop(number).await;
@@ -211,10 +192,9 @@ async fn three_gateways_restart_one_after_another_under_load() {
 async fn a_gateway_that_is_killed_and_one_that_is_not_share_books_that_hold() {
     let mut fleet = Fleet::new(2, &Cluster::shared().database().await).await;
     fleet.start_all().await;
-    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
-    fleet.until_status(1, &key, 200).await;
+    let key = fleet.known_key().await;
     let seen = Arc::default();
-    let clients = load(&fleet, &key, &seen);
+    let clients = fleet.load(&key, &seen, 20);
     for _ in 0..4 {
         sleep(Duration::from_millis(300)).await;
         fleet.replicas[1].process.take().unwrap().kill();

@@ -17,10 +17,7 @@ use tollgate::{
 };
 use tollgate_core::id::BootId;
 
-use crate::{
-    books::{NOVEMBER_US, dated_entry, seed},
-    cluster::postgres_store,
-};
+use crate::books::{NOVEMBER_US, dated_entry, postgres_store, seed};
 
 const DAY_US: i64 = 86_400_000_000;
 

@@ -29,7 +29,7 @@ use tollgate_core::{
 };
 
 use crate::{
-    cluster::postgres_store,
+    books::postgres_store,
     store_model::{Model, Refused},
 };
 

@@ -9,7 +9,10 @@ use tollgate::{
     store::{Store, StoreError},
 };
 
-use crate::cluster::{Cluster, open, postgres_store};
+use crate::{
+    books::postgres_store,
+    cluster::{Cluster, open},
+};
 
 #[tokio::test]
 async fn every_statement_prepares_on_both_engines() {

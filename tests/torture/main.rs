@@ -9,14 +9,23 @@
     reason = "a test that cannot go on stops there, and the report goes to standard output"
 )]
 
+#[path = "../it/cluster.rs"]
+mod cluster;
+mod effort;
+mod fleet;
 mod kill;
 #[path = "../it/load.rs"]
 mod load;
 mod points;
+mod postgres;
 #[path = "../it/process.rs"]
 mod process;
+#[path = "../it/replicas.rs"]
+mod replicas;
 #[path = "../it/setting.rs"]
 mod setting;
+#[path = "../it/wire.rs"]
+mod wire;
 
 /// Prints a scenario's line, and fails when something was lost, doubled or wrong.
 fn report(scenario: &str, runs: u64, verdict: &load::Verdict, recovery_ms_max: u128) {

@@ -65,3 +65,11 @@ pub struct PricingContext {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_quality: Option<String>,
 }
+
+impl PricingContext {
+    /// True when nothing was told.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

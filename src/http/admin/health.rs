@@ -166,6 +166,12 @@ fn metrics_text(running: &Running) -> String {
             "Streams cut because too many were being read on",
             counters.drain_refused.load(Ordering::Relaxed),
         ),
+        (
+            "tollgate_task_panics_total",
+            "counter",
+            "Tasks that panicked and were started again; each is a defect",
+            running.panics.load(Ordering::Relaxed),
+        ),
     ];
     let mut text = String::new();
     for (name, kind, help, value) in rows {

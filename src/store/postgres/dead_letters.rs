@@ -21,6 +21,10 @@ where not exists (
     and attempt = $2
 )
 on conflict (request_id, attempt) do nothing";
+const KEEP: &str = "
+insert into dead_letters (request_id, attempt, replica, boot_id, sequence, reason, body, buried_at_us)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+on conflict (request_id, attempt) do nothing";
 const LIST: &str = "
 select replica, boot_id, sequence, reason, body, buried_at_us
 from dead_letters
@@ -34,13 +38,28 @@ const COUNT: &str = "
 select count(*) as letters
 from dead_letters";
 
-pub(super) const STATEMENTS: &[&str] = &[BURY, LIST, TAKE, COUNT];
+pub(super) const STATEMENTS: &[&str] = &[BURY, KEEP, LIST, TAKE, COUNT];
 
 impl PostgresStore {
     pub(in crate::store) async fn bury(&self, batch: &PostBatch, reason: &str, now_us: i64) -> Result<(), StoreError> {
         let mut connection = self.writer.acquire().await?;
         let done = timeout(WRITE_MAX, bury_on(&mut connection, batch, reason, now_us)).await;
         settle(connection, done)
+    }
+
+    pub(in crate::store) async fn keep_contradiction(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        let id = letter.entry.admission.id;
+        let query = sqlx::query(KEEP)
+            .bind(row::uuid(id.request_id.bytes()))
+            .bind(i32::from(id.attempt))
+            .bind(&letter.replica)
+            .bind(row::uuid(letter.boot_id.bytes()))
+            .bind(column(letter.sequence)?)
+            .bind(letter.reason.replace('\0', "\\0"))
+            .bind(encode_entry(&letter.entry))
+            .bind(letter.buried_at_us);
+        query.execute(&self.writer).await?;
+        Ok(())
     }
 
     pub(in crate::store) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {

@@ -29,6 +29,10 @@ where not exists (
     and attempt = ?2
 )
 on conflict (request_id, attempt) do nothing";
+const KEEP: &str = "
+insert into dead_letters (request_id, attempt, replica, boot_id, sequence, reason, body, buried_at_us)
+values (?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (request_id, attempt) do nothing";
 const LIST: &str = "
 select replica, boot_id, sequence, reason, body, buried_at_us
 from dead_letters
@@ -42,7 +46,7 @@ const COUNT: &str = "
 select count(*) as letters
 from dead_letters";
 
-pub(super) const STATEMENTS: &[&str] = &[BURY, LIST, TAKE, COUNT];
+pub(super) const STATEMENTS: &[&str] = &[BURY, KEEP, LIST, TAKE, COUNT];
 
 impl SqliteStore {
     pub(in crate::store) async fn bury(&self, batch: &PostBatch, reason: &str, now_us: i64) -> Result<(), StoreError> {
@@ -66,6 +70,23 @@ impl SqliteStore {
         }
         let tally = Tally::of(batch, position.counted_through).settled(batch, 0, buried);
         boots::advance(&mut tx, batch, &tally).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn keep_contradiction(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let id = letter.entry.admission.id;
+        let query = sqlx::query(KEEP)
+            .bind(id.request_id.bytes().as_slice())
+            .bind(i64::from(id.attempt))
+            .bind(&letter.replica)
+            .bind(letter.boot_id.bytes().as_slice())
+            .bind(column(letter.sequence)?)
+            .bind(&letter.reason)
+            .bind(encode_entry(&letter.entry))
+            .bind(letter.buried_at_us);
+        query.execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What stood at the watched paths of one document; its room is used again for the next.
 
+use std::borrow::Cow;
+
 use super::{
     documents::Kind,
     path::{Counted, Delivered, Slot},
@@ -24,7 +26,9 @@ pub(super) struct Document {
     pub(super) usage_overflow: bool,
     pub(super) metrics: Option<String>,
     pub(super) timings: Option<String>,
-    pub(super) words: Vec<(Slot, String)>,
+    words: Vec<(Slot, std::ops::Range<usize>)>,
+    /// The words' bytes, as they came.
+    words_raw: Vec<u8>,
     pub(super) members: Vec<(&'static str, String)>,
     /// Whether the model's name is known from earlier documents.
     pub(super) model_known: bool,
@@ -79,9 +83,16 @@ impl Document {
         room.kind.clear();
         room.usage.clear();
         room.words.clear();
+        room.words_raw.clear();
         room.members.clear();
-        *self =
-            Self { kind: room.kind, usage: room.usage, words: room.words, members: room.members, ..Self::default() };
+        *self = Self {
+            kind: room.kind,
+            usage: room.usage,
+            words: room.words,
+            words_raw: room.words_raw,
+            members: room.members,
+            ..Self::default()
+        };
         self.model_known = model_known;
         match kind {
             Kind::Untold => {}
@@ -132,16 +143,22 @@ impl Document {
                 self.kind.extend_from_slice(value.trim_ascii().strip_prefix(b"\"").unwrap_or(value));
                 self.kind.pop_if(|last| *last == b'"');
             }
-            Slot::ItemType => self.item.kind = word(value),
-            Slot::ItemAction => self.item.action = word(value),
+            Slot::ItemType => self.item.kind = word(value).map(Cow::into_owned),
+            Slot::ItemAction => self.item.action = word(value).map(Cow::into_owned),
             Slot::Model | Slot::Finish | Slot::Reason | Slot::Blocked | Slot::Tier => {
-                if self.words.len() < WORDS_MAX
-                    && let Some(word) = word(value)
-                {
-                    self.words.push((slot, word));
+                if self.words.len() < WORDS_MAX && value.len() <= WORD_BYTES_MAX {
+                    let from = self.words_raw.len();
+                    self.words_raw.extend_from_slice(value);
+                    self.words.push((slot, from..self.words_raw.len()));
                 }
             }
         }
+    }
+
+    /// The words that it says, empty ones left out.
+    pub(super) fn words(&self) -> impl Iterator<Item = (Slot, Cow<'_, str>)> {
+        let words = self.words.iter();
+        words.filter_map(|(slot, range)| Some((*slot, word(self.words_raw.get(range.clone())?)?)))
     }
 
     /// Notes a loose member of the usage.
@@ -203,10 +220,13 @@ fn text(value: &[u8]) -> Option<String> {
     std::str::from_utf8(value).ok().map(str::to_owned)
 }
 
-/// A JSON string of some length.
-fn word(value: &[u8]) -> Option<String> {
-    if value.len() > WORD_BYTES_MAX {
-        return None;
-    }
-    serde_json::from_slice::<String>(value).ok().filter(|word| !word.is_empty())
+/// A JSON string that is not empty.
+fn word(value: &[u8]) -> Option<Cow<'_, str>> {
+    let plain = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let word = if plain.contains(&b'\\') {
+        Cow::Owned(serde_json::from_slice::<String>(value).ok()?)
+    } else {
+        Cow::Borrowed(std::str::from_utf8(plain).ok()?)
+    };
+    (!word.is_empty()).then_some(word)
 }

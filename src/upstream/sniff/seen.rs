@@ -125,12 +125,12 @@ impl Sniffed {
     }
 
     fn take_words(&mut self, document: &Document) {
-        for (slot, word) in &document.words {
+        for (slot, word) in document.words() {
             let kept = match slot {
                 Slot::Model => &mut self.model,
                 // A document that broke off has not told its end to anybody.
                 Slot::Finish | Slot::Reason if !document.complete => continue,
-                Slot::Finish if matches!(word.as_str(), "in_progress" | "queued") => {
+                Slot::Finish if matches!(&*word, "in_progress" | "queued") => {
                     self.pending = true;
                     continue;
                 }
@@ -144,7 +144,10 @@ impl Sniffed {
                 Slot::Tier => &mut self.tier,
                 _ => continue,
             };
-            *kept = Some(word.clone());
+            // It stands in every document of some streams.
+            if kept.as_deref() != Some(&*word) {
+                *kept = Some(word.into_owned());
+            }
         }
     }
 

@@ -1,0 +1,88 @@
+//! What a passing stream costs in memory, counted by the allocator.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
+
+use std::collections::VecDeque;
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use tollgate::upstream::{
+    dialect::{Dialect, Framing},
+    sniff::Sniffer,
+};
+
+const CHAT: &str = "data: {\"id\":\"chatcmpl-1\",\"model\":\"small-2\",\"service_tier\":\"default\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" al\\npha\"},\"finish_reason\":null}],\"usage\":null}\n\n";
+const CHAT_WITH_USAGE: &str = "data: {\"id\":\"chatcmpl-1\",\"model\":\"small-2\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" alpha\"},\"finish_reason\":null}],\"usage\":{\"prompt_tokens\":18,\"completion_tokens\":3}}\n\n";
+const ANTHROPIC: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\" alpha\"}}\n\n";
+const RESPONSES: &str = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":3,\"item_id\":\"m\",\"delta\":\"alpha\"}\n\n";
+const OLLAMA: &str = "{\"model\":\"llama3.2\",\"created_at\":\"t\",\"message\":{\"role\":\"assistant\",\"content\":\"alpha\"},\"done\":false}\n";
+
+fn streams() -> [(Dialect, Framing, &'static str); 5] {
+    [
+        (Dialect::OpenAiChat, Framing::Sse, CHAT),
+        (Dialect::OpenAiChat, Framing::Sse, CHAT_WITH_USAGE),
+        (Dialect::AnthropicMessages, Framing::Sse, ANTHROPIC),
+        (Dialect::OpenAiResponses, Framing::Sse, RESPONSES),
+        (Dialect::Ollama, Framing::Ndjson, OLLAMA),
+    ]
+}
+
+#[test]
+fn an_ordinary_document_passes_without_an_allocation_in_one_piece_and_in_two() {
+    for (dialect, framing, document) in streams() {
+        for withhold_usage in [false, true] {
+            let document = Bytes::from_static(document.as_bytes());
+            let pieces = [document.clone(), document.slice(..40), document.slice(40..)];
+            let mut sniffer = Sniffer::new(dialect, framing, withhold_usage);
+            let mut out = VecDeque::with_capacity(8);
+            let mut pass = |times: usize| {
+                for _ in 0..times {
+                    for piece in &pieces {
+                        sniffer.push(piece.clone(), &mut out);
+                    }
+                    out.clear();
+                }
+            };
+            // The first ones make the room that the others use again.
+            pass(3);
+            let counted = measure(|| pass(1000));
+            assert_eq!(counted.count_total, 0, "{dialect:?}, usage withheld: {withhold_usage}: {counted:?}");
+        }
+    }
+}
+
+#[test]
+fn ten_megabytes_in_one_document_take_no_more_memory_than_one_kilobyte() {
+    let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+    for (dialect, framing, document) in streams() {
+        let (before, after) = document.split_once("pha").unwrap();
+        let mut sniffer = Sniffer::new(dialect, framing, false);
+        let mut out = VecDeque::with_capacity(8);
+        let counted = measure(|| {
+            sniffer.push(Bytes::from_static(before.as_bytes()), &mut out);
+            for _ in 0..160 {
+                sniffer.push(piece.clone(), &mut out);
+                out.clear();
+            }
+            sniffer.push(Bytes::from_static(after.as_bytes()), &mut out);
+        });
+        assert!(sniffer.summary().delivered_bytes > 10_000_000, "{dialect:?}");
+        assert!(counted.bytes_max < 8 * 1024, "{dialect:?}: {counted:?}");
+    }
+}
+
+#[test]
+fn a_whole_answer_of_any_size_is_looked_at_in_constant_memory() {
+    let piece = Bytes::from("{\"b64_json\":\"AAAA\"},".repeat(1000));
+    let mut sniffer = Sniffer::new(Dialect::OpenAiImages, Framing::Json, false);
+    let mut out = VecDeque::with_capacity(8);
+    let counted = measure(|| {
+        sniffer.push(Bytes::from_static(b"{\"data\":["), &mut out);
+        for _ in 0..500 {
+            sniffer.push(piece.clone(), &mut out);
+            out.clear();
+        }
+        sniffer.push(Bytes::from_static(b"{}],\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}"), &mut out);
+    });
+    assert_eq!(sniffer.summary().images, 500_001);
+    assert!(counted.bytes_max < 8 * 1024, "{counted:?}");
+}
