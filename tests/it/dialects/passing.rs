@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use tollgate::upstream::endpoint::Endpoint;
+
 use super::{bodies, gateway};
 use crate::harness::read;
 
@@ -140,4 +142,15 @@ async fn geminis_other_versions_pass_as_they_were_called() {
     }
     let listed = read(harness.client.get(harness.url("/v1/models/gemini-model")).bearer_auth(&harness.key)).await;
     assert_eq!(listed.json()["object"], "model", "{}", listed.text);
+}
+
+#[test]
+fn every_path_that_is_passed_on_stands_in_the_documentation() {
+    let text = include_str!("../../../docs/dialects.md");
+    for endpoint in Endpoint::ALL {
+        let path = endpoint.path();
+        let short = path.rfind([':', '/']).map_or(path, |at| &path[at..]);
+        let named = text.contains(&format!("`POST {path}`")) || text.contains(&format!("`{path}`"));
+        assert!(named || text.contains(&format!("`{short}`")), "docs/dialects.md does not list {path}");
+    }
 }
