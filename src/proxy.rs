@@ -46,7 +46,7 @@ use crate::{
     failpoint::{self, Point},
     journal::Journal,
     routing::{Route, Routes, Target},
-    upstream::{client::UpstreamClient, request::Request},
+    upstream::{client::UpstreamClient, request::Request, target::Variant},
     workers::board::Board,
 };
 
@@ -110,8 +110,8 @@ pub struct Inbound {
     pub headers: HeaderMap,
     /// What was called, and its body, understood as far as needed.
     pub request: Request,
-    /// Gemini's stream was asked for as server-sent events.
-    pub alt_sse: bool,
+    /// How its address was written.
+    pub variant: Variant,
     /// `x-tollgate-tags`, sorted.
     pub tags: Vec<(String, String)>,
 }
@@ -184,7 +184,7 @@ impl Proxy {
         if self.is_stopping() {
             return Err(ProxyError::ShuttingDown);
         }
-        let Inbound { request_id, entered, headers, request, alt_sse, tags } = inbound;
+        let Inbound { request_id, entered, headers, request, variant, tags } = inbound;
         let route = self.routes.load().get(&request.model).cloned();
         let route = route.ok_or_else(|| ProxyError::UnknownModel(request.model.clone()))?;
         let admitted_at_us = self.clock.unix_us();
@@ -203,7 +203,7 @@ impl Proxy {
             request_id,
             headers,
             request,
-            alt_sse,
+            variant,
             tags,
             admitted_at_us,
             started: self.clock.monotonic(),

@@ -28,6 +28,7 @@ use crate::{
     upstream::{
         endpoint::{Endpoint, ModelPlace},
         request::{Request as ModelRequest, error::RequestError},
+        target::{GEMINI_VERSIONS, Variant},
     },
 };
 
@@ -52,9 +53,15 @@ pub fn router(proxy: Arc<Proxy>) -> Router {
         .into_iter()
         .filter(bedrock)
         .fold(routes, |routes: Routes, endpoint| routes.route(endpoint.path(), call_with_model(endpoint)));
+    let routes = GEMINI_VERSIONS.iter().fold(routes, |routes: Routes, version| {
+        let call = post(move |State(proxy): State<Arc<Proxy>>, Path(called): Path<String>, request: Request<Body>| {
+            call_gemini(proxy, version, called, request)
+        });
+        routes.route(&format!("{version}/models/{{*id}}"), call)
+    });
     routes
-        .route("/v1beta/models/{*call}", post(call_gemini))
         .route("/v1beta/models", get(models::gemini))
+        .route("/v1/interactions", post(call_interactions))
         .route("/api/tags", get(models::ollama))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show))
@@ -64,29 +71,33 @@ pub fn router(proxy: Arc<Proxy>) -> Router {
 }
 
 fn call(endpoint: Endpoint) -> MethodRouter<Arc<Proxy>> {
-    post(move |State(proxy): State<Arc<Proxy>>, request: Request<Body>| answer(proxy, endpoint, None, request))
+    post(move |State(proxy): State<Arc<Proxy>>, request: Request<Body>| answer(proxy, endpoint, None, None, request))
 }
 
 fn call_with_model(endpoint: Endpoint) -> MethodRouter<Arc<Proxy>> {
     post(move |State(proxy): State<Arc<Proxy>>, Path(model): Path<String>, request: Request<Body>| {
-        answer(proxy, endpoint, Some(model), request)
+        answer(proxy, endpoint, Some(model), None, request)
     })
 }
 
-/// `/v1beta/models/{model}:{verb}`
+/// `/v1beta/models/{model}:{verb}`, and the same in other versions.
 async fn call_gemini(
-    State(proxy): State<Arc<Proxy>>,
-    Path(called): Path<String>,
+    proxy: Arc<Proxy>,
+    version: &'static str,
+    called: String,
     request: Request<Body>,
 ) -> Response<Body> {
     let known = called.rsplit_once(':').and_then(|(model, verb)| {
         let path = format!("/v1beta/models/{{model}}:{verb}");
         Some((model.to_owned(), Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path)?))
     });
-    match known {
-        Some((model, endpoint)) => answer(proxy, endpoint, Some(model), request).await,
-        None => unknown_path(request).await,
-    }
+    let Some((model, endpoint)) = known else { return unknown_path(request).await };
+    answer(proxy, endpoint, Some(model), Some(version), request).await
+}
+
+/// `/v1/interactions`
+async fn call_interactions(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Response<Body> {
+    answer(proxy, Endpoint::Interactions, None, Some("/v1"), request).await
 }
 
 /// What a request says beside its body.
@@ -94,13 +105,14 @@ struct Called {
     endpoint: Endpoint,
     model: Option<String>,
     request_id: RequestId,
-    alt_sse: bool,
+    variant: Variant,
 }
 
 async fn answer(
     proxy: Arc<Proxy>,
     endpoint: Endpoint,
     model: Option<String>,
+    version: Option<&'static str>,
     request: Request<Body>,
 ) -> Response<Body> {
     let query = request.uri().query();
@@ -114,7 +126,7 @@ async fn answer(
     let mut limits = LimitsView::default();
     let answered = match enter(&proxy, presented_key(request.headers(), query), &mut limits) {
         Ok(entered) => {
-            let called = Called { endpoint, model, request_id, alt_sse };
+            let called = Called { endpoint, model, request_id, variant: Variant { version, alt_sse } };
             match read(&proxy, called, entered, request).await {
                 Ok(inbound) => proxy.conduct(inbound).await,
                 Err(error) => Err(error),
@@ -160,10 +172,10 @@ async fn read(proxy: &Proxy, called: Called, entered: Entered, request: Request<
             None => RequestError::Incomplete,
         })?;
     let body: Bytes = body.to_bytes();
-    let Called { endpoint, model, request_id, alt_sse } = called;
+    let Called { endpoint, model, request_id, variant } = called;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let request = ModelRequest::parse(endpoint, model.as_deref(), content_type, body)?;
-    Ok(Inbound { request_id, entered, headers: parts.headers, request, alt_sse, tags })
+    Ok(Inbound { request_id, entered, headers: parts.headers, request, variant, tags })
 }
 
 /// `team=a,feature=b`, sorted.

@@ -49,7 +49,8 @@ impl Surface {
     pub fn of_path(path: &str) -> Self {
         let dialect = match path {
             _ if path.starts_with("/v1/messages") => ProviderDialect::Anthropic,
-            _ if path.starts_with("/v1beta/") => ProviderDialect::Gemini,
+            _ if path.starts_with("/v1beta/") || path.starts_with("/v1alpha/") => ProviderDialect::Gemini,
+            _ if path.starts_with("/v1/models/") && path.contains(':') => ProviderDialect::Gemini,
             _ if path.starts_with("/model/") => ProviderDialect::Bedrock,
             _ if path.starts_with("/api/") => ProviderDialect::Ollama,
             _ if path.starts_with("/v2/") || path == "/v1/rerank" => ProviderDialect::Cohere,

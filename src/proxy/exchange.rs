@@ -32,7 +32,7 @@ use crate::{
         headers::{request_headers, response_headers},
         request::Request,
         sniff::Sniffer,
-        target,
+        target::{self, Variant},
         worker::X_REQUEST_ID,
     },
 };
@@ -51,8 +51,8 @@ pub(super) struct Exchange {
     pub(super) request_id: RequestId,
     pub(super) headers: HeaderMap,
     pub(super) request: Request,
-    /// Gemini's stream comes as server-sent events.
-    pub(super) alt_sse: bool,
+    /// How its address was written.
+    pub(super) variant: Variant,
     pub(super) tags: Vec<(String, String)>,
     pub(super) admitted_at_us: i64,
     pub(super) started: Duration,
@@ -113,7 +113,7 @@ impl Exchange {
         }
         let endpoint = self.request.endpoint;
         let Ok(uri) =
-            target::uri(endpoint, &target.provider.base_url, &target.provider.paths, &target.model, self.alt_sse)
+            target::uri(endpoint, &target.provider.base_url, &target.provider.paths, &target.model, self.variant)
         else {
             attempt.void();
             return Err(ProxyError::Unreachable);

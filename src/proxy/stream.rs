@@ -81,8 +81,8 @@ impl MeteredBody {
     /// Ends the attempt and goes on to [`State::Closing`].
     fn close(&mut self, mut live: Box<Live>, mut sniffer: Sniffer, seen: &Sniffed, end: End, record: Option<String>) {
         let is_whole = match end {
-            End::Terminal => true,
-            End::Eof => seen.says_its_end() || !seen.framing.is_stream(),
+            End::Terminal => !seen.damaged,
+            End::Eof => !seen.damaged && (seen.says_its_end() || !seen.framing.is_stream()),
             End::Cut | End::ClientLeft | End::Shutdown => false,
         };
         let held = if is_whole { sniffer.finish() } else { sniffer.finish_broken() };

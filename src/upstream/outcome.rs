@@ -13,6 +13,9 @@ pub fn of_answer(seen: &Sniffed, whole: bool) -> Outcome {
     if seen.error_seen {
         return Outcome::ErrorMidStream;
     }
+    if seen.damaged {
+        return Outcome::InvalidBody;
+    }
     if !seen.is_json_object {
         return if whole { Outcome::InvalidBody } else { Outcome::Truncated };
     }

@@ -7,19 +7,44 @@ use axum::http::{Uri, uri::InvalidUri};
 use super::endpoint::Endpoint;
 use crate::config::{Paths, dialect::ProviderDialect};
 
-/// The address of an endpoint below a provider's base. `alt_sse` asks Gemini for server-sent events.
+/// Versions in which the paths of Gemini's models are called.
+pub const GEMINI_VERSIONS: &[&str] = &["/v1beta", "/v1", "/v1alpha"];
+
+/// What a client's address says beside its endpoint: it is passed on as it was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Variant {
+    /// Gemini's version, such as `/v1`; none: the endpoint's own.
+    pub version: Option<&'static str>,
+    /// Gemini's stream is asked for as server-sent events.
+    pub alt_sse: bool,
+}
+
+/// The address of an endpoint below a provider's base.
 ///
 /// An OpenAI base ends where the SDKs' does, behind its version. The others' is taken with or without one; Vertex's ends
 /// behind the publisher, and Azure's deployments stand below its resource.
 ///
 /// # Errors
 /// When base and model make no address.
-pub fn uri(endpoint: Endpoint, base_url: &str, paths: &Paths, model: &str, alt_sse: bool) -> Result<Uri, InvalidUri> {
-    let path = endpoint.path();
+pub fn uri(
+    endpoint: Endpoint,
+    base_url: &str,
+    paths: &Paths,
+    model: &str,
+    variant: Variant,
+) -> Result<Uri, InvalidUri> {
+    let path = match (variant.version, endpoint.path().strip_prefix("/v1beta")) {
+        (Some(version), Some(rest)) => &format!("{version}{rest}"),
+        _ => endpoint.path(),
+    };
     let version = path.match_indices('/').nth(1).map_or(path, |(at, _)| path.get(..at).unwrap_or(path));
     let below = match (endpoint.dialect(), paths) {
         (ProviderDialect::OpenAi, _) => path.strip_prefix("/v1").unwrap_or(path),
         (_, Paths::Vertex) => path.strip_prefix(version).unwrap_or(path),
+        // The operator's version wins over the client's.
+        (ProviderDialect::Gemini, _) if GEMINI_VERSIONS.iter().any(|version| base_url.ends_with(version)) => {
+            path.strip_prefix(version).unwrap_or(path)
+        }
         _ if base_url.ends_with(version) => path.strip_prefix(version).unwrap_or(path),
         _ => path,
     };
@@ -32,7 +57,7 @@ pub fn uri(endpoint: Endpoint, base_url: &str, paths: &Paths, model: &str, alt_s
         Paths::Deployments { api_version } => Some(format!("api-version={}", encoded(api_version))),
         Paths::Plain | Paths::Vertex => None,
     };
-    let query: Vec<String> = version.into_iter().chain(alt_sse.then(|| "alt=sse".to_owned())).collect();
+    let query: Vec<String> = version.into_iter().chain(variant.alt_sse.then(|| "alt=sse".to_owned())).collect();
     if !query.is_empty() {
         address.push('?');
         address.push_str(&query.join("&"));
@@ -72,25 +97,44 @@ mod tests {
             (Endpoint::CohereRerankV1, "https://c", "https://c/v1/rerank"),
             (Endpoint::Converse, "https://b", "https://b/model/m%3A1/converse"),
         ] {
-            assert_eq!(uri(endpoint, base_url, &Paths::Plain, "m:1", false).unwrap(), expected);
+            assert_eq!(uri(endpoint, base_url, &Paths::Plain, "m:1", Variant::default()).unwrap(), expected);
         }
-        let streamed = uri(Endpoint::StreamGenerateContent, "https://g", &Paths::Plain, "m", true).unwrap();
-        assert_eq!(streamed, "https://g/v1beta/models/m:streamGenerateContent?alt=sse");
+        let streamed = uri(
+            Endpoint::StreamGenerateContent,
+            "https://g",
+            &Paths::Plain,
+            "m",
+            Variant { version: Some("/v1"), alt_sse: true },
+        )
+        .unwrap();
+        assert_eq!(streamed, "https://g/v1/models/m:streamGenerateContent?alt=sse");
+        let as_base = Variant { version: Some("/v1"), alt_sse: false };
+        let address = uri(Endpoint::GenerateContent, "https://g/v1beta", &Paths::Plain, "m", as_base).unwrap();
+        assert_eq!(address, "https://g/v1beta/models/m:generateContent");
     }
 
     #[test]
     fn a_model_name_cannot_leave_its_place_in_the_path() {
-        let address = uri(Endpoint::Converse, "https://b", &Paths::Plain, "../x?y#z/..", false).unwrap();
+        let address = uri(Endpoint::Converse, "https://b", &Paths::Plain, "../x?y#z/..", Variant::default()).unwrap();
         assert_eq!(address, "https://b/model/..%2Fx%3Fy%23z%2F../converse");
     }
 
     #[test]
     fn vertex_and_azure_have_paths_of_their_own() {
         let vertex = "https://aiplatform.googleapis.com/v1/publishers/google";
-        let address = uri(Endpoint::StreamGenerateContent, vertex, &Paths::Vertex, "gemini-2.5-pro", true).unwrap();
+        let address = uri(
+            Endpoint::StreamGenerateContent,
+            vertex,
+            &Paths::Vertex,
+            "gemini-2.5-pro",
+            Variant { version: Some("/v1"), alt_sse: true },
+        )
+        .unwrap();
         assert_eq!(address.to_string(), format!("{vertex}/models/gemini-2.5-pro:streamGenerateContent?alt=sse"));
         let azure = Paths::Deployments { api_version: "2024-10-21".to_owned() };
-        let address = uri(Endpoint::ChatCompletions, "https://acme.openai.azure.com", &azure, "my 4o", false).unwrap();
+        let address =
+            uri(Endpoint::ChatCompletions, "https://acme.openai.azure.com", &azure, "my 4o", Variant::default())
+                .unwrap();
         assert_eq!(
             address,
             "https://acme.openai.azure.com/openai/deployments/my%204o/chat/completions?api-version=2024-10-21"

@@ -23,6 +23,7 @@ mod metering_forgery;
 mod postgres_faults;
 mod prices;
 mod process;
+mod provider_quirks;
 mod providers;
 mod receipts;
 mod replicas;

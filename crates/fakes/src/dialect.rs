@@ -209,13 +209,9 @@ pub(crate) fn exception(endpoint: Endpoint, status: u16) -> Option<&'static str>
     })
 }
 
-/// What Bedrock says of usage in headers beside the vendor's own body.
+/// What Bedrock says of usage in headers, whatever the vendor's own body says.
 pub(crate) fn usage_headers(turn: &Turn) -> Vec<(&'static str, u64)> {
-    if turn.endpoint == Endpoint::Invoke && turn.usage_told().is_some() {
-        bedrock::usage_headers(turn)
-    } else {
-        Vec::new()
-    }
+    if turn.endpoint == Endpoint::Invoke { bedrock::usage_headers(turn) } else { Vec::new() }
 }
 
 /// The error body of a status.

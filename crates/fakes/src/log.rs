@@ -37,8 +37,10 @@ pub struct SeenRequest {
     pub include_usage: bool,
     /// Size of the request body in bytes.
     pub body_bytes: u64,
-    /// The bearer text of `Authorization`.
+    /// The key, or AWS's signature.
     pub authorized_with: Option<String>,
+    /// `x-amz-date`, the time of a signature.
+    pub signed_at: Option<String>,
     /// Request header names in lower case, sorted.
     pub header_names: Vec<String>,
     /// Status of the answer; 0 while there is none.
@@ -70,6 +72,7 @@ pub(crate) struct Arrival {
     pub(crate) include_usage: bool,
     pub(crate) body_bytes: u64,
     pub(crate) authorized_with: Option<String>,
+    pub(crate) signed_at: Option<String>,
     pub(crate) header_names: Vec<String>,
     pub(crate) usage_told: Option<String>,
 }
@@ -134,6 +137,7 @@ impl Row {
             include_usage: arrival.include_usage,
             body_bytes: arrival.body_bytes,
             authorized_with: arrival.authorized_with.clone(),
+            signed_at: arrival.signed_at.clone(),
             header_names: arrival.header_names.clone(),
             status: self.status.load(Relaxed),
             chunks_sent: self.chunks_sent.load(Relaxed),

@@ -48,6 +48,7 @@ pub(crate) async fn respond(request: Request<Incoming>, state: &State) -> Respon
         path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
         body_bytes: u64::try_from(body.len()).unwrap_or(u64::MAX),
         authorized_with: authorized_with(&parts.headers),
+        signed_at: parts.headers.get("x-amz-date").and_then(|value| value.to_str().ok()).map(str::to_owned),
         header_names: header_names(&parts.headers),
         ..Arrival::default()
     };
@@ -197,11 +198,16 @@ fn elsewhere(guard: Guard, method: &Method, path: &str) -> Response<Play> {
     }
 }
 
-/// The key, from wherever a dialect puts it.
+/// The key, from wherever a dialect puts it, or a signature.
 fn authorized_with(headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = text(AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
-    let key = bearer.or_else(|| text("x-api-key")).or_else(|| text("x-goog-api-key")).or_else(|| text("api-key"));
+    let signature = || text(AUTHORIZATION.as_str()).filter(|value| value.starts_with("AWS4-"));
+    let key = bearer
+        .or_else(signature)
+        .or_else(|| text("x-api-key"))
+        .or_else(|| text("x-goog-api-key"))
+        .or_else(|| text("api-key"));
     key.map(str::to_owned)
 }
 

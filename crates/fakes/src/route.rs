@@ -9,7 +9,8 @@ pub(crate) fn endpoint(method: &Method, path: &str) -> Option<(Endpoint, Option<
     if method != Method::POST {
         return None;
     }
-    if let Some(called) = path.strip_prefix("/v1beta/models/") {
+    let versions = ["/v1beta/models/", "/v1/models/", "/v1alpha/models/"];
+    if let Some(called) = versions.iter().find_map(|prefix| path.strip_prefix(prefix)) {
         let (model, verb) = called.rsplit_once(':')?;
         let endpoint = match verb {
             "generateContent" => Endpoint::Gemini,
@@ -42,7 +43,7 @@ pub(crate) fn endpoint(method: &Method, path: &str) -> Option<(Endpoint, Option<
         "/v1/audio/transcriptions" => Endpoint::Transcription,
         "/v1/messages" => Endpoint::Messages,
         "/v1/messages/count_tokens" => Endpoint::CountTokens,
-        "/v1beta/interactions" => Endpoint::Interactions,
+        "/v1beta/interactions" | "/v1/interactions" => Endpoint::Interactions,
         "/api/chat" => Endpoint::OllamaChat,
         "/api/generate" => Endpoint::OllamaGenerate,
         "/api/embed" => Endpoint::OllamaEmbed,

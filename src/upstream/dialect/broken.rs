@@ -20,7 +20,7 @@ const OPENAI: &str = concat!(
 const RESPONSES: &str = concat!(
     "event: error\ndata: {\"type\":\"error\",\"code\":\"upstream_truncated\",\"message\":\"",
     message!(),
-    "\",\"param\":null}\n\n"
+    "\",\"param\":null,\"sequence_number\":0}\n\n"
 );
 const ANTHROPIC: &str = concat!(
     "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"",
@@ -40,6 +40,8 @@ impl Dialect {
             (Framing::Sse, Self::OpenAiResponses) => RESPONSES,
             (Framing::Sse, Self::AnthropicMessages) => ANTHROPIC,
             (Framing::Sse, Self::Gemini | Self::GeminiInteractions) => GEMINI,
+            // None of its events is an error that its SDK would raise.
+            (Framing::Sse, Self::Cohere) => return None,
             (Framing::Sse, _) => OPENAI,
             (Framing::Ndjson, _) => OLLAMA,
             (Framing::EventStream, _) => return exception(),

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use tollgate::upstream::endpoint::Endpoint;
+
 use super::{bodies, gateway};
 use crate::harness::read;
 
@@ -123,5 +125,32 @@ async fn forms_pass_byte_for_byte_with_their_model_replaced() {
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
         assert_eq!(harness.upstream.last_body().unwrap(), form("up/openai:1").as_bytes());
         assert_eq!(harness.booked(&answer.request_id()).await["endpoint"], path);
+    }
+}
+
+#[tokio::test]
+async fn geminis_other_versions_pass_as_they_were_called() {
+    let harness = gateway("").await;
+    let call = bodies::plain().into_iter().find(|call| call.endpoint.contains("generateContent")).unwrap();
+    for version in ["/v1/", "/v1alpha/"] {
+        let url = harness.url(&call.path.replace("/v1beta/", version));
+        let answer = read(harness.client.post(url).header("x-goog-api-key", &harness.key).json(&call.body)).await;
+        assert_eq!(answer.status, 200, "{version}: {}", answer.text);
+        let path = harness.upstream.requests().pop().unwrap().path;
+        assert_eq!(path, format!("{version}models/up%2Fgemini%3A1:generateContent"));
+        assert_eq!(harness.booked(&answer.request_id()).await["endpoint"], call.endpoint);
+    }
+    let listed = read(harness.client.get(harness.url("/v1/models/gemini-model")).bearer_auth(&harness.key)).await;
+    assert_eq!(listed.json()["object"], "model", "{}", listed.text);
+}
+
+#[test]
+fn every_path_that_is_passed_on_stands_in_the_documentation() {
+    let text = include_str!("../../../docs/dialects.md");
+    for endpoint in Endpoint::ALL {
+        let path = endpoint.path();
+        let short = path.rfind([':', '/']).map_or(path, |at| &path[at..]);
+        let named = text.contains(&format!("`POST {path}`")) || text.contains(&format!("`{path}`"));
+        assert!(named || text.contains(&format!("`{short}`")), "docs/dialects.md does not list {path}");
     }
 }

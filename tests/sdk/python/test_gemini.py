@@ -53,7 +53,8 @@ def test_counting_and_embedding(client, books):
     assert counted.total_tokens == 3
     entry = books(counted.sdk_http_response.headers["x-tollgate-request-id"])
     assert (entry["counters"], float(entry["charge_usd"])) == ({"counted_input_tokens": 3}, 0)
-    embedded = client.models.embed_content(model=MODEL, contents=["one two", "three"])
+    contents = [types.Content(parts=[types.Part(text=text)]) for text in ("one two", "three")]
+    embedded = client.models.embed_content(model=MODEL, contents=contents)
     assert [len(item.values) for item in embedded.embeddings] == [4, 4]
 
 
