@@ -1,5 +1,4 @@
 //! What a passing stream costs in memory, counted by the allocator.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
 use std::collections::VecDeque;
 
