@@ -15,11 +15,14 @@ mod process;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{board::Board, keeper::Keeper, ledger::Ledger};
 use crate::{clock::Clock, config::Worker, store::Store, upstream::client::UpstreamClient};
+
+/// Booking the last counters takes at most so long.
+const BOOK_MAX: Duration = Duration::from_secs(3);
 
 /// How patient the gateway is with workers.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +102,7 @@ impl Workers {
         }
     }
 
-    /// Ends the spawned workers, in bounded time, and books what was seen last.
+    /// Ends the spawned workers, in bounded time, and books what was seen last, if the store answers.
     pub async fn stop(self) {
         self.stop_keeping.cancel();
         for keeper in self.keepers {
@@ -107,6 +110,10 @@ impl Workers {
             let _ended = keeper.await;
         }
         self.stop_booking.cancel();
-        let _ended = self.book.await;
+        let mut book = self.book;
+        if timeout(BOOK_MAX, &mut book).await.is_err() {
+            book.abort();
+            tracing::warn!("the last counters of workers were not booked: the store does not answer");
+        }
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn join(books: &Books, config: &Config, boot_id: BootId) -> Res
         pid: std::process::id(),
     };
     let name = claim.name.clone();
-    let lease = Lease::take(store.clone(), claim).await?;
+    let lease = Lease::take(store.clone(), claim, books.accounts.clock.clone()).await?;
     if store.is_shared() {
         let others = store.replicas().await?;
         let is_alone = !others.iter().any(|other| other.name != name && other.is_live(NAME_HELD_MAX));

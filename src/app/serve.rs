@@ -48,6 +48,8 @@ const RECORD_MAX: Duration = Duration::from_secs(5);
 const POST_MAX: Duration = Duration::from_secs(10);
 /// The same while the store takes nothing.
 const POST_MAX_WITHOUT_STORE: Duration = Duration::from_secs(2);
+/// Giving the name back takes at most so long; else it runs out by itself.
+const LEASE_MAX: Duration = Duration::from_secs(2);
 
 /// A running gateway.
 pub struct Gateway {
@@ -284,7 +286,11 @@ impl Gateway {
         self.stop_watching.cancel();
         self.stop_posting.cancel();
         // A store that is away is not waited for: the journal has everything.
-        let post_max = if self.posting.failing_since().is_some() { POST_MAX_WITHOUT_STORE } else { POST_MAX };
+        let post_max = if self.posting.failing_for(self.books.accounts.clock.monotonic()).is_some() {
+            POST_MAX_WITHOUT_STORE
+        } else {
+            POST_MAX
+        };
         let mut poster = self.poster;
         if timeout(post_max, &mut poster).await.is_err() {
             poster.abort();
@@ -293,7 +299,10 @@ impl Gateway {
         self.helpers.iter().for_each(AbortHandle::abort);
         // Last but for the store: until here the name is ours.
         self.stop_lease.cancel();
-        let _ended = self.lease.await;
+        let mut lease = self.lease;
+        if timeout(LEASE_MAX, &mut lease).await.is_err() {
+            lease.abort();
+        }
         // Gone already when the folder was removed.
         let _gone = std::fs::remove_file(&self.socket);
         self.books.close().await;

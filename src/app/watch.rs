@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -21,6 +22,8 @@ use crate::{
 
 /// The counters are looked at this often without a word. A revoked key stops everywhere within a second.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
+/// A look takes at most so long: on a connection that died without a word it would never end.
+const LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// Why changes cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +59,12 @@ impl Watch {
                 () = stop.cancelled() => return,
                 () = listener.wait(LOOK_EVERY) => {}
             }
-            match self.look().await {
+            let looked = timeout(LOOK_MAX, self.look()).await;
+            match looked.unwrap_or_else(|_| Err(StoreError::TimedOut { seconds: LOOK_MAX.as_secs() }.into())) {
                 Ok(()) if is_lost => {
                     is_lost = false;
+                    // What was listened on may be as dead as what was asked.
+                    listener = self.store.listen();
                     tracing::info!("the store answers again; keys and prices are what it says");
                 }
                 Ok(()) => {}

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -14,14 +14,20 @@ use std::{
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{
-    Store, StoreError,
-    replicas::{Claim, ReplicaRow},
+use crate::{
+    clock::Clock,
+    store::{
+        Store, StoreError,
+        replicas::{Claim, ReplicaRow},
+    },
 };
 
 /// A name that was not renewed for so long is free.
 pub const NAME_HELD_MAX: Duration = Duration::from_secs(10);
 const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// Renewing takes at most so long; then it is tried again, on another connection. Several tries fit into the time for which a
+/// name is held.
+const RENEW_MAX: Duration = Duration::from_secs(2);
 /// A name that is held is asked for again after so long ...
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// ... so many times: a little longer than a name is held without being renewed.
@@ -47,6 +53,8 @@ pub enum LeaseError {
 #[derive(Debug, Default)]
 pub struct LeaseState {
     lost: AtomicBool,
+    /// On the monotonic clock, milliseconds.
+    renewed_at_ms: AtomicU64,
 }
 
 impl LeaseState {
@@ -55,6 +63,17 @@ impl LeaseState {
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
+
+    /// The name was ours a moment ago: renewed, not only not known to be lost. `now` is of the monotonic clock.
+    #[must_use]
+    pub fn is_fresh(&self, now: Duration) -> bool {
+        let renewed_at = Duration::from_millis(self.renewed_at_ms.load(Ordering::Acquire));
+        !self.is_lost() && now.saturating_sub(renewed_at) < NAME_HELD_MAX
+    }
+
+    fn renewed(&self, now: Duration) {
+        self.renewed_at_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+    }
 }
 
 /// A name that is held.
@@ -62,6 +81,7 @@ impl LeaseState {
 pub struct Lease {
     store: Store,
     claim: Claim,
+    clock: Clock,
     state: Arc<LeaseState>,
 }
 
@@ -70,10 +90,12 @@ impl Lease {
     ///
     /// # Errors
     /// [`LeaseError::Held`] when the other one goes on living.
-    pub async fn take(store: Store, claim: Claim) -> Result<Self, LeaseError> {
+    pub async fn take(store: Store, claim: Claim, clock: Clock) -> Result<Self, LeaseError> {
         for asked in 0..ASKED_MAX {
             if store.take_name(&claim, true, NAME_HELD_MAX).await? {
-                return Ok(Self { store, claim, state: Arc::default() });
+                let state = LeaseState::default();
+                state.renewed(clock.monotonic());
+                return Ok(Self { store, claim, clock, state: Arc::new(state) });
             }
             if asked == 0 {
                 tracing::info!(replica = claim.name, "another process holds this name; waiting for it to let go");
@@ -98,8 +120,16 @@ impl Lease {
                 () = stop.cancelled() => break,
                 () = sleep(RENEW_EVERY) => {}
             }
-            match self.renew().await {
+            // The time of asking counts, not that of the answer.
+            let asked_at = self.clock.monotonic();
+            let renewed = tokio::select! {
+                () = stop.cancelled() => break,
+                renewed = timeout(RENEW_MAX, self.renew()) => renewed,
+            };
+            let renewed = renewed.unwrap_or_else(|_| Err(StoreError::TimedOut { seconds: RENEW_MAX.as_secs() }));
+            match renewed {
                 Ok(is_ours) => {
+                    self.state.renewed(asked_at);
                     if self.state.lost.swap(!is_ours, Ordering::AcqRel) == is_ours {
                         self.say(is_ours);
                     }

@@ -63,6 +63,7 @@ impl Poster {
     pub fn new(store: Store, journal: Journal, replica: String, clock: Clock, state: Arc<PostingState>) -> Self {
         let reader = journal.reader(0);
         let released_at = clock.monotonic();
+        state.begun(released_at);
         Self {
             shipper: Shipper::new(store.clone(), clock.clone(), Arc::clone(&state)),
             state,
@@ -88,11 +89,11 @@ impl Poster {
             match self.post_available().await {
                 Ok(()) if stopping => break,
                 Ok(()) => {
-                    self.state.succeeded();
+                    self.state.succeeded(self.clock.monotonic());
                     wait = RETRY_FIRST;
                 }
                 Err(error) => {
-                    self.state.failed(self.clock.monotonic());
+                    self.state.failed();
                     tracing::error!(%error, "posting failed; it is tried again and nothing is lost");
                     sleep(wait).await;
                     if stopping && wait == RETRY_MOST {

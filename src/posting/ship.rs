@@ -42,7 +42,7 @@ impl Shipper {
                     }
                     posted.inserted += done.inserted;
                     posted.already_there += done.already_there;
-                    self.state.posted(&batch, done.inserted);
+                    self.state.posted(&batch, done.inserted, self.clock.monotonic());
                 }
                 Err(error) if error.blames_the_rows() && !batch.entries.is_empty() => match halves(batch) {
                     Halves::Two(first, second) => waiting.extend([*second, *first]),
@@ -81,7 +81,7 @@ impl Shipper {
         self.store.bury(poison, &error.to_string(), self.clock.unix_us()).await?;
         let attempt = poison.entries.first().map(|(_, entry)| entry.admission.id.to_string());
         tracing::error!(attempt, %error, "the store refuses an entry; it is kept as a dead letter and is in no sum");
-        self.state.buried(poison);
+        self.state.buried(poison, self.clock.monotonic());
         Ok(())
     }
 }

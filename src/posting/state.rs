@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,8 +17,20 @@ pub struct PostingState {
     entries: AtomicU64,
     dead_letters: AtomicU64,
     failures: AtomicU64,
-    failing_since: Mutex<Option<Duration>>,
+    contact: Mutex<Contact>,
 }
+
+/// Whether the store takes what it is given, by the monotonic clock.
+#[derive(Debug, Default)]
+struct Contact {
+    /// When it last took something, or there was nothing to give.
+    succeeded_at: Duration,
+    /// What was given last was refused.
+    is_failing: bool,
+}
+
+/// Without success for so long the store counts as failing, also when nothing says so: it may be silent.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 impl PostingState {
     /// This boot's journal is posted through this sequence.
@@ -45,28 +57,44 @@ impl PostingState {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Since when the store takes nothing, on the monotonic clock; none while it does.
+    /// For how long the store has taken nothing; none while it does. `now` is of the monotonic clock.
     #[must_use]
-    pub fn failing_since(&self) -> Option<Duration> {
-        *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn failing_for(&self, now: Duration) -> Option<Duration> {
+        let contact = self.contact();
+        let since_success = now.saturating_sub(contact.succeeded_at);
+        (contact.is_failing || since_success >= SILENCE_MAX).then_some(since_success)
     }
 
-    pub(super) fn posted(&self, batch: &PostBatch, inserted: u64) {
+    fn contact(&self) -> MutexGuard<'_, Contact> {
+        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody begins to post, perhaps not the first one: that is no success.
+    pub(super) fn begun(&self, now: Duration) {
+        let mut contact = self.contact();
+        if contact.succeeded_at.is_zero() {
+            contact.succeeded_at = now;
+        }
+    }
+
+    pub(super) fn posted(&self, batch: &PostBatch, inserted: u64, now: Duration) {
         self.through.fetch_max(batch.through_sequence, Ordering::AcqRel);
         self.entries.fetch_add(inserted, Ordering::Relaxed);
+        self.succeeded(now);
     }
 
-    pub(super) fn buried(&self, batch: &PostBatch) {
+    pub(super) fn buried(&self, batch: &PostBatch, now: Duration) {
         self.through.fetch_max(batch.through_sequence, Ordering::AcqRel);
         self.dead_letters.fetch_add(1, Ordering::Relaxed);
+        self.succeeded(now);
     }
 
-    pub(super) fn failed(&self, now: Duration) {
+    pub(super) fn failed(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.failing_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+        self.contact().is_failing = true;
     }
 
-    pub(super) fn succeeded(&self) {
-        *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    pub(super) fn succeeded(&self, now: Duration) {
+        *self.contact() = Contact { succeeded_at: now, is_failing: false };
     }
 }

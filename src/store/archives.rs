@@ -104,7 +104,7 @@ pub(super) fn first_id_of(day: i32) -> [u8; 16] {
 }
 
 /// Whether an entry of a day that was sealed is one that was posted before: its boot is done with, or it stands before
-/// the cursor and is no orphan (those are resolved in the end).
+/// the cursor and is no orphan. Orphans of a boot that is not closed are remembered one by one.
 pub(super) fn was_sealed(batch: &PostBatch, sequence: u64, counted_through: u64, is_closed: bool) -> bool {
     is_closed || (batch.stage == Stage::Reading && sequence <= counted_through)
 }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use tollgate_core::{entry::Entry, id::BootId, record::RecordKind};
+use tollgate_core::{
+    entry::Entry,
+    id::{AttemptId, BootId},
+    record::RecordKind,
+};
 
 use super::{
     Store, StoreError,
@@ -139,15 +143,28 @@ pub(super) struct Position {
     pub(super) closed: bool,
     /// Of the batch's days, those that have been moved to a sealed file.
     pub(super) sealed_days: BTreeSet<i32>,
+    /// Of the batch's attempts, those that have an entry on a sealed day which no cursor protects.
+    pub(super) sealed_orphans: BTreeSet<AttemptId>,
 }
 
 impl Position {
+    fn is_of_a_sealed_day(&self, entry: &Entry) -> bool {
+        self.sealed_days.contains(&day_of(entry.admission.id.request_id.bytes()))
+    }
+
+    /// The attempts of a batch whose day is sealed.
+    pub(super) fn on_sealed_days(&self, batch: &PostBatch) -> Vec<AttemptId> {
+        let entries = batch.entries.iter().map(|(_, entry)| entry);
+        entries.filter(|entry| self.is_of_a_sealed_day(entry)).map(|entry| entry.admission.id).collect()
+    }
+
     /// The entries of a batch that may have to be posted. What was posted before and sealed since is left out: it cannot be
     /// seen by its key any more.
     pub(super) fn unsealed<'a>(&self, batch: &'a PostBatch) -> Vec<&'a (u64, Entry)> {
         let keep = |(sequence, entry): &&(u64, Entry)| {
-            !self.sealed_days.contains(&day_of(entry.admission.id.request_id.bytes()))
-                || !was_sealed(batch, *sequence, self.counted_through, self.closed)
+            let is_sealed = was_sealed(batch, *sequence, self.counted_through, self.closed)
+                || self.sealed_orphans.contains(&entry.admission.id);
+            !(is_sealed && self.is_of_a_sealed_day(entry))
         };
         batch.entries.iter().filter(keep).collect()
     }

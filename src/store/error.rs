@@ -58,8 +58,20 @@ pub enum StoreError {
     TooLarge,
 }
 
+/// What [`StoreError::TimedOut`] is on its way through an error of the engine.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {seconds} s")]
+pub(super) struct NoAnswer {
+    pub(super) seconds: u64,
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Io(io) = &error
+            && let Some(NoAnswer { seconds }) = io.get_ref().and_then(|inner| inner.downcast_ref())
+        {
+            return Self::TimedOut { seconds: *seconds };
+        }
         let Some(database) = error.as_database_error() else { return Self::Engine(error) };
         // Postgres says `numeric_value_out_of_range`; SQLite has a text only.
         let overflow = database.code().is_some_and(|code| code == "22003") || database.message() == "integer overflow";

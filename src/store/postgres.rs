@@ -18,6 +18,7 @@ mod prices;
 mod replicas;
 mod rollups;
 mod row;
+mod sessions;
 mod training;
 mod worker_hours;
 
@@ -30,15 +31,14 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{
-    AssertSqlSafe, Connection, Executor, PgPool, Postgres, SqlSafeStr,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
-use tokio::time::{error::Elapsed, timeout};
+use sqlx::{AssertSqlSafe, Connection, Executor, SqlSafeStr, postgres::PgConnectOptions};
+use tokio::time::timeout;
 
 pub(super) use self::changes::PostgresListener;
-use self::partitions::KnownDays;
+use self::{
+    partitions::KnownDays,
+    sessions::{Sessions, bounded, pool_options},
+};
 use super::StoreError;
 use crate::config::store_url::{BadUrl, StoreUrlError};
 
@@ -46,12 +46,18 @@ use crate::config::store_url::{BadUrl, StoreUrlError};
 const WRITERS: u32 = 2;
 /// Connections of reports and of the watch over changes.
 const READERS: u32 = 6;
-/// Wait for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Wait for closing connections at the end; a hanging one is dropped.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
-/// A write takes at most so long, its commit included; then its connection is given up.
+/// A read takes at most so long; then its connection is given up.
+const READ_MAX: Duration = Duration::from_secs(5);
+/// The same for a write, its commit included.
 const WRITE_MAX: Duration = Duration::from_secs(15);
+/// The same for a statement that reads whole tables: reports, pages of the audit. As long as the server works on one.
+const REPORT_MAX: Duration = Duration::from_secs(60);
+/// The same for one step of what moves whole tables: a piece of a dump, a day that is sealed.
+const STEP_MAX: Duration = Duration::from_secs(600);
+/// Migrating, and waiting for another process that does.
+const MIGRATE_MAX: Duration = Duration::from_secs(3600);
 /// What every session asks of the server. A commit that is acknowledged is on the server's disk, whatever its default:
 /// the journal forgets what was posted. The rest bounds what a slow query, a lock or a peer that is gone can hold up.
 const SESSION: &[(&str, &str)] = &[
@@ -68,8 +74,8 @@ const SESSION: &[(&str, &str)] = &[
 /// A Postgres database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct PostgresStore {
-    writer: PgPool,
-    readers: PgPool,
+    writer: Sessions,
+    readers: Sessions,
     known_days: Arc<KnownDays>,
 }
 
@@ -78,83 +84,76 @@ impl PostgresStore {
     pub(super) async fn connect(url: &str) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url).map_err(|_| StoreUrlError::Bad(BadUrl::Form))?;
         let options = options.application_name("tollgate").options(SESSION.iter().copied());
-        let pool = |connections| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_with(options.clone())
-        };
-        Ok(Self { writer: pool(WRITERS).await?, readers: pool(READERS).await?, known_days: Arc::default() })
+        let pool = |connections| pool_options(connections).connect_with(options.clone());
+        Ok(Self {
+            writer: Sessions::new(pool(WRITERS).await?, WRITE_MAX),
+            readers: Sessions::new(pool(READERS).await?, READ_MAX),
+            known_days: Arc::default(),
+        })
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
         // A connection of its own: the lock that lets one process migrate at a time goes with it, also after an error.
-        let mut connection = self.writer.acquire().await?.detach();
-        (&mut connection).execute("set statement_timeout = 0").await?;
-        (&mut connection).execute("set lock_timeout = 0").await?;
-        let migrated = sqlx::migrate!("migrations/postgres").run_direct(None, &mut connection, false).await;
+        let mut connection = self.writer.pool().acquire().await?.detach();
+        let migrating = async {
+            (&mut connection).execute("set statement_timeout = 0").await?;
+            (&mut connection).execute("set lock_timeout = 0").await?;
+            Ok(sqlx::migrate!("migrations/postgres").run_direct(None, &mut connection, false).await?)
+        };
+        let migrated: Result<(), StoreError> = bounded(MIGRATE_MAX, migrating).await;
         // Gone is as good as closed.
-        let _closed = connection.close().await;
-        Ok(migrated?)
+        let _closed = timeout(CLOSE_MAX, connection.close()).await;
+        migrated
     }
 
     /// One session that began a transaction when it connected, and stays in it. A second one would see another moment, so
     /// there is none: when the first is lost, reading fails.
     pub(super) async fn snapshot(&self) -> Result<Self, StoreError> {
         let is_taken = Arc::new(AtomicBool::new(false));
-        let options = PgPoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .after_connect(move |connection, _| {
-                let is_taken = Arc::clone(&is_taken);
-                Box::pin(async move {
-                    if is_taken.swap(true, Ordering::AcqRel) {
-                        return Err(sqlx::Error::PoolClosed);
-                    }
-                    connection.execute("set idle_in_transaction_session_timeout = '10min'").await?;
-                    connection.execute("begin isolation level repeatable read, read only").await?;
-                    connection.execute("select 1 from changes").await?;
-                    Ok(())
-                })
-            });
-        let reader = options.connect_with(self.readers.connect_options().as_ref().clone()).await?;
+        let options = pool_options(1).idle_timeout(None).max_lifetime(None).after_connect(move |connection, _| {
+            let is_taken = Arc::clone(&is_taken);
+            Box::pin(async move {
+                if is_taken.swap(true, Ordering::AcqRel) {
+                    return Err(sqlx::Error::PoolClosed);
+                }
+                connection.execute("set idle_in_transaction_session_timeout = '10min'").await?;
+                connection.execute("begin isolation level repeatable read, read only").await?;
+                connection.execute("select 1 from changes").await?;
+                Ok(())
+            })
+        });
+        let reader = options.connect_with(self.readers.pool().connect_options().as_ref().clone()).await?;
+        let reader = Sessions::new(reader, REPORT_MAX);
         Ok(Self { writer: reader.clone(), readers: reader, known_days: Arc::clone(&self.known_days) })
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.readers).await?;
+        self.readers.execute(sqlx::query("select 1")).await?;
         Ok(())
     }
 
     pub(super) async fn close(&self) {
         // What does not close in time is dropped with the process.
-        let _in_time = timeout(CLOSE_MAX, self.readers.close()).await;
-        let _in_time = timeout(CLOSE_MAX, self.writer.close()).await;
+        let _in_time = timeout(CLOSE_MAX, self.readers.pool().close()).await;
+        let _in_time = timeout(CLOSE_MAX, self.writer.pool().close()).await;
     }
 
     pub(super) async fn prepare_statements(&self) -> Result<usize, StoreError> {
         let statements = statements();
-        let mut connection = self.readers.acquire().await?;
-        for statement in &statements {
-            let prepared = (&mut *connection).prepare(AssertSqlSafe(statement.as_str()).into_sql_str()).await;
-            prepared
-                .map_err(|error| StoreError::Statement { statement: statement.clone(), reason: error.to_string() })?;
-        }
-        Ok(statements.len())
+        let mut session = self.readers.session().await?;
+        let preparing = async {
+            for statement in &statements {
+                let prepared = (&mut *session).prepare(AssertSqlSafe(statement.as_str()).into_sql_str()).await;
+                prepared.map_err(|error| StoreError::Statement {
+                    statement: statement.clone(),
+                    reason: error.to_string(),
+                })?;
+            }
+            Ok(statements.len())
+        };
+        let done = timeout(REPORT_MAX, preparing).await;
+        session.settle(REPORT_MAX, done)
     }
-}
-
-/// The end of a write that was bounded by [`WRITE_MAX`]. A connection whose answer did not come is dropped, not returned.
-fn settle<T>(
-    connection: PoolConnection<Postgres>,
-    done: Result<Result<T, StoreError>, Elapsed>,
-) -> Result<T, StoreError> {
-    done.unwrap_or_else(|_| {
-        drop(connection.detach());
-        Err(StoreError::TimedOut { seconds: WRITE_MAX.as_secs() })
-    })
 }
 
 /// Every statement, so that a test can prepare them all.

@@ -195,6 +195,16 @@ pub(super) const TABLES: &[Table] = &[
         ],
         key: "day, part",
     },
+    Table {
+        name: "sealed_orphans",
+        columns: &[
+            ("request_id", Kind::Id),
+            ("attempt", Kind::Integer),
+            ("replica", Kind::Text),
+            ("boot_id", Kind::Id),
+        ],
+        key: "request_id, attempt",
+    },
 ];
 
 /// Tables that are no part of the books: counters of changes, who is alive, and what the migrations say of themselves.

@@ -292,7 +292,11 @@ const TINY_JOURNAL: &str = "[journal]\nsegment_bytes = 65536\nin_flight_max = 64
 async fn a_disk_that_takes_no_more_refuses_new_requests_and_records_the_running_ones() {
     let harness = Harness::start_with(TINY_JOURNAL).await;
     let boot_dir = harness.gateway().proxy.journal.boot_dir().to_owned();
-    until("spares are ready", async || fs::read_dir(&boot_dir).unwrap().count() >= 7).await;
+    until("spares are ready", async || {
+        let names: Vec<_> = fs::read_dir(&boot_dir).unwrap().map(|file| file.unwrap().path()).collect();
+        names.len() >= 7 && names.iter().all(|path| path.extension().is_none_or(|extension| extension != "new"))
+    })
+    .await;
     // Streams under way, which end after the disk has filled.
     let slow = chat(json!({ "stream": true, "x_fake": { "chunks": 3, "gap_ms": 1500 } }));
     let mut running = Vec::new();
@@ -328,7 +332,11 @@ async fn a_disk_that_takes_no_more_refuses_new_requests_and_records_the_running_
 async fn when_the_journal_is_poisoned_running_requests_go_straight_into_the_store() {
     let mut harness = Harness::start_with(TINY_JOURNAL).await;
     let boot_dir = harness.gateway().proxy.journal.boot_dir().to_owned();
-    until("spares are ready", async || fs::read_dir(&boot_dir).unwrap().count() >= 7).await;
+    until("spares are ready", async || {
+        let names: Vec<_> = fs::read_dir(&boot_dir).unwrap().map(|file| file.unwrap().path()).collect();
+        names.len() >= 7 && names.iter().all(|path| path.extension().is_none_or(|extension| extension != "new"))
+    })
+    .await;
     // Ends far larger than what was reserved for them.
     let usage = json!({ "prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6, "padding": "x".repeat(14_000) });
     let slow = chat(json!({ "stream": true, "x_fake": { "chunks": 2, "gap_ms": 2000, "usage": usage } }));

@@ -168,6 +168,100 @@ async fn a_slow_and_a_silent_postgres_do_not_slow_the_answers_and_are_caught_up_
     judge(&mut fleet, &seen).await;
 }
 
+/// Waits until `/readyz` of the first gateway is as it should be; gives how long that took.
+async fn until_ready_says(fleet: &Fleet, what: &str, at_most: Duration, is_so: impl Fn(&serde_json::Value) -> bool) {
+    let started = Instant::now();
+    loop {
+        let (status, ready) = fleet.ready(0).await;
+        assert_eq!(status, 200, "a store that is away stops nobody: {ready}");
+        if is_so(&ready) {
+            return;
+        }
+        assert!(started.elapsed() < at_most, "{what}: not after {at_most:?}: {ready}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Makes every connection die: all of them are used within this time.
+async fn kill_all_connections(wire: &Wire, after: Duration) {
+    let before = wire.behaviour.died.load(Ordering::Relaxed);
+    wire.behaviour.never_again.store(true, Ordering::Relaxed);
+    sleep(after).await;
+    assert!(wire.behaviour.died.load(Ordering::Relaxed) > before, "nothing was sent meanwhile");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_die_without_a_word_hold_nothing_up() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    open(&url).await.close().await;
+    let wire = Wire::to(cluster.port()).await;
+    let mut fleet = Fleet::new(1, &wire.through(&url)).await;
+    fleet.start_all().await;
+    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
+    let doomed = fleet.new_key(0);
+    let doomed_key = doomed["key"].as_str().unwrap().to_owned();
+    assert_eq!(fleet.ask(0, &doomed_key, chat(json!({ "user": "before" }))).await.unwrap().status(), 200);
+    let seen = Arc::default();
+    let clients = fleet.load(&key, &seen, 20);
+
+    kill_all_connections(&wire, Duration::from_secs(1)).await;
+    until_ready_says(&fleet, "the store is told to be away", Duration::from_secs(7), |ready| {
+        ready["store"] == false && ready["store_failing_s"] != 0
+    })
+    .await;
+    until_ready_says(&fleet, "the name is told to be stale", Duration::from_secs(13), |ready| ready["name"] == false)
+        .await;
+    wire.behaviour.never_again.store(false, Ordering::Relaxed);
+
+    // Promised: a second; and those who looked into the void give up after five.
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    let revoke = "update keys set revoked_at_us = 1 where public_id = $1";
+    let public_id = doomed["public_id"].as_str().unwrap();
+    let revoked = sqlx::query(revoke).bind(public_id).execute(&mut by_hand).await.unwrap();
+    assert_eq!(revoked.rows_affected(), 1);
+    let started = Instant::now();
+    loop {
+        let user = format!("probe-{}", started.elapsed().as_micros());
+        let status = fleet.ask(0, &doomed_key, chat(json!({ "user": user }))).await.unwrap().status();
+        if status == 401 {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(8), "a revoked key goes on working: {status}");
+        sleep(Duration::from_millis(50)).await;
+    }
+    until_ready_says(&fleet, "the name is renewed", Duration::from_secs(8), |ready| ready["name"] == true).await;
+    clients.stop().await;
+    until_ready_says(&fleet, "all is posted", Duration::from_secs(25), |ready| {
+        ready["store"] == true && ready["store_lag_records"] == 0 && ready["store_failing_s"] == 0
+    })
+    .await;
+    judge(&mut fleet, &seen).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_is_bounded_when_every_connection_has_died_without_a_word() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    open(&url).await.close().await;
+    let wire = Wire::to(cluster.port()).await;
+    let mut fleet = Fleet::new(1, &wire.through(&url)).await;
+    fleet.start_all().await;
+    let key = fleet.new_key(0)["key"].as_str().unwrap().to_owned();
+    fleet.until_status(0, &key, 200).await;
+    fleet.until_posted(0).await;
+    wire.behaviour.never_again.store(true, Ordering::Relaxed);
+    let seen = Arc::default();
+    let clients = fleet.load(&key, &seen, 20);
+    sleep(Duration::from_millis(700)).await;
+    clients.stop().await;
+    let waited = fleet.stop(0).await;
+    assert!(waited < Duration::from_secs(20), "{waited:?}");
+    wire.behaviour.never_again.store(false, Ordering::Relaxed);
+    fleet.start_all().await;
+    judge(&mut fleet, &seen).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_gateways_restart_one_after_another_under_load() {
     let mut fleet = Fleet::new(3, &Cluster::shared().database().await).await;

@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use sqlx::{Connection, Executor};
 use tollgate::{
     app::upkeep::Upkeep,
     billing::audit::{audit, audit_with},
@@ -15,7 +16,7 @@ use tollgate::{
         entries::{PostBatch, Stage},
     },
 };
-use tollgate_core::id::BootId;
+use tollgate_core::{entry::Outcome, id::BootId};
 
 use crate::books::{NOVEMBER_US, dated_entry, postgres_store, seed};
 
@@ -143,4 +144,76 @@ async fn one_process_at_a_time_tends_a_shared_store() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(got.is_some());
+}
+
+/// Seals the first of November as another gateway's upkeep does, and stops before the commit.
+async fn seal_and_wait(url: &str, entries: i64) -> sqlx::PgConnection {
+    let mut sealer = sqlx::PgConnection::connect(url).await.unwrap();
+    sealer.execute("begin").await.unwrap();
+    let day = i32::try_from(NOVEMBER_US / DAY_US).unwrap();
+    let seal = sqlx::query_scalar::<_, bool>("select seal_entries_day($1, $2)").bind(day).bind(entries);
+    assert!(seal.fetch_one(&mut sealer).await.unwrap());
+    let insert = "insert into archives values ($1, 1, $2, 0, 0, '', 'elsewhere', 0)";
+    sqlx::query(insert).bind(day).bind(entries).execute(&mut sealer).await.unwrap();
+    sealer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sealed_while_it_is_posted_again_is_not_posted_again() {
+    let (store, url) = postgres_store().await;
+    seed(&store).await;
+    let entries = (0..20).map(|number| (number + 1, dated_entry(number, NOVEMBER_US + 5))).collect();
+    let batch = PostBatch::new("main".into(), boot(), 20, entries);
+    assert_eq!(store.post(&batch).await.unwrap().inserted, 20);
+    let cells = store.rollup_cells().await.unwrap();
+    let mut sealer = seal_and_wait(&url, 20).await;
+    let posting = {
+        let store = store.clone();
+        tokio::spawn(async move { store.post(&batch).await })
+    };
+    let mut look = sqlx::PgConnection::connect(&url).await.unwrap();
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut look).await.unwrap() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    sealer.execute("commit").await.unwrap();
+    assert_eq!(posting.await.unwrap().unwrap().inserted, 0);
+    assert_eq!((store.entry_count().await.unwrap(), store.rollup_cells().await.unwrap()), (0, cells));
+}
+
+/// Orphans, and ends that a poisoned journal could not keep, have no place before the cursor.
+#[tokio::test]
+async fn orphans_and_direct_ends_of_a_sealed_day_are_not_posted_again() {
+    let (dir, stores) = both().await;
+    let without_record = |sequence, number| {
+        let mut entry = dated_entry(number, NOVEMBER_US + 7);
+        if sequence > 0 {
+            entry.outcome = Outcome::Interrupted;
+        }
+        let batch = PostBatch::new("main".into(), boot(), 100, vec![(sequence, entry)]);
+        PostBatch { records: Vec::new(), stage: Stage::Resolving, ..batch }
+    };
+    let (direct, orphan, late) = (without_record(0, 600), without_record(7, 601), without_record(8, 602));
+    for (number, store) in stores.iter().enumerate() {
+        let archive_dir = dir.path().join(format!("archive-{number}"));
+        for batch in [&five_days(), &direct, &orphan] {
+            assert!(store.post(batch).await.unwrap().inserted > 0);
+        }
+        let clock = Clock::fake(NOVEMBER_US + 5 * DAY_US + 1);
+        let sealed = upkeep(store, &clock, &archive_dir, 2).tend().await.unwrap();
+        assert_eq!(sealed.iter().map(|archive| archive.entries).collect::<Vec<_>>(), [22, 20, 20]);
+        let cells = store.rollup_cells().await.unwrap();
+        // The recovery of a boot that was broken off begins again; it finds the direct end as an orphan of its journal.
+        let found = PostBatch { entries: vec![(9, direct.entries[0].1.clone())], ..direct.clone() };
+        for batch in [&direct, &orphan, &found] {
+            assert_eq!(store.post(batch).await.unwrap().inserted, 0);
+        }
+        assert_eq!(store.rollup_cells().await.unwrap(), cells);
+        assert_eq!(store.post(&late).await.unwrap().inserted, 1, "one that was not there yet is no repetition");
+        let closing = PostBatch { entries: [&orphan, &late].map(|batch| batch.entries[0].clone()).to_vec(), ..found };
+        let closing = PostBatch { stage: Stage::Closing, ..closing };
+        assert_eq!(store.post(&closing).await.unwrap().inserted, 0);
+        assert_eq!(store.post(&direct).await.unwrap().inserted, 0, "nor when the boot is closed");
+    }
 }

@@ -23,23 +23,30 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The gateway can serve: its journal takes new requests, and its name is its own. Keys and prices are in memory and what is used goes
-/// to the journal, so a store that is away is told, and does not stop anybody.
+/// The gateway can serve: its journal takes new requests, and nobody else has taken its name. Keys and prices are in memory and what
+/// is used goes to the journal, so a store that is away is told, and does not stop anybody.
+///
+/// `store`, `store_failing_s` and `name` come from the last success of those who work with the store: one that answers this
+/// question may still hang on to what it was asked before.
 pub(super) async fn readyz(State(state): State<AdminState>) -> impl IntoResponse {
-    let store = matches!(timeout(STORE_ANSWER_MAX, state.accounts.store.ping()).await, Ok(Ok(())));
+    let answers = matches!(timeout(STORE_ANSWER_MAX, state.accounts.store.ping()).await, Ok(Ok(())));
+    let now = state.accounts.clock.monotonic();
     let running = state.running.as_ref();
     let journal = running.is_some_and(|running| running.proxy.journal.check().is_ok());
-    let name = running.is_some_and(|running| !running.lease.is_lost());
+    let name = running.is_some_and(|running| running.lease.is_fresh(now));
+    let is_its_own = running.is_some_and(|running| !running.lease.is_lost());
     let models = running.map_or(0, |running| running.proxy.routes.load().iter().count());
     let lag = running.map_or(0, lag_records);
-    let failing = running.and_then(|running| running.posting.failing_since());
-    let failing_s = failing.map_or(0, |since| state.accounts.clock.monotonic().saturating_sub(since).as_secs());
+    let failing = running.and_then(|running| running.posting.failing_for(now));
+    // At least 1, so that 0 says that all is well.
+    let failing_s = failing.map_or(0, |failing| failing.as_secs().max(1));
+    let store = answers && failing.is_none();
     let board = running.map(|running| &running.proxy.workers);
     let places = board.into_iter().flat_map(|board| board.iter());
     let workers: serde_json::Map<String, serde_json::Value> =
         places.map(|place| (place.name.clone(), place.status().state.word().into())).collect();
     // A worker that is down is told and passed over; the gateway itself answers.
-    let ready = journal && name;
+    let ready = journal && is_its_own;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": ready, "store": store, "store_failing_s": failing_s, "store_lag_records": lag, "journal": journal,

@@ -1,8 +1,9 @@
 //! Sealed days in Postgres: a day is a partition, and is dropped as one.
 
-use sqlx::{Connection, Row, postgres::PgRow};
+use sqlx::{Connection, PgConnection, Row, postgres::PgRow};
+use tokio::time::timeout;
 
-use super::{PostgresStore, row};
+use super::{PostgresStore, STEP_MAX, row};
 use crate::store::{
     StoreError,
     archives::{ArchiveRow, DAYS_END, FIRST_DAY, day_of, first_id_of},
@@ -35,35 +36,41 @@ impl PostgresStore {
     pub(in crate::store) async fn oldest_day(&self) -> Result<Option<i32>, StoreError> {
         let (first, end) = (first_id_of(FIRST_DAY), first_id_of(DAYS_END));
         let query = sqlx::query(OLDEST).bind(row::uuid(&first)).bind(row::uuid(&end));
-        query.fetch_optional(&self.readers).await?.map(|from| Ok(day_of(&row::id(&from, "request_id")?))).transpose()
+        self.readers.fetch_optional(query).await?.map(|from| Ok(day_of(&row::id(&from, "request_id")?))).transpose()
     }
 
     pub(in crate::store) async fn seal_day(&self, archive: &ArchiveRow) -> Result<bool, StoreError> {
-        let mut connection = self.writer.acquire().await?;
-        let mut tx = connection.begin().await?;
-        sqlx::query(PATIENCE).execute(&mut *tx).await?;
-        let query = sqlx::query(SEAL).bind(archive.day).bind(column(archive.entries)?);
-        if !query.fetch_one(&mut *tx).await?.try_get::<bool, _>("sealed")? {
-            return Ok(false);
-        }
-        sqlx::query(INSERT)
-            .bind(archive.day)
-            .bind(archive.part)
-            .bind(column(archive.entries)?)
-            .bind(archive.first_hour_us)
-            .bind(archive.last_hour_us)
-            .bind(&archive.sha256)
-            .bind(&archive.file)
-            .bind(archive.archived_at_us)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(true)
+        let mut session = self.writer.session().await?;
+        let done = timeout(STEP_MAX, seal_on(&mut session, archive)).await;
+        session.settle(STEP_MAX, done)
     }
 
     pub(in crate::store) async fn archives(&self) -> Result<Vec<ArchiveRow>, StoreError> {
-        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+        self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
     }
+}
+
+async fn seal_on(connection: &mut PgConnection, archive: &ArchiveRow) -> Result<bool, StoreError> {
+    let mut tx = connection.begin().await?;
+    sqlx::query(PATIENCE).execute(&mut *tx).await?;
+    let query = sqlx::query(SEAL).bind(archive.day).bind(column(archive.entries)?);
+    if !query.fetch_one(&mut *tx).await?.try_get::<bool, _>("sealed")? {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    sqlx::query(INSERT)
+        .bind(archive.day)
+        .bind(archive.part)
+        .bind(column(archive.entries)?)
+        .bind(archive.first_hour_us)
+        .bind(archive.last_hour_us)
+        .bind(&archive.sha256)
+        .bind(&archive.file)
+        .bind(archive.archived_at_us)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 fn read(from: &PgRow) -> Result<ArchiveRow, StoreError> {

@@ -1,9 +1,9 @@
 //! Boots and their tallies in Postgres.
 
-use sqlx::{PgConnection, Row, postgres::PgRow};
-use tollgate_core::id::BootId;
+use sqlx::{PgConnection, Row, postgres::PgRow, types::Uuid};
+use tollgate_core::id::{AttemptId, BootId, RequestId};
 
-use super::{PostgresStore, row};
+use super::{PostgresStore, REPORT_MAX, row};
 use crate::store::{
     StoreError,
     boots::{BootRow, Position, Tally, days_of},
@@ -17,12 +17,27 @@ from cursors
 where replica = $1
   and boot_id = $2";
 /// Locks the boot's row until the end of the transaction: of two posters of one boot the second waits, and then sees
-/// what the first has posted.
+/// what the first has posted. Sealing a day locks the rows of the day's boots, too.
 const LOCK: &str = "
 insert into cursors as boot (replica, boot_id, sequence, closed)
 values ($1, $2, 0, false)
 on conflict (replica, boot_id) do update set sequence = boot.sequence
-returning sequence, closed, array(select day from archives where day = any($3)) as sealed_days";
+returning sequence, closed";
+/// A statement of its own, behind the lock: the statement that waits for a lock sees what was there before it waited.
+const SEALED: &str = "
+select distinct day
+from archives
+where day = any($1)";
+const SEALED_ORPHANS: &str = "
+select orphan.request_id, orphan.attempt
+from sealed_orphans orphan
+join unnest($1::uuid[], $2::integer[]) as asked (request_id, attempt)
+  on orphan.request_id = asked.request_id and orphan.attempt = asked.attempt";
+/// A closed boot is protected as a whole.
+const FORGET_ORPHANS: &str = "
+delete from sealed_orphans
+where replica = $1
+  and boot_id = $2";
 const ADVANCE: &str = "
 update cursors
 set
@@ -75,18 +90,35 @@ from entries
 group by replica, boot_id
 order by replica, boot_id";
 
-pub(super) const STATEMENTS: &[&str] = &[CURSOR, LOCK, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
+pub(super) const STATEMENTS: &[&str] =
+    &[CURSOR, LOCK, SEALED, SEALED_ORPHANS, FORGET_ORPHANS, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
 
 /// Where a boot stands before this transaction, which has it for itself from now on.
 pub(super) async fn position(connection: &mut PgConnection, batch: &PostBatch) -> Result<Position, StoreError> {
-    let days: Vec<i32> = days_of(batch).into_iter().collect();
-    let query = sqlx::query(LOCK).bind(&batch.replica).bind(row::uuid(batch.boot_id.bytes())).bind(days);
-    let found = query.fetch_one(connection).await?;
-    Ok(Position {
+    let query = sqlx::query(LOCK).bind(&batch.replica).bind(row::uuid(batch.boot_id.bytes()));
+    let found = query.fetch_one(&mut *connection).await?;
+    let mut position = Position {
         counted_through: row::count(&found, "sequence")?,
         closed: found.try_get("closed")?,
-        sealed_days: found.try_get::<Vec<i32>, _>("sealed_days")?.into_iter().collect(),
-    })
+        ..Position::default()
+    };
+    let days: Vec<i32> = days_of(batch).into_iter().collect();
+    for sealed in sqlx::query(SEALED).bind(days).fetch_all(&mut *connection).await? {
+        position.sealed_days.insert(sealed.try_get("day")?);
+    }
+    let asked = position.on_sealed_days(batch);
+    if !asked.is_empty() {
+        let request_ids: Vec<Uuid> = asked.iter().map(|id| row::uuid(id.request_id.bytes())).collect();
+        let attempts: Vec<i32> = asked.iter().map(|id| i32::from(id.attempt)).collect();
+        let query = sqlx::query(SEALED_ORPHANS).bind(request_ids).bind(attempts);
+        for orphan in query.fetch_all(connection).await? {
+            let request_id = RequestId::from_bytes(row::id(&orphan, "request_id")?);
+            let attempt: i32 = orphan.try_get("attempt")?;
+            let attempt = u16::try_from(attempt).map_err(|_| StoreError::Damaged("attempt"))?;
+            position.sealed_orphans.insert(AttemptId { request_id, attempt });
+        }
+    }
+    Ok(position)
 }
 
 /// Moves the cursor, never back, and adds to the tallies.
@@ -108,7 +140,11 @@ pub(super) async fn advance(connection: &mut PgConnection, batch: &PostBatch, ta
     ] {
         query = query.bind(column(count)?);
     }
-    query.execute(connection).await?;
+    query.execute(&mut *connection).await?;
+    if batch.stage == Stage::Closing {
+        let query = sqlx::query(FORGET_ORPHANS).bind(&batch.replica).bind(row::uuid(batch.boot_id.bytes()));
+        query.execute(connection).await?;
+    }
     Ok(())
 }
 
@@ -131,26 +167,26 @@ pub(super) async fn revived(
 impl PostgresStore {
     pub(in crate::store) async fn cursor(&self, replica: &str, boot_id: BootId) -> Result<u64, StoreError> {
         let found =
-            sqlx::query(CURSOR).bind(replica).bind(row::uuid(boot_id.bytes())).fetch_optional(&self.readers).await?;
+            self.readers.fetch_optional(sqlx::query(CURSOR).bind(replica).bind(row::uuid(boot_id.bytes()))).await?;
         found.map_or(Ok(0), |from| row::count(&from, "sequence"))
     }
 
     pub(in crate::store) async fn boot(&self, replica: &str, boot_id: BootId) -> Result<Option<BootRow>, StoreError> {
         let found =
-            sqlx::query(ONE).bind(replica).bind(row::uuid(boot_id.bytes())).fetch_optional(&self.readers).await?;
+            self.readers.fetch_optional(sqlx::query(ONE).bind(replica).bind(row::uuid(boot_id.bytes()))).await?;
         found.as_ref().map(read).transpose()
     }
 
     pub(in crate::store) async fn boots(&self) -> Result<Vec<BootRow>, StoreError> {
-        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+        self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn usage_gap(&self) -> Result<u64, StoreError> {
-        row::count(&sqlx::query(GAP).fetch_one(&self.readers).await?, "gap")
+        row::count(&self.readers.fetch_one(sqlx::query(GAP)).await?, "gap")
     }
 
     pub(in crate::store) async fn entries_by_boot(&self) -> Result<Vec<(String, BootId, u64)>, StoreError> {
-        let rows = sqlx::query(ENTRIES).fetch_all(&self.readers).await?;
+        let rows = self.readers.within(REPORT_MAX).fetch_all(sqlx::query(ENTRIES)).await?;
         let read = |from: &PgRow| {
             let boot_id = BootId::from_bytes(row::id(from, "boot_id")?);
             Ok((from.try_get("replica")?, boot_id, row::count(from, "entries")?))

@@ -1,11 +1,14 @@
 //! Change counters in Postgres.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use sqlx::{PgPool, Row, postgres::PgListener};
+use sqlx::{
+    Row,
+    postgres::{PgConnectOptions, PgListener},
+};
 use tokio::time::{sleep, timeout};
 
-use super::PostgresStore;
+use super::{PostgresStore, sessions::pool_options};
 use crate::store::{StoreError, changes::Changes};
 
 /// What the triggers notify.
@@ -19,20 +22,21 @@ pub(super) const STATEMENTS: &[&str] = &[LIST];
 
 impl PostgresStore {
     pub(in crate::store) async fn changes(&self) -> Result<Changes, StoreError> {
-        let rows = sqlx::query(LIST).fetch_all(&self.readers).await?;
+        let rows = self.readers.fetch_all(sqlx::query(LIST)).await?;
         rows.iter().map(|row| Ok((row.try_get("topic")?, row.try_get("version")?))).collect()
     }
 }
 
-/// Listens on a connection of its own, and makes another when that one is lost.
+/// Listens on a connection of its own, and makes another when that one is lost. One that died without a word is not told
+/// from one that has nothing to say: the counters are looked at all the same.
 pub(in crate::store) struct PostgresListener {
-    readers: PgPool,
+    options: Arc<PgConnectOptions>,
     listener: Option<PgListener>,
 }
 
 impl PostgresStore {
     pub(in crate::store) fn listen(&self) -> PostgresListener {
-        PostgresListener { readers: self.readers.clone(), listener: None }
+        PostgresListener { options: self.readers.pool().connect_options(), listener: None }
     }
 }
 
@@ -50,7 +54,9 @@ impl PostgresListener {
 
     async fn hear(&mut self) -> Result<(), sqlx::Error> {
         if self.listener.is_none() {
-            let mut listener = PgListener::connect_with(&self.readers).await?;
+            // A pool of its own: a listener that is dropped says good-bye, and on a dead wire it never gets to the end of that.
+            let pool = pool_options(1).connect_lazy_with(self.options.as_ref().clone());
+            let mut listener = PgListener::connect_with(&pool).await?;
             listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
             self.listener = Some(listener);

@@ -23,25 +23,27 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, GET];
 impl PostgresStore {
     pub(in crate::store) async fn insert_customer(&self, customer: &CustomerRow) -> Result<(), StoreError> {
         let taken = || format!("a customer with the external id {}", customer.external_id.clone().unwrap_or_default());
-        sqlx::query(INSERT)
-            .bind(row::uuid(customer.id.bytes()))
-            .bind(&customer.name)
-            .bind(&customer.external_id)
-            .bind(&customer.billing)
-            .bind(&customer.price_book)
-            .bind(customer.created_at_us)
-            .execute(&self.writer)
+        self.writer
+            .execute(
+                sqlx::query(INSERT)
+                    .bind(row::uuid(customer.id.bytes()))
+                    .bind(&customer.name)
+                    .bind(&customer.external_id)
+                    .bind(&customer.billing)
+                    .bind(&customer.price_book)
+                    .bind(customer.created_at_us),
+            )
             .await
             .map_err(|error| exists(error, taken))?;
         Ok(())
     }
 
     pub(in crate::store) async fn customers(&self) -> Result<Vec<CustomerRow>, StoreError> {
-        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+        self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn customer(&self, id: CustomerId) -> Result<Option<CustomerRow>, StoreError> {
-        let row = sqlx::query(GET).bind(row::uuid(id.bytes())).fetch_optional(&self.readers).await?;
+        let row = self.readers.fetch_optional(sqlx::query(GET).bind(row::uuid(id.bytes()))).await?;
         row.as_ref().map(read).transpose()
     }
 }

@@ -7,7 +7,7 @@ use tollgate_core::{
     record::{decode_entry, encode_entry},
 };
 
-use super::{PostgresStore, WRITE_MAX, boots, entries, rollups::add_cells, row, settle};
+use super::{PostgresStore, WRITE_MAX, boots, entries, rollups::add_cells, row};
 use crate::store::{StoreError, boots::Tally, column, dead_letters::DeadLetter, entries::PostBatch};
 
 /// Not what stands in the books already.
@@ -42,9 +42,9 @@ pub(super) const STATEMENTS: &[&str] = &[BURY, KEEP, LIST, TAKE, COUNT];
 
 impl PostgresStore {
     pub(in crate::store) async fn bury(&self, batch: &PostBatch, reason: &str, now_us: i64) -> Result<(), StoreError> {
-        let mut connection = self.writer.acquire().await?;
-        let done = timeout(WRITE_MAX, bury_on(&mut connection, batch, reason, now_us)).await;
-        settle(connection, done)
+        let mut session = self.writer.session().await?;
+        let done = timeout(WRITE_MAX, bury_on(&mut session, batch, reason, now_us)).await;
+        session.settle(WRITE_MAX, done)
     }
 
     pub(in crate::store) async fn keep_contradiction(&self, letter: &DeadLetter) -> Result<(), StoreError> {
@@ -58,23 +58,23 @@ impl PostgresStore {
             .bind(letter.reason.replace('\0', "\\0"))
             .bind(encode_entry(&letter.entry))
             .bind(letter.buried_at_us);
-        query.execute(&self.writer).await?;
+        self.writer.execute(query).await?;
         Ok(())
     }
 
     pub(in crate::store) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+        self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn dead_letter_count(&self) -> Result<u64, StoreError> {
-        row::count(&sqlx::query(COUNT).fetch_one(&self.readers).await?, "letters")
+        row::count(&self.readers.fetch_one(sqlx::query(COUNT)).await?, "letters")
     }
 
     /// False when there is no such letter.
     pub(in crate::store) async fn revive(&self, id: AttemptId) -> Result<bool, StoreError> {
-        let mut connection = self.writer.acquire().await?;
-        let done = timeout(WRITE_MAX, revive_on(&mut connection, id)).await;
-        settle(connection, done)
+        let mut session = self.writer.session().await?;
+        let done = timeout(WRITE_MAX, revive_on(&mut session, id)).await;
+        session.settle(WRITE_MAX, done)
     }
 }
 

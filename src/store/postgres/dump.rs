@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, path::Path};
 
 use futures_util::TryStreamExt;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Row, Transaction};
 use tokio::{fs::File, io::AsyncReadExt};
 
-use super::{PostgresStore, row};
+use super::{PostgresStore, STEP_MAX, row, sessions::bounded};
 use crate::store::{
     StoreError,
     archives::{day_of, first_id_of},
@@ -64,55 +64,78 @@ fn day_statement(day: i32) -> String {
 
 impl PostgresStore {
     pub(in crate::store) async fn dump(&self, dir: &Path) -> Result<Vec<TableFile>, StoreError> {
-        let mut connection = self.readers.acquire().await?;
-        let mut tx = connection.begin().await?;
-        sqlx::query(SNAPSHOT).execute(&mut *tx).await?;
-        sqlx::query(PATIENCE).execute(&mut *tx).await?;
-        let mut files = Vec::new();
-        for table in TABLES {
-            let sink = Sink::create(&file_of(dir, table.name)).await?;
-            let (rows, sha256) = copy_to(&mut tx, &copy_out(table), sink).await?;
-            files.push(TableFile { table: table.name.to_owned(), rows, sha256 });
-        }
-        tx.rollback().await?;
-        Ok(files)
+        let mut session = self.readers.session().await?;
+        // Each step is bounded, the whole is as long as the tables are large.
+        let dumped = dump_on(&mut session, dir).await;
+        session.settle(STEP_MAX, Ok(dumped))
     }
 
     pub(in crate::store) async fn has_rows(&self, table: &Table) -> Result<bool, StoreError> {
-        Ok(sqlx::query(AssertSqlSafe(any_row(table))).fetch_optional(&self.writer).await?.is_some())
+        Ok(self.writer.fetch_optional(sqlx::query(AssertSqlSafe(any_row(table)))).await?.is_some())
     }
 
     pub(in crate::store) async fn load(&self, dir: &Path) -> Result<(), StoreError> {
         self.make_days(&days_in(&file_of(dir, ENTRIES.name)).await?).await;
-        let mut connection = self.writer.acquire().await?;
-        let mut tx = connection.begin().await?;
-        sqlx::query(PATIENCE).execute(&mut *tx).await?;
-        for table in TABLES {
-            copy_from(&mut tx, &copy_in(table), &file_of(dir, table.name)).await?;
-        }
-        tx.commit().await?;
-        sqlx::query(ANALYZE).execute(&mut *connection).await?;
-        Ok(())
+        let mut session = self.writer.session().await?;
+        let loaded = load_on(&mut session, dir).await;
+        session.settle(STEP_MAX, Ok(loaded))
     }
 
     pub(in crate::store) async fn dump_day(&self, day: i32, path: &Path) -> Result<DayFile, StoreError> {
-        let mut connection = self.readers.acquire().await?;
-        let mut tx = connection.begin().await?;
-        sqlx::query(SNAPSHOT).execute(&mut *tx).await?;
-        sqlx::query(PATIENCE).execute(&mut *tx).await?;
-        let query = sqlx::query(ADMITTED).bind(row::uuid(&first_id_of(day))).bind(row::uuid(&first_id_of(day + 1)));
-        let admitted = query.fetch_one(&mut *tx).await?;
-        let (entries, sha256) = copy_to(&mut tx, &day_statement(day), Sink::create(path).await?).await?;
-        tx.rollback().await?;
-        let hour = |at_us: i64| at_us.div_euclid(HOUR_US) * HOUR_US;
-        let first_hour_us = hour(admitted.try_get("first")?);
-        Ok(DayFile { entries, sha256, first_hour_us, last_hour_us: hour(admitted.try_get("last")?) })
+        let mut session = self.readers.session().await?;
+        let dumped = dump_day_on(&mut session, day, path).await;
+        session.settle(STEP_MAX, Ok(dumped))
     }
 }
 
+async fn dump_on(connection: &mut PgConnection, dir: &Path) -> Result<Vec<TableFile>, StoreError> {
+    let mut tx = begin(connection).await?;
+    let mut files = Vec::new();
+    for table in TABLES {
+        let sink = Sink::create(&file_of(dir, table.name)).await?;
+        let (rows, sha256) = copy_to(&mut tx, &copy_out(table), sink).await?;
+        files.push(TableFile { table: table.name.to_owned(), rows, sha256 });
+    }
+    bounded(STEP_MAX, tx.rollback()).await?;
+    Ok(files)
+}
+
+async fn dump_day_on(connection: &mut PgConnection, day: i32, path: &Path) -> Result<DayFile, StoreError> {
+    let mut tx = begin(connection).await?;
+    let query = sqlx::query(ADMITTED).bind(row::uuid(&first_id_of(day))).bind(row::uuid(&first_id_of(day + 1)));
+    let admitted = bounded(STEP_MAX, query.fetch_one(&mut *tx)).await?;
+    let (entries, sha256) = copy_to(&mut tx, &day_statement(day), Sink::create(path).await?).await?;
+    bounded(STEP_MAX, tx.rollback()).await?;
+    let hour = |at_us: i64| at_us.div_euclid(HOUR_US) * HOUR_US;
+    let first_hour_us = hour(admitted.try_get("first")?);
+    Ok(DayFile { entries, sha256, first_hour_us, last_hour_us: hour(admitted.try_get("last")?) })
+}
+
+/// A transaction that sees one moment, for as long as it takes.
+async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
+    let beginning = async {
+        let mut tx = connection.begin().await?;
+        sqlx::query(SNAPSHOT).execute(&mut *tx).await?;
+        sqlx::query(PATIENCE).execute(&mut *tx).await?;
+        Ok(tx)
+    };
+    bounded(STEP_MAX, beginning).await
+}
+
+async fn load_on(connection: &mut PgConnection, dir: &Path) -> Result<(), StoreError> {
+    let mut tx = connection.begin().await?;
+    bounded(STEP_MAX, sqlx::query(PATIENCE).execute(&mut *tx)).await?;
+    for table in TABLES {
+        copy_from(&mut tx, &copy_in(table), &file_of(dir, table.name)).await?;
+    }
+    bounded(STEP_MAX, tx.commit()).await?;
+    bounded(STEP_MAX, sqlx::query(ANALYZE).execute(connection)).await?;
+    Ok(())
+}
+
 async fn copy_to(connection: &mut PgConnection, statement: &str, mut sink: Sink) -> Result<(u64, String), StoreError> {
-    let mut chunks = connection.copy_out_raw(statement).await?;
-    while let Some(chunk) = chunks.try_next().await? {
+    let mut chunks = bounded(STEP_MAX, connection.copy_out_raw(statement)).await?;
+    while let Some(chunk) = bounded(STEP_MAX, chunks.try_next()).await? {
         sink.write(&chunk).await?;
     }
     sink.finish().await
@@ -121,20 +144,20 @@ async fn copy_to(connection: &mut PgConnection, statement: &str, mut sink: Sink)
 async fn copy_from(connection: &mut PgConnection, statement: &str, path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::File { path: path.to_owned(), source };
     let mut file = File::open(path).await.map_err(failed)?;
-    let mut copy = connection.copy_in_raw(statement).await?;
+    let mut copy = bounded(STEP_MAX, connection.copy_in_raw(statement)).await?;
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let read = match file.read(&mut chunk).await {
             Ok(read) => read,
             Err(error) => {
-                copy.abort("the file cannot be read").await?;
+                bounded(STEP_MAX, copy.abort("the file cannot be read")).await?;
                 return Err(failed(error));
             }
         };
         let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-        copy.send(bytes).await?;
+        bounded(STEP_MAX, copy.send(bytes)).await?;
     }
-    copy.finish().await?;
+    bounded(STEP_MAX, copy.finish()).await?;
     Ok(())
 }
 

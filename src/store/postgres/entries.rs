@@ -13,7 +13,7 @@ use tollgate_core::{
     record::{decode_entry, encode_entry},
 };
 
-use super::{PostgresStore, WRITE_MAX, boots, rollups::add_cells, row, settle};
+use super::{PostgresStore, REPORT_MAX, WRITE_MAX, boots, rollups::add_cells, row};
 use crate::store::{
     StoreError,
     boots::{Tally, days_of},
@@ -82,13 +82,13 @@ impl PostgresStore {
     }
 
     async fn post_once(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
-        let mut connection = self.writer.acquire().await?;
-        let done = timeout(WRITE_MAX, post_on(&mut connection, batch)).await;
-        settle(connection, done)
+        let mut session = self.writer.session().await?;
+        let done = timeout(WRITE_MAX, post_on(&mut session, batch)).await;
+        session.settle(WRITE_MAX, done)
     }
 
     pub(in crate::store) async fn entries_of_request(&self, request_id: RequestId) -> Result<Vec<Entry>, StoreError> {
-        let rows = sqlx::query(OF_REQUEST).bind(row::uuid(request_id.bytes())).fetch_all(&self.readers).await?;
+        let rows = self.readers.fetch_all(sqlx::query(OF_REQUEST).bind(row::uuid(request_id.bytes()))).await?;
         rows.iter().map(|from| Ok(read(from)?.entry)).collect()
     }
 
@@ -100,11 +100,11 @@ impl PostgresStore {
         let (request_id, attempt) =
             after.map_or((Uuid::nil(), -1), |after| (row::uuid(after.request_id.bytes()), i32::from(after.attempt)));
         let query = sqlx::query(PAGE).bind(request_id).bind(attempt).bind(i64::from(rows_max));
-        query.fetch_all(&self.readers).await?.iter().map(read).collect()
+        self.readers.fetch_all(query).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn entry_count(&self) -> Result<u64, StoreError> {
-        row::count(&sqlx::query(COUNT).fetch_one(&self.readers).await?, "entries")
+        row::count(&self.readers.within(REPORT_MAX).fetch_one(sqlx::query(COUNT)).await?, "entries")
     }
 }
 

@@ -37,37 +37,39 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, GET, REVOKE];
 
 impl PostgresStore {
     pub(in crate::store) async fn insert_key(&self, key: &KeyRow) -> Result<(), StoreError> {
-        sqlx::query(INSERT)
-            .bind(row::uuid(key.id.bytes()))
-            .bind(row::uuid(key.customer_id.bytes()))
-            .bind(&key.public_id)
-            .bind(&key.name)
-            .bind(key.secret_hash.as_slice())
-            .bind(key.requests_per_minute.map(i64::from))
-            .bind(key.tokens_per_minute.map(column).transpose()?)
-            .bind(key.concurrent_requests.map(i64::from))
-            .bind(key.models.as_ref().map(|models| models.join(",")))
-            .bind(key.expires_at_us)
-            .bind(key.revoked_at_us)
-            .bind(key.created_at_us)
-            .bind(key.rotated_from.map(|id| row::uuid(id.bytes())))
-            .execute(&self.writer)
+        self.writer
+            .execute(
+                sqlx::query(INSERT)
+                    .bind(row::uuid(key.id.bytes()))
+                    .bind(row::uuid(key.customer_id.bytes()))
+                    .bind(&key.public_id)
+                    .bind(&key.name)
+                    .bind(key.secret_hash.as_slice())
+                    .bind(key.requests_per_minute.map(i64::from))
+                    .bind(key.tokens_per_minute.map(column).transpose()?)
+                    .bind(key.concurrent_requests.map(i64::from))
+                    .bind(key.models.as_ref().map(|models| models.join(",")))
+                    .bind(key.expires_at_us)
+                    .bind(key.revoked_at_us)
+                    .bind(key.created_at_us)
+                    .bind(key.rotated_from.map(|id| row::uuid(id.bytes()))),
+            )
             .await
             .map_err(|error| exists(error, || format!("a key with the public id {}", key.public_id)))?;
         Ok(())
     }
 
     pub(in crate::store) async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
-        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+        self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn key(&self, id: KeyId) -> Result<Option<KeyRow>, StoreError> {
-        let row = sqlx::query(GET).bind(row::uuid(id.bytes())).fetch_optional(&self.readers).await?;
+        let row = self.readers.fetch_optional(sqlx::query(GET).bind(row::uuid(id.bytes()))).await?;
         row.as_ref().map(read).transpose()
     }
 
     pub(in crate::store) async fn revoke_key(&self, id: KeyId, at_us: i64) -> Result<(), StoreError> {
-        sqlx::query(REVOKE).bind(at_us).bind(row::uuid(id.bytes())).bind(at_us).execute(&self.writer).await?;
+        self.writer.execute(sqlx::query(REVOKE).bind(at_us).bind(row::uuid(id.bytes())).bind(at_us)).await?;
         Ok(())
     }
 }

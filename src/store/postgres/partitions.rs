@@ -11,7 +11,7 @@ use std::{
 
 use sqlx::{PgConnection, Row};
 
-use super::PostgresStore;
+use super::{PostgresStore, READ_MAX, REPORT_MAX, sessions::bounded};
 use crate::store::{
     StoreError,
     archives::{DAYS_END, FIRST_DAY},
@@ -51,7 +51,7 @@ impl PostgresStore {
     }
 
     async fn make_day(&self, day: i32) -> Result<(), StoreError> {
-        sqlx::query(MAKE).bind(day).execute(&self.writer).await?;
+        self.writer.execute(sqlx::query(MAKE).bind(day)).await?;
         self.known_days.lock().insert(day);
         Ok(())
     }
@@ -60,7 +60,7 @@ impl PostgresStore {
         for day in days {
             self.make_day(day).await?;
         }
-        for stray in sqlx::query(STRAYS).fetch_all(&self.readers).await? {
+        for stray in self.readers.within(REPORT_MAX).fetch_all(sqlx::query(STRAYS)).await? {
             let day: i32 = stray.try_get("day")?;
             if (FIRST_DAY..DAYS_END).contains(&day) {
                 self.make_day(day).await?;
@@ -71,8 +71,8 @@ impl PostgresStore {
 
     /// The session that holds the lock; none when another one does.
     pub(in crate::store) async fn try_upkeep(&self) -> Result<Option<PgConnection>, StoreError> {
-        let mut session = self.readers.acquire().await?.detach();
-        let held = sqlx::query(TRY_UPKEEP).fetch_one(&mut session).await?.try_get("held")?;
+        let mut session = self.readers.pool().acquire().await?.detach();
+        let held = bounded(READ_MAX, sqlx::query(TRY_UPKEEP).fetch_one(&mut session)).await?.try_get("held")?;
         Ok(if held { Some(session) } else { None })
     }
 }

@@ -18,7 +18,7 @@ pub(super) const STATEMENTS: &[&str] = &[PIN, GET];
 
 impl PostgresStore {
     pub(in crate::store) async fn pin(&self, name: &str, value: &str) -> Result<String, StoreError> {
-        sqlx::query(PIN).bind(name).bind(value).execute(&self.writer).await?;
-        Ok(sqlx::query(GET).bind(name).fetch_one(&self.writer).await?.try_get("value")?)
+        self.writer.execute(sqlx::query(PIN).bind(name).bind(value)).await?;
+        Ok(self.writer.fetch_one(sqlx::query(GET).bind(name)).await?.try_get("value")?)
     }
 }

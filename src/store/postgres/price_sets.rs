@@ -1,8 +1,9 @@
 //! Price sets in Postgres.
 
-use sqlx::Row;
+use sqlx::{Connection, PgConnection, Row};
+use tokio::time::timeout;
 
-use super::PostgresStore;
+use super::{PostgresStore, WRITE_MAX};
 use crate::store::{
     StoreError,
     price_sets::{PriceSet, StoredSet},
@@ -31,7 +32,7 @@ pub(super) const STATEMENTS: &[&str] = &[LAST, WAS_PUBLISHED, LOCK, PUBLISH];
 
 impl PostgresStore {
     pub(in crate::store) async fn price_set(&self) -> Result<Option<StoredSet>, StoreError> {
-        let found = sqlx::query(LAST).fetch_optional(&self.writer).await?;
+        let found = self.writer.fetch_optional(sqlx::query(LAST)).await?;
         let Some(from) = found else { return Ok(None) };
         Ok(Some(StoredSet {
             number: from.try_get("number")?,
@@ -43,20 +44,26 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn was_published(&self, digest: &str) -> Result<bool, StoreError> {
-        Ok(sqlx::query(WAS_PUBLISHED).bind(digest).fetch_optional(&self.writer).await?.is_some())
+        Ok(self.writer.fetch_optional(sqlx::query(WAS_PUBLISHED).bind(digest)).await?.is_some())
     }
 
     pub(in crate::store) async fn publish_prices(&self, set: &PriceSet, versions: &str) -> Result<(), StoreError> {
-        let mut tx = self.writer.begin().await?;
-        sqlx::query(LOCK).execute(&mut *tx).await?;
-        sqlx::query(PUBLISH)
-            .bind(&set.digest)
-            .bind(versions)
-            .bind(&set.published_by)
-            .bind(set.published_at_us)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
+        let mut session = self.writer.session().await?;
+        let done = timeout(WRITE_MAX, publish_on(&mut session, set, versions)).await;
+        session.settle(WRITE_MAX, done)
     }
+}
+
+async fn publish_on(connection: &mut PgConnection, set: &PriceSet, versions: &str) -> Result<(), StoreError> {
+    let mut tx = connection.begin().await?;
+    sqlx::query(LOCK).execute(&mut *tx).await?;
+    sqlx::query(PUBLISH)
+        .bind(&set.digest)
+        .bind(versions)
+        .bind(&set.published_by)
+        .bind(set.published_at_us)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(())
 }

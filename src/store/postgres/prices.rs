@@ -28,12 +28,12 @@ impl PostgresStore {
         let ids: Vec<&str> = versions.iter().map(|version| version.id.as_str()).collect();
         let kinds: Vec<&str> = versions.iter().map(|version| version.kind.as_str()).collect();
         let bodies: Vec<&str> = versions.iter().map(|version| version.body.as_str()).collect();
-        sqlx::query(INSERT).bind(ids).bind(kinds).bind(bodies).bind(now_us).execute(&self.writer).await?;
+        self.writer.execute(sqlx::query(INSERT).bind(ids).bind(kinds).bind(bodies).bind(now_us)).await?;
         Ok(())
     }
 
     pub(in crate::store) async fn price_versions(&self) -> Result<Vec<PriceVersionRow>, StoreError> {
-        let rows = sqlx::query(LIST).fetch_all(&self.readers).await?;
+        let rows = self.readers.fetch_all(sqlx::query(LIST)).await?;
         let read = |row: &PgRow| {
             Ok(PriceVersionRow { id: row.try_get("id")?, kind: row.try_get("kind")?, body: row.try_get("body")? })
         };

@@ -52,31 +52,34 @@ impl PostgresStore {
         succeeds: bool,
         longest_us: i64,
     ) -> Result<bool, StoreError> {
-        let taken = sqlx::query(TAKE)
-            .bind(&claim.name)
-            .bind(row::uuid(claim.boot_id.bytes()))
-            .bind(&claim.instance)
-            .bind(&claim.host)
-            .bind(i64::from(claim.pid))
-            .bind(longest_us)
-            .bind(succeeds)
-            .fetch_optional(&self.writer)
+        let taken = self
+            .writer
+            .fetch_optional(
+                sqlx::query(TAKE)
+                    .bind(&claim.name)
+                    .bind(row::uuid(claim.boot_id.bytes()))
+                    .bind(&claim.instance)
+                    .bind(&claim.host)
+                    .bind(i64::from(claim.pid))
+                    .bind(longest_us)
+                    .bind(succeeds),
+            )
             .await?;
         Ok(taken.is_some())
     }
 
     pub(in crate::store) async fn renew_name(&self, name: &str, boot_id: BootId) -> Result<bool, StoreError> {
-        let done = sqlx::query(RENEW).bind(name).bind(row::uuid(boot_id.bytes())).execute(&self.writer).await?;
+        let done = self.writer.execute(sqlx::query(RENEW).bind(name).bind(row::uuid(boot_id.bytes()))).await?;
         Ok(done.rows_affected() > 0)
     }
 
     pub(in crate::store) async fn release_name(&self, name: &str, boot_id: BootId) -> Result<(), StoreError> {
-        sqlx::query(RELEASE).bind(name).bind(row::uuid(boot_id.bytes())).execute(&self.writer).await?;
+        self.writer.execute(sqlx::query(RELEASE).bind(name).bind(row::uuid(boot_id.bytes()))).await?;
         Ok(())
     }
 
     pub(in crate::store) async fn replicas(&self) -> Result<Vec<ReplicaRow>, StoreError> {
-        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+        self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 use tollgate_core::id::{CustomerId, KeyId};
 
-use super::{PostgresStore, row};
+use super::{PostgresStore, REPORT_MAX, row};
 use crate::store::{
     StoreError,
     rollups::{By, RollupKey, SUMMED, Span, Sums, UsageDialect, UsageGroup, usage_statement, usage_statements},
@@ -93,7 +93,7 @@ pub(super) async fn add_cells(
 
 impl PostgresStore {
     pub(in crate::store) async fn rollup_cells(&self) -> Result<BTreeMap<RollupKey, Sums>, StoreError> {
-        let rows = sqlx::query(CELLS).fetch_all(&self.readers).await?;
+        let rows = self.readers.within(REPORT_MAX).fetch_all(sqlx::query(CELLS)).await?;
         rows.iter()
             .map(|from| {
                 let key = RollupKey {
@@ -109,11 +109,15 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn usage_by(&self, by: &[By], span: Span) -> Result<Vec<UsageGroup>, StoreError> {
-        let rows = sqlx::query(AssertSqlSafe(usage_statement(by, &USAGE)))
-            .bind(span.from_us)
-            .bind(span.to_us)
-            .bind(span.customer_id.map(|id| row::uuid(id.bytes())))
-            .fetch_all(&self.readers)
+        let rows = self
+            .readers
+            .within(REPORT_MAX)
+            .fetch_all(
+                sqlx::query(AssertSqlSafe(usage_statement(by, &USAGE)))
+                    .bind(span.from_us)
+                    .bind(span.to_us)
+                    .bind(span.customer_id.map(|id| row::uuid(id.bytes()))),
+            )
             .await?;
         let group = |from: &PgRow| {
             let has = |wanted| by.contains(&wanted);

@@ -1,9 +1,10 @@
 //! Training runs in Postgres.
 
-use sqlx::{Row, postgres::PgRow};
+use sqlx::{Connection, PgConnection, Row, postgres::PgRow};
+use tokio::time::timeout;
 use tollgate_core::id::TrainingRunId;
 
-use super::{PostgresStore, row};
+use super::{PostgresStore, WRITE_MAX, row};
 use crate::store::{StoreError, exists, training::TrainingRow};
 
 const INSERT: &str = "
@@ -25,27 +26,35 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT, DELETE_CONFIGURED, LOCK, LIST];
 
 impl PostgresStore {
     pub(in crate::store) async fn insert_training(&self, run: &TrainingRow) -> Result<(), StoreError> {
-        insert(run, &self.writer).await
+        let mut session = self.writer.session().await?;
+        let done = timeout(WRITE_MAX, insert(run, &mut *session)).await;
+        session.settle(WRITE_MAX, done)
     }
 
     pub(in crate::store) async fn replace_configured_trainings(&self, runs: &[TrainingRow]) -> Result<(), StoreError> {
-        let mut tx = self.writer.begin().await?;
-        sqlx::query(LOCK).execute(&mut *tx).await?;
-        let stored: Vec<TrainingRow> =
-            sqlx::query(LIST).fetch_all(&mut *tx).await?.iter().map(read).collect::<Result<_, _>>()?;
-        for old in stored.iter().filter(|old| !runs.iter().any(|run| run.says_the_same(old))) {
-            sqlx::query(DELETE_CONFIGURED).bind(row::uuid(old.id.bytes())).execute(&mut *tx).await?;
-        }
-        for run in runs.iter().filter(|run| !stored.iter().any(|old| old.says_the_same(run))) {
-            insert(run, &mut *tx).await?;
-        }
-        tx.commit().await?;
-        Ok(())
+        let mut session = self.writer.session().await?;
+        let done = timeout(WRITE_MAX, replace_on(&mut session, runs)).await;
+        session.settle(WRITE_MAX, done)
     }
 
     pub(in crate::store) async fn trainings(&self) -> Result<Vec<TrainingRow>, StoreError> {
-        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+        self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
     }
+}
+
+async fn replace_on(connection: &mut PgConnection, runs: &[TrainingRow]) -> Result<(), StoreError> {
+    let mut tx = connection.begin().await?;
+    sqlx::query(LOCK).execute(&mut *tx).await?;
+    let stored: Vec<TrainingRow> =
+        sqlx::query(LIST).fetch_all(&mut *tx).await?.iter().map(read).collect::<Result<_, _>>()?;
+    for old in stored.iter().filter(|old| !runs.iter().any(|run| run.says_the_same(old))) {
+        sqlx::query(DELETE_CONFIGURED).bind(row::uuid(old.id.bytes())).execute(&mut *tx).await?;
+    }
+    for run in runs.iter().filter(|run| !stored.iter().any(|old| old.says_the_same(run))) {
+        insert(run, &mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn insert(run: &TrainingRow, to: impl sqlx::Executor<'_, Database = sqlx::Postgres>) -> Result<(), StoreError> {

@@ -1,8 +1,9 @@
 //! Workers' counters in Postgres.
 
-use sqlx::{Row, postgres::PgRow};
+use sqlx::{Connection, PgConnection, Row, postgres::PgRow};
+use tokio::time::timeout;
 
-use super::{PostgresStore, row};
+use super::{PostgresStore, WRITE_MAX, row};
 use crate::store::{StoreError, column, worker_hours::WorkerHourRow};
 
 /// Counters only grow, so the larger ones are the later ones, in whatever order they come.
@@ -24,28 +25,34 @@ pub(super) const STATEMENTS: &[&str] = &[UPSERT, LIST];
 
 impl PostgresStore {
     pub(in crate::store) async fn save_worker_hours(&self, hours: &[WorkerHourRow]) -> Result<(), StoreError> {
-        let mut tx = self.writer.begin().await?;
-        for hour in hours {
-            sqlx::query(UPSERT)
-                .bind(&hour.worker)
-                .bind(&hour.worker_id)
-                .bind(hour.hour_us)
-                .bind(&hour.model)
-                .bind(&hour.model_sha256)
-                .bind(i64::from(hour.engine_threads))
-                .bind(column(hour.uptime_us)?)
-                .bind(column(hour.busy_us)?)
-                .bind(column(hour.requests)?)
-                .execute(&mut *tx)
-                .await?;
-        }
-        tx.commit().await?;
-        Ok(())
+        let mut session = self.writer.session().await?;
+        let done = timeout(WRITE_MAX, save_on(&mut session, hours)).await;
+        session.settle(WRITE_MAX, done)
     }
 
     pub(in crate::store) async fn worker_hours(&self) -> Result<Vec<WorkerHourRow>, StoreError> {
-        sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+        self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
     }
+}
+
+async fn save_on(connection: &mut PgConnection, hours: &[WorkerHourRow]) -> Result<(), StoreError> {
+    let mut tx = connection.begin().await?;
+    for hour in hours {
+        sqlx::query(UPSERT)
+            .bind(&hour.worker)
+            .bind(&hour.worker_id)
+            .bind(hour.hour_us)
+            .bind(&hour.model)
+            .bind(&hour.model_sha256)
+            .bind(i64::from(hour.engine_threads))
+            .bind(column(hour.uptime_us)?)
+            .bind(column(hour.busy_us)?)
+            .bind(column(hour.requests)?)
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 fn read(from: &PgRow) -> Result<WorkerHourRow, StoreError> {

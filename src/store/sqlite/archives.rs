@@ -33,6 +33,16 @@ from (
 ) as moved
 where cursors.replica = moved.replica
   and cursors.boot_id = moved.boot_id";
+/// What its boot's cursor does not protect: see the table.
+const REMEMBER_ORPHANS: &str = "
+insert or ignore into sealed_orphans (request_id, attempt, replica, boot_id)
+select e.request_id, e.attempt, e.replica, e.boot_id
+from entries e
+join cursors c on c.replica = e.replica and c.boot_id = e.boot_id
+where e.request_id >= ?
+  and e.request_id < ?
+  and not c.closed
+  and (e.sequence = 0 or e.outcome = 'interrupted')";
 const DROP: &str = "
 delete from entries
 where request_id >= ?
@@ -45,7 +55,7 @@ select day, part, entries, first_hour_us, last_hour_us, sha256, file, archived_a
 from archives
 order by day, part";
 
-pub(super) const STATEMENTS: &[&str] = &[OLDEST, COUNT, REMEMBER, DROP, INSERT, LIST];
+pub(super) const STATEMENTS: &[&str] = &[OLDEST, COUNT, REMEMBER, REMEMBER_ORPHANS, DROP, INSERT, LIST];
 
 impl SqliteStore {
     pub(in crate::store) async fn oldest_day(&self) -> Result<Option<i32>, StoreError> {
@@ -62,7 +72,7 @@ impl SqliteStore {
         if row::count(&query.fetch_one(&mut *tx).await?, "entries")? != archive.entries {
             return Ok(false);
         }
-        for statement in [REMEMBER, DROP] {
+        for statement in [REMEMBER, REMEMBER_ORPHANS, DROP] {
             sqlx::query(statement).bind(first.as_slice()).bind(end.as_slice()).execute(&mut *tx).await?;
         }
         sqlx::query(INSERT)

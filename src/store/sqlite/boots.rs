@@ -26,6 +26,16 @@ select day
 from archives
 where day = ?
 limit 1";
+const SEALED_ORPHAN: &str = "
+select 1 as one
+from sealed_orphans
+where request_id = ?
+  and attempt = ?";
+/// A closed boot is protected as a whole.
+const FORGET_ORPHANS: &str = "
+delete from sealed_orphans
+where replica = ?
+  and boot_id = ?";
 const ADVANCE: &str = "
 insert into cursors (
   replica, boot_id, sequence, closed, counted_from, opened, ended, voided, resolved, again, entries, buried, archived,
@@ -80,7 +90,8 @@ from entries
 group by replica, boot_id
 order by replica, boot_id";
 
-pub(super) const STATEMENTS: &[&str] = &[CURSOR, POSITION, SEALED, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
+pub(super) const STATEMENTS: &[&str] =
+    &[CURSOR, POSITION, SEALED, SEALED_ORPHAN, FORGET_ORPHANS, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
 
 /// Where a boot stands before this transaction.
 pub(super) async fn position(tx: &mut Transaction<'_, Sqlite>, batch: &PostBatch) -> Result<Position, StoreError> {
@@ -97,6 +108,12 @@ pub(super) async fn position(tx: &mut Transaction<'_, Sqlite>, batch: &PostBatch
     for day in days_of(batch) {
         if sqlx::query(SEALED).bind(day).fetch_optional(&mut **tx).await?.is_some() {
             position.sealed_days.insert(day);
+        }
+    }
+    for id in position.on_sealed_days(batch) {
+        let query = sqlx::query(SEALED_ORPHAN).bind(id.request_id.bytes().as_slice()).bind(i64::from(id.attempt));
+        if query.fetch_optional(&mut **tx).await?.is_some() {
+            position.sealed_orphans.insert(id);
         }
     }
     Ok(position)
@@ -126,6 +143,10 @@ pub(super) async fn advance(
         query = query.bind(column(count)?);
     }
     query.execute(&mut **tx).await?;
+    if batch.stage == Stage::Closing {
+        let query = sqlx::query(FORGET_ORPHANS).bind(&batch.replica).bind(batch.boot_id.bytes().as_slice());
+        query.execute(&mut **tx).await?;
+    }
     Ok(())
 }
 
