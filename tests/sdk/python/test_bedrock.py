@@ -1,12 +1,14 @@
 """boto3 against the gateway, with the key as the bearer token that it sends to Bedrock."""
 
 import json
+from contextlib import contextmanager
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.eventstream import ChecksumMismatch
 from botocore.exceptions import ClientError, EventStreamError
+from tls_front import TlsFront, certificate
 
 MODEL = "us.anthropic.claude-test-v1:0"
 MESSAGES = [{"role": "user", "content": [{"text": "one two three"}]}]
@@ -14,19 +16,41 @@ TOOLS = {"tools": [{"toolSpec": {"name": "weather", "inputSchema": {"json": {"ty
 INVOKED = json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 50, "messages": [{"role": "user", "content": "one two three"}]})
 
 
-def client_of(settings, key):
-    # As AWS_BEARER_TOKEN_BEDROCK does; no AWS credentials are there.
+@contextmanager
+def with_key(key):
+    """boto3 asks for the variable at every call, too. No AWS credentials are there."""
     with pytest.MonkeyPatch.context() as env:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
             env.delenv(name, raising=False)
         env.setenv("AWS_BEARER_TOKEN_BEDROCK", key)
-        config = Config(retries={"max_attempts": 0, "mode": "standard"}, read_timeout=20)
-        return boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=settings.root_url, config=config)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def environment(settings):
+    with with_key(settings.key):
+        yield
 
 
 @pytest.fixture(scope="module")
-def client(settings):
-    return client_of(settings, settings.key)
+def client_of(settings, tmp_path_factory):
+    """Clients keep the key that was there when they were made."""
+    cert, tls_key = certificate(tmp_path_factory.mktemp("tls"))
+    front = TlsFront(settings.root_url, cert, tls_key)
+    config = Config(retries={"max_attempts": 0, "mode": "standard"}, read_timeout=20)
+    where = {"region_name": "us-east-1", "endpoint_url": front.url, "verify": str(cert), "config": config}
+
+    def make(key):
+        with with_key(key):
+            return boto3.Session().client("bedrock-runtime", **where)
+
+    yield make
+    front.stop()
+
+
+@pytest.fixture(scope="module")
+def client(settings, client_of):
+    return client_of(settings.key)
 
 
 def booked(books, answer, outcome="complete", source="provider_final"):
@@ -110,14 +134,16 @@ def test_errors_of_the_upstream_are_typed(client, fake, status, code):
         assert isinstance(caught.value, getattr(client.exceptions, code))
 
 
-def test_errors_of_the_gateway_are_typed(client, settings, limited_key):
+def test_errors_of_the_gateway_are_typed(client, client_of, settings, limited_key):
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.converse(modelId="no-such-model", messages=MESSAGES)
     with pytest.raises(client.exceptions.ValidationException):
         client.converse(modelId=settings.model, messages=MESSAGES)
-    with pytest.raises(client.exceptions.AccessDeniedException):
-        client_of(settings, "tg-wrong").converse(modelId=MODEL, messages=MESSAGES)
-    limited = client_of(settings, limited_key(1))
+    # Each client has exceptions of its own.
+    wrong = client_of("tg-wrong")
+    with pytest.raises(wrong.exceptions.AccessDeniedException):
+        wrong.converse(modelId=MODEL, messages=MESSAGES)
+    limited = client_of(limited_key(1))
     limited.converse(modelId=MODEL, messages=MESSAGES)
     with pytest.raises(limited.exceptions.ThrottlingException):
         limited.converse(modelId=MODEL, messages=MESSAGES)
