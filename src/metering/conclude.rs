@@ -11,7 +11,7 @@ use crate::upstream::{
     dialect::Dialect,
     outcome,
     sniff::Sniffed,
-    usage::{MappedUsage, count_units, map_usage},
+    usage::{MappedUsage, map_usage, without_report},
 };
 
 /// The flag of an entry whose output the upstream did not say, or not yet.
@@ -33,11 +33,7 @@ pub fn conclude(seen: &Sniffed, end: End, asked: &Asked, reporter: Reporter) -> 
         End::Cut => outcome::of_answer(seen, false),
     };
     let mut metered = Metered::nothing(outcome, None);
-    let mut mapped = map_usage(seen).unwrap_or_else(|| {
-        let mut nothing = MappedUsage::default();
-        count_units(&mut nothing, seen);
-        nothing
-    });
+    let mut mapped = map_usage(seen).unwrap_or_else(|| without_report(seen));
     metered.flags = std::mem::take(&mut mapped.flags);
     if seen.damaged {
         metered.flags.push(FRAME_DAMAGED.to_owned());
@@ -79,13 +75,11 @@ fn reported(
 ) -> (UsageSource, Usage) {
     let ended = seen.done || seen.finish.is_some() || end == End::Terminal;
     let finished = ended && !seen.usage_is_placeholder;
-    // A cumulative count may lag behind what was delivered, and a final one may have forgotten it.
-    let is_placeholder = seen.usage_is_placeholder || usage.output == 0 && seen.dialect.counts_output();
-    if is_placeholder && seen.output_bytes() > 0 {
-        usage.output = tokens_from_bytes(seen.output_bytes());
+    let is_estimated = fill_placeholder(&mut usage, seen);
+    if is_estimated {
         metered.flags.push(OUTPUT_ESTIMATED.to_owned());
     }
-    let contradicted = mapped.is_suspect || seen.damaged || finished && is_placeholder && seen.output_bytes() > 0;
+    let contradicted = mapped.is_suspect || seen.damaged || finished && is_estimated;
     let source = match (finished, contradicted, mapped.from_headers) {
         (false, ..) => UsageSource::ProviderPartial,
         (true, true, _) => UsageSource::ProviderFinalSuspect,
@@ -93,6 +87,25 @@ fn reported(
         (true, false, false) => UsageSource::ProviderFinal,
     };
     (source, usage)
+}
+
+/// Estimates the output where its count is a placeholder: a cumulative one may lag behind what was delivered, and a final
+/// one may have forgotten it.
+fn fill_placeholder(usage: &mut Usage, seen: &Sniffed) -> bool {
+    let is_placeholder = seen.usage_is_placeholder || usage.output == 0 && seen.dialect.counts_output();
+    let is_estimated = is_placeholder && seen.output_bytes() > 0;
+    if is_estimated {
+        usage.output = tokens_from_bytes(seen.output_bytes());
+    }
+    is_estimated
+}
+
+/// The tokens that an answer under way is known to have used; none when nothing was reported yet.
+#[must_use]
+pub fn used_so_far(seen: &Sniffed) -> Option<Usage> {
+    let mut usage = map_usage(seen)?.usage?;
+    fill_placeholder(&mut usage, seen);
+    Some(usage)
 }
 
 /// Pictures and speech are billed by the unit when nothing is reported.
@@ -115,7 +128,8 @@ fn unreported(seen: &Sniffed, asked: &Asked) -> (UsageSource, Option<Usage>) {
     if seen.pending && !delivered {
         return (UsageSource::Deferred, None);
     }
-    let output = tokens_from_bytes(seen.output_bytes());
+    // What is not looked into and no speech is text: a transcription in plain text or as subtitles.
+    let output = tokens_from_bytes(seen.output_bytes().saturating_add(seen.opaque_bytes));
     (UsageSource::Estimated, Some(Usage { input_uncached: asked.input_estimate, output, ..Usage::default() }))
 }
 

@@ -21,10 +21,9 @@ use super::{
     worker::Asking,
 };
 use crate::{
-    metering::{End, Reporter},
+    metering::{End, Reporter, used_so_far},
     upstream::{
         sniff::{Sniffed, Sniffer},
-        usage::map_usage,
         worker::worker_time,
     },
 };
@@ -173,7 +172,7 @@ pub(super) fn progress(live: &mut Live, sniffer: &Sniffer) {
             let seen = sniffer.summary();
             let raw = seen.usage_raw.as_deref();
             Counted {
-                reported: map_usage(&seen).and_then(|mapped| mapped.usage),
+                reported: used_so_far(&seen),
                 worker: raw.filter(|_| reporter == Reporter::Worker).and_then(worker_time),
                 delivered_bytes: seen.output_bytes(),
             }

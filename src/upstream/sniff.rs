@@ -11,6 +11,7 @@ pub mod documents;
 mod event_stream;
 mod frames;
 mod headers;
+mod holes;
 mod lines;
 mod merge;
 pub(in crate::upstream) mod path;

@@ -83,8 +83,19 @@ pub fn map_usage(seen: &Sniffed) -> Option<MappedUsage> {
     Some(mapped)
 }
 
+/// What is known of an answer that reported nothing: its units, and the tier that served.
+#[must_use]
+pub fn without_report(seen: &Sniffed) -> MappedUsage {
+    let mut mapped = MappedUsage::default();
+    count_units(&mut mapped, seen);
+    if let Some(tier) = &seen.tier {
+        note_tier(&mut mapped, tier);
+    }
+    mapped
+}
+
 /// Units that are told outside the usage.
-pub(crate) fn count_units(mapped: &mut MappedUsage, seen: &Sniffed) {
+fn count_units(mapped: &mut MappedUsage, seen: &Sniffed) {
     let items = if seen.items_final.count > 0 { seen.items_final } else { seen.items_told };
     let counters = &mut mapped.counters;
     counters.web_search_requests = counters.web_search_requests.max(items.web_searches).max(seen.searches);

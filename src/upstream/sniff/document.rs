@@ -79,20 +79,13 @@ struct Item {
 impl Document {
     /// Forgets everything but its room.
     pub(super) fn clear(&mut self, kind: Kind<'_>, model_known: bool) {
-        let mut room = std::mem::take(self);
-        room.kind.clear();
-        room.usage.clear();
-        room.words.clear();
-        room.words_raw.clear();
-        room.members.clear();
-        *self = Self {
-            kind: room.kind,
-            usage: room.usage,
-            words: room.words,
-            words_raw: room.words_raw,
-            members: room.members,
-            ..Self::default()
-        };
+        let Self { kind: room, usage, words, words_raw, members, .. } = std::mem::take(self);
+        *self = Self { kind: room, usage, words, words_raw, members, ..Self::default() };
+        self.kind.clear();
+        self.usage.clear();
+        self.words.clear();
+        self.words_raw.clear();
+        self.members.clear();
         self.model_known = model_known;
         match kind {
             Kind::Untold => {}

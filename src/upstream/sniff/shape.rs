@@ -3,10 +3,12 @@
 //! Remembers the last event as text with holes. An event that has the same text around its holes does what that one did,
 //! but for the bytes that it delivers, so it need not be walked. Any event that does not match is walked, and replaces it.
 
+use memchr::memchr3;
+
 use super::{
     document::Document,
+    holes::{Hole, Holes},
     path::Delivered,
-    watch::{Hole, Holes},
 };
 use crate::upstream::dialect::description::KindOf;
 
@@ -16,8 +18,13 @@ const EVENT_BYTES_MAX: usize = 2048;
 /// An event with holes.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
-    /// The event as it came; empty when none is remembered.
+    /// Whether an event is remembered that others may be like.
+    is_known: bool,
+    /// The event that was walked last, as it came.
     event: Vec<u8>,
+    /// Its values that say nothing but how long they are, and whether they vary.
+    values: Vec<(Hole, bool)>,
+    /// Those that do.
     holes: Vec<Hole>,
     kind: Option<KindOf>,
 }
@@ -33,8 +40,8 @@ pub(super) struct Match {
 }
 
 impl Shape {
-    pub(super) fn forget(&mut self) {
-        self.event.clear();
+    pub(super) const fn forget(&mut self) {
+        self.is_known = false;
     }
 
     /// The meaning of the remembered event's type.
@@ -52,20 +59,41 @@ impl Shape {
         let Some(holes) = holes.all() else { return };
         let Some(data_from) = data_of_one_line(event) else { return };
         self.kind = Some(kind);
+        self.note_values(event, holes, data_from);
+        self.event.clear();
+        self.event.extend_from_slice(event);
+        self.is_known = true;
+    }
+
+    /// A value that is delivered varies, and one that is not what it was in an event with the same values.
+    fn note_values(&mut self, event: &[u8], holes: &[Hole], data_from: usize) {
+        let same = self.values.len() == holes.len();
         self.holes.clear();
-        for hole in holes {
+        for (number, hole) in holes.iter().enumerate() {
             let hole = Hole { from: hole.from + data_from, to: hole.to + data_from, ..*hole };
-            let digits = event.get(hole.from..hole.to).unwrap_or_default();
-            if hole.is_text || !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) {
+            let content = event.get(hole.from..hole.to).unwrap_or_default();
+            let before = self.values.get(number).filter(|_| same).copied();
+            let varied = before
+                .is_some_and(|(before, varied)| varied || self.event.get(before.from..before.to) != Some(content));
+            let is_plain = hole.is_text || !content.is_empty() && content.iter().all(u8::is_ascii_digit);
+            let varies = is_plain && (varied || hole.delivers.is_some());
+            if varies {
                 self.holes.push(hole);
             }
+            match self.values.get_mut(number).filter(|_| same) {
+                Some(value) => *value = (hole, varies),
+                None => {
+                    self.values.truncate(number);
+                    self.values.push((hole, varies));
+                }
+            }
         }
-        self.event.extend_from_slice(event);
+        self.values.truncate(holes.len());
     }
 
     /// Whether these bytes begin with an event of the remembered shape.
     pub(super) fn matches(&self, bytes: &[u8]) -> Option<Match> {
-        if self.event.is_empty() {
+        if !self.is_known {
             return None;
         }
         let mut found = Match::default();
@@ -98,8 +126,10 @@ impl Match {
 
 /// Bytes of a string up to its end. None when it is not plain: escapes are walked, and a line end would end the line.
 fn text_len(bytes: &[u8]) -> Option<usize> {
-    let len = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r'))?;
-    (bytes.get(len) == Some(&b'"')).then_some(len)
+    let len = memchr3(b'"', b'\\', b'\n', bytes)?;
+    let (text, rest) = bytes.split_at(len);
+    let has_cr = text.iter().fold(false, |found, byte| found | (*byte == b'\r'));
+    (rest.first() == Some(&b'"') && !has_cr).then_some(len)
 }
 
 fn digits_len(bytes: &[u8]) -> usize {
@@ -131,18 +161,22 @@ mod tests {
             let from = event.find(text).unwrap();
             Hole { from, to: from + text.len(), is_text: *is_text, delivers: is_text.then_some(Delivered::Text) }
         };
-        Shape { event: event.as_bytes().to_vec(), holes: holes.iter().map(hole).collect(), kind: None }
+        let holes = holes.iter().map(hole).collect();
+        Shape { is_known: true, event: event.as_bytes().to_vec(), values: Vec::new(), holes, kind: None }
     }
 
     #[test]
     fn an_event_that_differs_in_its_holes_matches_and_no_other_does() {
         let shape = shape("data: {\"n\":17,\"t\":\"alpha\",\"z\":0}\n\n", &[("17", false), ("alpha", true)]);
         let found = |event: &str| shape.matches(event.as_bytes()).map(|found| (found.len, found.text_bytes));
-        assert_eq!(found("data: {\"n\":18,\"t\":\" be\",\"z\":0}\n\ndata"), Some((32, 3)));
-        assert_eq!(found("data: {\"n\":1,\"t\":\"\",\"z\":0}\n\n"), Some((28, 0)));
+        let longer = "data: {\"n\":18,\"t\":\" be\",\"z\":0}\n\n";
+        assert_eq!(found(&format!("{longer}data")), Some((longer.len(), 3)));
+        let empty = "data: {\"n\":1,\"t\":\"\",\"z\":0}\n\n";
+        assert_eq!(found(empty), Some((empty.len(), 0)));
         for other in [
             "data: {\"n\":18,\"t\":\"a\\n\",\"z\":0}\n\n",
             "data: {\"n\":18,\"t\":\"a\nb\",\"z\":0}\n\n",
+            "data: {\"n\":18,\"t\":\"a\rb\",\"z\":0}\n\n",
             "data: {\"n\":18,\"t\":\"a\",\"z\":1}\n\n",
             "data: {\"n\":18,\"t\":\"a\",\"z\":0}\n",
             "data: {\"n\":18,\"t\":\"a",

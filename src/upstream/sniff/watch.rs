@@ -7,7 +7,8 @@ use memchr::memchr2;
 use super::{
     base64::Base64,
     document::Document,
-    path::{Counted, Delivered, Field, Mark, Node, Role, Slot},
+    holes::{Hole, Holes},
+    path::{Counted, Field, Mark, Node, Role, Slot},
 };
 
 /// Longest value that is captured; the rest of it is not kept and the value does not count.
@@ -16,8 +17,6 @@ const CAPTURE_BYTES_MAX: usize = 64 * 1024;
 const WORD_BYTES_MAX: usize = 1024;
 /// Longest key that can be a watched one.
 const KEY_BYTES_MAX: usize = 40;
-/// Most holes of a document that is worth remembering.
-const HOLES_MAX: usize = 16;
 /// Deepest nesting of watched containers.
 const DEPTH: usize = 12;
 
@@ -44,51 +43,6 @@ enum Mode {
     SkipText(u32),
     /// The document is complete.
     Complete,
-}
-
-/// A value that says nothing but how long it is: a string, or a number that nobody looks at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Hole {
-    /// Where its content begins, and ends, in bytes of the document.
-    pub(super) from: usize,
-    pub(super) to: usize,
-    /// A string, without its quotes; else a number.
-    pub(super) is_text: bool,
-    /// Where its bytes are counted.
-    pub(super) delivers: Option<Delivered>,
-}
-
-/// The holes of a document.
-#[derive(Debug, Default)]
-pub(super) struct Holes {
-    holes: Vec<Hole>,
-    too_many: bool,
-}
-
-impl Holes {
-    /// All of them; none when there were too many to keep.
-    pub(super) fn all(&self) -> Option<&[Hole]> {
-        (!self.too_many).then_some(self.holes.as_slice())
-    }
-
-    fn clear(&mut self) {
-        self.holes.clear();
-        self.too_many = false;
-    }
-
-    fn open(&mut self, hole: Hole) {
-        if self.holes.len() < HOLES_MAX {
-            self.holes.push(hole);
-        } else {
-            self.too_many = true;
-        }
-    }
-
-    fn close(&mut self, at: usize) {
-        if let Some(hole) = self.holes.last_mut().filter(|hole| hole.to == usize::MAX) {
-            hole.to = at;
-        }
-    }
 }
 
 /// The machine. Its memory is bounded by the constants above.
