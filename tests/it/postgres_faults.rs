@@ -17,7 +17,12 @@ use crate::{
     setting::chat,
     wire::Wire,
 };
-use tollgate::{billing::audit::audit, store::entries::PostBatch};
+use tollgate::{
+    billing::audit::audit,
+    journal::{Journal, Options},
+    posting::recover::recover,
+    store::entries::PostBatch,
+};
 use tollgate_core::id::BootId;
 
 /// Nothing is lost, doubled or wrong.
@@ -396,4 +401,49 @@ async fn a_store_that_lost_its_last_commits_gets_them_again_from_the_journal() {
     }
     assert_eq!(entries, 20);
     judge(&mut fleet, &Seen::default()).await;
+}
+
+/// A journal of a boot that died, with so many attempts that ended.
+async fn journal_of(dir: &std::path::Path, attempts: u64) {
+    let journal = Journal::open(Options::new(dir.to_owned(), "main".into()), BootId::new(1, &[4; 10])).unwrap();
+    for number in 1..=attempts {
+        let entry = dated_entry(number, NOVEMBER_US);
+        let open = journal.try_permit().unwrap().open(entry.admission.clone()).await.unwrap();
+        open.end(entry).await.unwrap();
+    }
+    journal.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_too_slow_is_posted_in_pieces() {
+    let (store, url) = postgres_store().await;
+    seed(&store).await;
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    // A server that can do a hundred rows in the time that a statement has.
+    by_hand
+        .execute(
+            "create table done (entries bigint);
+             create function too_slow() returns trigger language plpgsql as $$
+             declare entries bigint;
+             begin
+               select count(*) into entries from fresh;
+               if entries > 100 then
+                 raise exception 'canceling statement due to statement timeout' using errcode = '57014';
+               end if;
+               insert into done values (entries);
+               return null;
+             end $$;
+             create trigger too_slow after insert on entries referencing new table as fresh
+             for each statement execute function too_slow();",
+        )
+        .await
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    journal_of(dir.path(), 300).await;
+    let recovered = recover(&store, dir.path(), "main").await.unwrap();
+    assert_eq!((recovered.boots, recovered.entries, recovered.missing), (1, 300, 0));
+    let sum = "select sum(entries)::bigint from done";
+    assert_eq!(sqlx::query_scalar::<_, i64>(sum).fetch_one(&mut by_hand).await.unwrap(), 300);
+    let report = audit(&store).await.unwrap();
+    assert_eq!((report.entries, report.lost, report.differences), (300, 0, vec![]));
 }
