@@ -206,8 +206,8 @@ impl Accounts {
             rotated_from: Some(id),
             ..old
         };
-        self.store.insert_key(&key).await?;
-        self.store.revoke_key(id, now_us.saturating_add(i64::from(grace_seconds) * 1_000_000)).await?;
+        let old_until_us = now_us.saturating_add(i64::from(grace_seconds) * 1_000_000);
+        self.store.replace_key(id, &key, old_until_us).await?;
         Ok((key, text))
     }
 

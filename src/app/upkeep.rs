@@ -1,9 +1,13 @@
 //! Tends the store: partitions are made ahead, and days beyond their time are moved to sealed files.
 //!
 //! Of several replicas one does it; a file lies with the one that did. A day leaves the store only when its file is on the
-//! disk and holds as many entries as the day.
+//! disk, was read back to its last entry, and holds as many entries as the day.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::{ToSpan, civil::Date};
 use tokio::fs;
@@ -12,7 +16,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     config,
-    store::{Store, StoreError, archives::ArchiveRow},
+    store::{
+        Store, StoreError,
+        archives::ArchiveRow,
+        dump::{DayFile, EntryFile, digest},
+    },
 };
 
 /// Upkeep is looked after this often.
@@ -20,6 +28,8 @@ const EVERY: Duration = Duration::from_secs(600);
 /// Partitions are made for so many days ahead.
 const DAYS_AHEAD: i32 = 7;
 const DAY_US: i64 = 86_400_000_000;
+/// Entries read back at once.
+const PAGE: usize = 1000;
 
 /// Why upkeep was not done; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +45,9 @@ pub enum UpkeepError {
         /// Why.
         source: io::Error,
     },
+    /// What is on the disk is not what was written.
+    #[error("{} was written and reads back otherwise: its day stays in the store", .0.display())]
+    ReadsBackOtherwise(PathBuf),
 }
 
 /// Tends one store.
@@ -99,9 +112,12 @@ impl Upkeep {
         let written = self.store.dump_day(day, &draft).await?;
         // What `sha256sum --check` reads.
         let sum = format!("{}  {file}\n", written.sha256);
-        fs::write(self.archive_dir.join(format!("{file}.sha256")), sum).await.map_err(failed)?;
+        let sum_path = self.archive_dir.join(format!("{file}.sha256"));
+        fs::write(&sum_path, sum).await.map_err(failed)?;
+        fs::File::open(&sum_path).await.map_err(failed)?.sync_all().await.map_err(failed)?;
         fs::rename(&draft, &path).await.map_err(failed)?;
         fs::File::open(&self.archive_dir).await.map_err(failed)?.sync_all().await.map_err(failed)?;
+        read_back(&path, &written).await?;
         let archive = ArchiveRow {
             day,
             part,
@@ -118,6 +134,21 @@ impl Upkeep {
         tracing::info!(file = archive.file, archive.entries, "a day's entries were moved to a sealed file");
         Ok(Some(archive))
     }
+}
+
+/// The file's digest, and every entry in it, as an audit will read them.
+async fn read_back(path: &Path, written: &DayFile) -> Result<(), UpkeepError> {
+    let is_same = digest(path).await? == (written.entries, written.sha256.clone());
+    let mut file = EntryFile::open(path).await?;
+    let mut entries = 0;
+    loop {
+        let page = file.next_page(PAGE).await?.len();
+        if page == 0 {
+            break;
+        }
+        entries += u64::try_from(page).unwrap_or(u64::MAX);
+    }
+    if is_same && entries == written.entries { Ok(()) } else { Err(UpkeepError::ReadsBackOtherwise(path.to_owned())) }
 }
 
 fn date_of(day: i32) -> Date {

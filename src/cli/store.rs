@@ -32,17 +32,23 @@ pub(super) fn migrate(cli: &Cli) -> Result<Output, CliError> {
 pub(super) fn make_backup(cli: &Cli, dir: &Path) -> Result<Output, CliError> {
     let config = local::load(cli)?.config;
     let manifest = block_on(backup::backup(&config, dir))?;
-    Ok(shown(cli, &config, "written", &manifest))
+    Ok(shown(
+        cli,
+        &config,
+        "written",
+        "is not on this machine as it was sealed: fetch it from the gateway that sealed it",
+        &manifest,
+    ))
 }
 
 /// Fills an empty database.
 pub(super) fn restore(cli: &Cli, dir: &Path) -> Result<Output, CliError> {
     let config = local::load(cli)?.config;
     let manifest = block_on(backup::restore(&config, dir))?;
-    Ok(shown(cli, &config, "restored", &manifest))
+    Ok(shown(cli, &config, "restored", "was not in the backup: put it into [store] archive_dir", &manifest))
 }
 
-fn shown(cli: &Cli, config: &Config, what: &str, manifest: &Manifest) -> Output {
+fn shown(cli: &Cli, config: &Config, what: &str, without: &str, manifest: &Manifest) -> Output {
     if cli.json {
         return Output::ok(serde_json::to_string_pretty(manifest).unwrap_or_default());
     }
@@ -52,7 +58,10 @@ fn shown(cli: &Cli, config: &Config, what: &str, manifest: &Manifest) -> Output 
         None => config.server.data_dir.join("pepper").display().to_string(),
     };
     let note = format!("Keys work with the same pepper only, which is not in a backup: keep {pepper}, too.");
-    Output::ok(rows.chain([format!("{what}: {} tables", manifest.tables.len()), note]).collect::<Vec<_>>().join("\n"))
+    let missing = manifest.archives.iter().filter(|sealed| !sealed.copied);
+    let missing = missing.map(|sealed| format!("warning: {} ({} entries) {without}", sealed.file, sealed.entries));
+    let what = format!("{what}: {} tables, {} sealed files", manifest.tables.len(), manifest.archives.len());
+    Output::ok(rows.chain([what, note]).chain(missing).collect::<Vec<_>>().join("\n"))
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T, CliError> {

@@ -1,6 +1,6 @@
 //! Posts the journal of this boot while it grows.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,8 @@ pub struct Poster {
     released_at: Duration,
     /// What is damaged of this boot and copied aside.
     quarantined: Damage,
+    /// Sequences that are missing before the place from which the reader reads: it does not look there again.
+    missed_before: Vec<Range<u64>>,
 }
 
 impl Poster {
@@ -77,6 +79,7 @@ impl Poster {
             posted_through: 0,
             released_at,
             quarantined: Damage::default(),
+            missed_before: Vec::new(),
         }
     }
 
@@ -145,7 +148,7 @@ impl Poster {
             through_sequence,
             entries,
             records: kinds,
-            missing: self.reader.damage().missing,
+            missing: count(&self.missed_before).saturating_add(self.reader.damage().missing),
             stage: Stage::Reading,
         }))
     }
@@ -166,13 +169,23 @@ impl Poster {
                 posted = self.posted_through,
                 "the store has lost commits; they are posted again"
             );
-            self.reader = self.journal.reader(committed);
-            self.quarantined = Damage::default();
-            self.posted_through = committed;
+            self.go_back_to(committed);
         }
         let through = self.tracker.settled_through(self.posted_through);
         self.journal.release_through(through)?;
         Ok(())
+    }
+
+    fn go_back_to(&mut self, committed: u64) {
+        let regions = self.reader.regions();
+        let missed =
+            regions.iter().map(|region| region.first_sequence..region.first_sequence.saturating_add(region.missing));
+        self.missed_before.extend(missed);
+        self.missed_before = before(&self.missed_before, committed.saturating_add(1));
+        self.reader = self.journal.reader(committed);
+        self.quarantined = Damage::default();
+        self.posted_through = committed;
+        self.state.rewound(committed);
     }
 
     /// Copies aside what was found damaged, before its segment can be deleted.
@@ -189,5 +202,29 @@ impl Poster {
         self.journal.quarantine(&self.reader.regions())?;
         self.quarantined = damage;
         Ok(())
+    }
+}
+
+/// What of these sequences lies before `end`.
+fn before(missed: &[Range<u64>], end: u64) -> Vec<Range<u64>> {
+    missed.iter().map(|range| range.start..range.end.min(end)).filter(|range| !range.is_empty()).collect()
+}
+
+fn count(missed: &[Range<u64>]) -> u64 {
+    missed.iter().map(|range| range.end.saturating_sub(range.start)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_counted_on_the_side_of_the_cut_that_is_not_read_again() {
+        let missed = [3..5, 8..12, 20..25];
+        assert_eq!(before(&missed, 10), [3..5, 8..10]);
+        assert_eq!(count(&before(&missed, 10)), 4);
+        // Twice back: each time only what is before the place.
+        assert_eq!(before(&before(&missed, 10), 9), [3..5, 8..9]);
+        assert_eq!(count(&before(&missed, 0)), 0);
     }
 }

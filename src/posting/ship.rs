@@ -1,7 +1,10 @@
 //! Gets a batch into the store, whatever is in it: an entry that the store refuses for what it is becomes a dead letter,
-//! and the rest goes on.
+//! and the rest goes on. What is too much for the store at once goes in pieces.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tollgate_core::entry::Entry;
 
@@ -20,11 +23,12 @@ pub(super) struct Shipper {
     store: Store,
     clock: Clock,
     state: Arc<PostingState>,
+    pace: Pace,
 }
 
 impl Shipper {
     pub(super) fn new(store: Store, clock: Clock, state: Arc<PostingState>) -> Self {
-        Self { store, clock, state }
+        Self { store, clock, state, pace: Pace::default() }
     }
 
     /// Posts a batch. Doing it again, after a failure or in another process, changes nothing.
@@ -34,7 +38,12 @@ impl Shipper {
     pub(super) async fn ship(&self, batch: PostBatch) -> Result<Posted, StoreError> {
         let mut posted = Posted::default();
         let mut waiting = vec![batch];
-        while let Some(batch) = waiting.pop() {
+        while let Some(mut batch) = waiting.pop() {
+            while batch.entries.len() > self.pace.entries_max() {
+                let Halves::Two(first, second) = halves(batch.clone()) else { break };
+                waiting.push(*second);
+                batch = *first;
+            }
             match self.store.post(&batch).await {
                 Ok(done) => {
                     if done.already_there > 0 && batch.stage == Stage::Reading {
@@ -43,11 +52,20 @@ impl Shipper {
                     posted.inserted += done.inserted;
                     posted.already_there += done.already_there;
                     self.state.posted(&batch, done.inserted, self.clock.monotonic());
+                    self.pace.was_done();
                 }
                 Err(error) if error.blames_the_rows() && !batch.entries.is_empty() => match halves(batch) {
                     Halves::Two(first, second) => waiting.extend([*second, *first]),
                     Halves::One(poison) => self.bury(&poison, &error).await?,
                 },
+                // A store that is gone says so at the next attempt: there is no connection to be had then.
+                Err(error) if error.is_too_slow() && batch.entries.len() > 1 => {
+                    self.state.failed();
+                    self.pace.was_too_much(batch.entries.len());
+                    let entries_max = self.pace.entries_max();
+                    tracing::warn!(%error, entries_max, "a batch was too slow; less is posted at once");
+                    waiting.push(batch);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -92,6 +110,31 @@ fn said(entry: &Entry) -> String {
     format!("{}, {}, {charge}", entry.outcome.name(), entry.usage_source.name())
 }
 
+/// How many entries go into one transaction.
+#[derive(Debug)]
+struct Pace(AtomicUsize);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(AtomicUsize::new(usize::MAX))
+    }
+}
+
+impl Pace {
+    fn entries_max(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn was_too_much(&self, entries: usize) {
+        self.0.store((entries / 2).max(1), Ordering::Relaxed);
+    }
+
+    /// Twice as many the next time: what made it slow may be over.
+    fn was_done(&self) {
+        self.0.store(self.entries_max().saturating_mul(2), Ordering::Relaxed);
+    }
+}
+
 enum Halves {
     One(Box<PostBatch>),
     Two(Box<PostBatch>, Box<PostBatch>),
@@ -115,4 +158,25 @@ fn halves(mut batch: PostBatch) -> Halves {
         first.stage = Stage::Resolving;
     }
     Halves::Two(Box::new(first), Box::new(batch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_halved_down_to_one_and_grows_again() {
+        let pace = Pace::default();
+        pace.was_done();
+        assert_eq!(pace.entries_max(), usize::MAX, "nothing is cut while nothing is slow");
+        pace.was_too_much(2000);
+        assert_eq!(pace.entries_max(), 1000);
+        pace.was_too_much(3);
+        pace.was_too_much(1);
+        assert_eq!(pace.entries_max(), 1);
+        for expected in [2, 4, 8] {
+            pace.was_done();
+            assert_eq!(pace.entries_max(), expected);
+        }
+    }
 }

@@ -89,6 +89,11 @@ impl PostingState {
         self.succeeded(now);
     }
 
+    /// The store has lost what was posted behind this sequence.
+    pub(super) fn rewound(&self, through: u64) {
+        self.through.store(through, Ordering::Release);
+    }
+
     pub(super) fn failed(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.contact().is_failing = true;

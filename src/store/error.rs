@@ -105,6 +105,18 @@ impl StoreError {
         matches!(self, Self::Engine(error) if code_of(error).is_some_and(|code| matches!(code.as_str(), "40001" | "40P01")))
     }
 
+    /// True when the database gave up on what was asked, or was given up, for taking too long: less of it at once may be done
+    /// in time.
+    #[must_use]
+    pub fn is_too_slow(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } => true,
+            // `query_canceled`: the limit of a statement's time, as a rule.
+            Self::Engine(error) => code_of(error).is_some_and(|code| code == "57014"),
+            _ => false,
+        }
+    }
+
     /// True when the database is away or too slow: nothing is wrong with what was asked.
     #[must_use]
     pub fn is_an_outage(&self) -> bool {
@@ -151,5 +163,10 @@ mod tests {
         let lost = StoreError::from(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
         assert!(lost.is_an_outage() && !lost.blames_the_rows() && !lost.is_a_collision());
         assert!(StoreError::TooLarge.blames_the_rows());
+        // On its way through an error of the engine, a time that ran out stays what it is.
+        let slow = sqlx::Error::Io(std::io::Error::other(NoAnswer { seconds: 15 }));
+        let slow = StoreError::from(slow);
+        assert!(matches!(slow, StoreError::TimedOut { seconds: 15 }) && slow.is_too_slow() && slow.is_an_outage());
+        assert!(!lost.is_too_slow() && !StoreError::TooLarge.is_too_slow());
     }
 }

@@ -49,6 +49,14 @@ impl Store {
         on_engine!(self, insert_key(key))
     }
 
+    /// Adds a key that takes the place of another one, which is revoked from a time on: both or nothing.
+    ///
+    /// # Errors
+    /// As [`Self::insert_key`].
+    pub async fn replace_key(&self, old: KeyId, new: &KeyRow, old_until_us: i64) -> Result<(), StoreError> {
+        on_engine!(self, replace_key(old, new, old_until_us))
+    }
+
     /// All keys, oldest first.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod training;
 mod worker_hours;
 
 use std::{
+    net::IpAddr,
     str::FromStr,
     sync::{
         Arc,
@@ -31,7 +32,10 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{AssertSqlSafe, Connection, Executor, SqlSafeStr, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, SqlSafeStr,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 use tokio::time::timeout;
 
 pub(super) use self::changes::PostgresListener;
@@ -84,6 +88,11 @@ impl PostgresStore {
     pub(super) async fn connect(url: &str) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url).map_err(|_| StoreUrlError::Bad(BadUrl::Form))?;
         let options = options.application_name("tollgate").options(SESSION.iter().copied());
+        if is_in_the_clear(&options) {
+            tracing::warn!(
+                "the connection to Postgres goes to another host and may be in the clear: add sslmode=verify-full (or require) to the URL"
+            );
+        }
         let pool = |connections| pool_options(connections).connect_with(options.clone());
         Ok(Self {
             writer: Sessions::new(pool(WRITERS).await?, WRITE_MAX),
@@ -156,6 +165,17 @@ impl PostgresStore {
     }
 }
 
+/// Whether what is sent may be read on the way: to another host, without TLS being asked for.
+fn is_in_the_clear(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_local = options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || address.is_ok_and(|address| address.is_loopback());
+    !is_local && matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer)
+}
+
 /// Every statement, so that a test can prepare them all.
 fn statements() -> Vec<String> {
     let constants = [
@@ -178,4 +198,32 @@ fn statements() -> Vec<String> {
     ];
     let made = rollups::made_statements().into_iter().chain(dump::made_statements());
     constants.concat().into_iter().map(str::to_owned).chain(made).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_to_another_host_is_in_the_clear_unless_tls_is_asked_for() {
+        let in_the_clear = |url: &str| is_in_the_clear(&PgConnectOptions::from_str(url).unwrap());
+        for url in [
+            "postgres://me@db.example/books",
+            "postgres://me@db.example/books?sslmode=prefer",
+            "postgres://me@10.0.0.7/books?sslmode=disable",
+            "postgres://me@[2001:db8::1]/books",
+        ] {
+            assert!(in_the_clear(url), "{url}");
+        }
+        for url in [
+            "postgres://me@db.example/books?sslmode=require",
+            "postgres://me@db.example/books?sslmode=verify-full",
+            "postgres://me@localhost/books",
+            "postgres://me@127.0.0.1:5432/books",
+            "postgres://me@[::1]/books",
+            "postgres://me@localhost/books?host=/run/postgresql",
+        ] {
+            assert!(!in_the_clear(url), "{url}");
+        }
+    }
 }

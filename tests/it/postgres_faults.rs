@@ -10,14 +10,21 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    books::{NOVEMBER_US, dated_entry, postgres_store, seed},
+    books::{NOVEMBER_US, customer, dated_entry, postgres_store, seed},
     cluster::{Cluster, open},
     load::{Seen, Verdict},
     replicas::Fleet,
     setting::chat,
     wire::Wire,
 };
-use tollgate::{billing::audit::audit, store::entries::PostBatch};
+use tollgate::{
+    accounts::{Accounts, NewKeySpec},
+    billing::audit::audit,
+    clock::Clock,
+    journal::{Journal, Options},
+    posting::recover::recover,
+    store::{Store, entries::PostBatch},
+};
 use tollgate_core::id::BootId;
 
 /// Nothing is lost, doubled or wrong.
@@ -361,6 +368,9 @@ async fn what_a_partition_cannot_take_now_goes_to_the_default_one_and_moves_late
     assert_eq!(sqlx::query_scalar::<_, i64>(strays).fetch_one(&mut pool).await.unwrap(), 3);
     reader.execute("rollback").await.unwrap();
     assert_eq!(store.post(&across).await.unwrap().inserted, 0, "they count once, wherever they lie");
+    let partition = "select to_regclass('entries_20261101') is null";
+    let is_missing = sqlx::query_scalar::<_, bool>(partition).fetch_one(&mut pool).await.unwrap();
+    assert!(is_missing, "no batch waits for a partition that could not be made a moment ago");
     store.tend_partitions(0..0).await.unwrap();
     for (table, expected) in [("entries_default", 0), ("entries_20261101", 1), ("entries_20261102", 2)] {
         let count = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
@@ -396,4 +406,117 @@ async fn a_store_that_lost_its_last_commits_gets_them_again_from_the_journal() {
     }
     assert_eq!(entries, 20);
     judge(&mut fleet, &Seen::default()).await;
+}
+
+/// A journal of a boot that died, with so many attempts that ended.
+async fn journal_of(dir: &std::path::Path, attempts: u64) {
+    let journal = Journal::open(Options::new(dir.to_owned(), "main".into()), BootId::new(1, &[4; 10])).unwrap();
+    for number in 1..=attempts {
+        let entry = dated_entry(number, NOVEMBER_US);
+        let open = journal.try_permit().unwrap().open(entry.admission.clone()).await.unwrap();
+        open.end(entry).await.unwrap();
+    }
+    journal.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_too_slow_is_posted_in_pieces() {
+    let (store, url) = postgres_store().await;
+    seed(&store).await;
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    // A server that can do a hundred rows in the time that a statement has.
+    by_hand
+        .execute(
+            "create table done (entries bigint);
+             create function too_slow() returns trigger language plpgsql as $$
+             declare entries bigint;
+             begin
+               select count(*) into entries from fresh;
+               if entries > 100 then
+                 raise exception 'canceling statement due to statement timeout' using errcode = '57014';
+               end if;
+               insert into done values (entries);
+               return null;
+             end $$;
+             create trigger too_slow after insert on entries referencing new table as fresh
+             for each statement execute function too_slow();",
+        )
+        .await
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    journal_of(dir.path(), 300).await;
+    let recovered = recover(&store, dir.path(), "main").await.unwrap();
+    assert_eq!((recovered.boots, recovered.entries, recovered.missing), (1, 300, 0));
+    let sum = "select sum(entries)::bigint from done";
+    assert_eq!(sqlx::query_scalar::<_, i64>(sum).fetch_one(&mut by_hand).await.unwrap(), 300);
+    let report = audit(&store).await.unwrap();
+    assert_eq!((report.entries, report.lost, report.differences), (300, 0, vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_that_is_posted_locks_in_the_order_of_posting() {
+    let (store, url) = postgres_store().await;
+    seed(&store).await;
+    let letter = batch(0..1);
+    store.bury(&letter, "refused", 0).await.unwrap();
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    // As a poster of the same boot, which puts the next entry aside.
+    other.execute("begin").await.unwrap();
+    other.execute("select * from cursors for update").await.unwrap();
+    let reviving = {
+        let (store, id) = (store.clone(), letter.entries[0].1.admission.id);
+        tokio::spawn(async move { store.revive(id).await })
+    };
+    let mut look = PgConnection::connect(&url).await.unwrap();
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut look).await.unwrap() == 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let letters = "select count(*) from (select 1 from dead_letters for update nowait) as letter";
+    assert_eq!(sqlx::query_scalar::<_, i64>(letters).fetch_one(&mut other).await.unwrap(), 1, "nobody holds it");
+    other.execute("commit").await.unwrap();
+    reviving.await.unwrap().unwrap();
+    assert_eq!((store.entry_count().await.unwrap(), store.dead_letter_count().await.unwrap()), (1, 0));
+    assert_eq!(audit(&store).await.unwrap().differences, []);
+}
+
+/// Both engines, with a database each that refuses to revoke a key.
+async fn stores_that_do_not_revoke(dir: &std::path::Path) -> Vec<Store> {
+    let path = dir.join("t.db");
+    let sqlite = Store::open(&path).await.unwrap();
+    let mut by_hand = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    by_hand.execute("create trigger no before update on keys begin select raise(abort, 'not now'); end").await.unwrap();
+    let (postgres, url) = postgres_store().await;
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    by_hand
+        .execute(
+            "create function no() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$;
+             create trigger no before update on keys for each row execute function no()",
+        )
+        .await
+        .unwrap();
+    vec![sqlite, postgres]
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_as_a_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    for store in stores_that_do_not_revoke(dir.path()).await {
+        seed(&store).await;
+        let accounts = Accounts { store: store.clone(), clock: Clock::system(), pepper: [7; 32] };
+        let spec = NewKeySpec {
+            customer_id: customer(),
+            name: None,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            concurrent_requests: None,
+            models: None,
+            expires_at: None,
+        };
+        let (old, _) = accounts.create_key(spec).await.unwrap();
+        accounts.rotate_key(old.id, 60).await.unwrap_err();
+        let keys = store.keys().await.unwrap();
+        assert_eq!(keys.len(), 1, "a new key beside one that still works: {keys:?}");
+    }
 }

@@ -18,7 +18,10 @@ use tollgate::{
 };
 use tollgate_core::{entry::Outcome, id::BootId};
 
-use crate::books::{NOVEMBER_US, dated_entry, postgres_store, seed};
+use crate::{
+    books::{NOVEMBER_US, dated_entry, postgres_store, seed},
+    commands::run,
+};
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -144,6 +147,82 @@ async fn one_process_at_a_time_tends_a_shared_store() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(got.is_some());
+}
+
+/// A file that cannot be read is no reason to drop the day.
+#[tokio::test]
+async fn a_day_whose_file_does_not_read_back_stays_in_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.db");
+    let (postgres, url) = postgres_store().await;
+    for (number, store) in [Store::open(&path).await.unwrap(), postgres].iter().enumerate() {
+        seed(store).await;
+        store.post(&five_days()).await.unwrap();
+        if number == 0 {
+            let mut by_hand = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+            by_hand.execute("update entries set body = x'00' where sequence = 25").await.unwrap();
+        } else {
+            let mut by_hand = sqlx::PgConnection::connect(&url).await.unwrap();
+            by_hand.execute("update entries set body = '\\x00' where sequence = 25").await.unwrap();
+        }
+        let archive_dir = dir.path().join(format!("archive-{number}"));
+        let clock = Clock::fake(NOVEMBER_US + 5 * DAY_US + 1);
+        let tending = upkeep(store, &clock, &archive_dir, 2);
+        for _ in 0..2 {
+            // The server notices in its own time that the session of the round before is gone: until then nothing is done.
+            while tending.tend().await.is_ok_and(|sealed| sealed.is_empty()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(store.entry_count().await.unwrap(), 80, "the first day is sealed, the second is not");
+        }
+        assert_eq!(store.archives().await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_holds_the_sealed_files_that_are_here_and_names_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let config_of = |name: &str| {
+        let folder = dir.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let config = folder.join("tollgate.toml");
+        std::fs::write(&config, format!("[server]\ndata_dir = {:?}\n", folder.join("data"))).unwrap();
+        (config, folder.join("data"))
+    };
+    let (config, data) = config_of("first");
+    let store = Store::open(&data.join("tollgate.db")).await.unwrap();
+    seed(&store).await;
+    store.post(&five_days()).await.unwrap();
+    let clock = Clock::fake(NOVEMBER_US + 5 * DAY_US + 1);
+    let sealed = upkeep(&store, &clock, &data.join("archive"), 2).tend().await.unwrap();
+    assert_eq!(sealed.len(), 3);
+    std::fs::remove_file(data.join("archive").join(&sealed[0].file)).unwrap();
+    store.close().await;
+
+    let backup = dir.path().join("backup");
+    let written = run(&config, &["backup", backup.to_str().unwrap()]);
+    let text = String::from_utf8(written.stdout).unwrap();
+    let warning = format!("warning: {} (20 entries) is not on this machine", sealed[0].file);
+    assert!(text.contains(&warning) && text.matches("warning").count() == 1, "{text}");
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(backup.join("MANIFEST.json")).unwrap()).unwrap();
+    let copied = manifest["archives"].as_array().unwrap().iter().map(|file| file["copied"] == true);
+    assert_eq!(copied.collect::<Vec<_>>(), [false, true, true]);
+
+    // A sealed file that was damaged in the backup is no backup of it.
+    let (config, data) = config_of("second");
+    let path = backup.join("archive").join(&sealed[1].file);
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[1..]).unwrap();
+    let refused = run(&config, &["restore", backup.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is damaged"), "{refused:?}");
+    std::fs::write(&path, &bytes).unwrap();
+    let restored = run(&config, &["restore", backup.to_str().unwrap()]);
+    assert!(restored.status.success(), "{restored:?}");
+    let store = Store::open(&data.join("tollgate.db")).await.unwrap();
+    let files: Vec<_> = sealed[1..].iter().map(|archive| data.join("archive").join(&archive.file)).collect();
+    let report = audit_with(&store, &files).await.unwrap();
+    assert_eq!((report.entries, report.archives, report.differences), (80, 2, vec![]));
 }
 
 /// Seals the first of November as another gateway's upkeep does, and stops before the commit.

@@ -184,7 +184,7 @@ fn entries() -> impl Strategy<Value = Entry> {
                 end_user: None,
                 tags: None,
             },
-            outcome: if priced { Outcome::Complete } else { Outcome::Truncated },
+            outcome: if priced { Outcome::Complete } else { Outcome::Interrupted },
             usage_source: if priced { UsageSource::ProviderFinal } else { UsageSource::Estimated },
             flags: Vec::new(),
             lines: if output == 0 { Vec::new() } else { vec![line] },
@@ -416,7 +416,7 @@ fn ask_model(model: &mut Model, ask: &Ask) -> String {
 
 /// Empties the tables; partitions stay, as they do in life.
 async fn empty(pool: &PgPool) {
-    let tables = "truncate customers, keys, price_versions, entries, rollups_hourly, cursors, training_runs, dead_letters, pins, archives, worker_hours";
+    let tables = "truncate customers, keys, price_versions, entries, rollups_hourly, cursors, training_runs, dead_letters, pins, archives, sealed_orphans, worker_hours";
     sqlx::query(tables).execute(pool).await.unwrap();
 }
 

@@ -14,7 +14,7 @@ use tollgate::store::{
     worker_hours::WorkerHourRow,
 };
 use tollgate_core::{
-    entry::Entry,
+    entry::{Entry, Outcome},
     id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
     record::RecordKind,
 };
@@ -39,6 +39,9 @@ pub(crate) struct Model {
     entries: BTreeMap<AttemptId, (String, BootId, Entry)>,
     sealed: Vec<Entry>,
     sealed_days: BTreeSet<u64>,
+    sequences: BTreeMap<AttemptId, u64>,
+    /// Sealed and protected by no cursor, by the boot that is not closed.
+    sealed_orphans: BTreeMap<AttemptId, (String, BootId)>,
     boots: BTreeMap<(String, BootId), BootRow>,
     letters: BTreeMap<AttemptId, DeadLetter>,
     pins: BTreeMap<String, String>,
@@ -173,6 +176,10 @@ impl Model {
         } else {
             boot.resolved += inserted + buried;
         }
+        if batch.stage == Stage::Closing {
+            let closed = (batch.replica.clone(), batch.boot_id);
+            self.sealed_orphans.retain(|_, boot| *boot != closed);
+        }
     }
 
     /// Whether the cursor says that an entry of a sealed day was posted before it was sealed.
@@ -180,7 +187,9 @@ impl Model {
         let boot = self.boots.get(&(batch.replica.clone(), batch.boot_id));
         let (cursor, closed) = boot.map_or((0, false), |boot| (boot.sequence, boot.closed));
         self.sealed_days.contains(&day_of(&entry.admission.id))
-            && (closed || (batch.stage == Stage::Reading && sequence <= cursor))
+            && (closed
+                || (batch.stage == Stage::Reading && sequence <= cursor)
+                || self.sealed_orphans.contains_key(&entry.admission.id))
     }
 
     pub(crate) fn post(&mut self, batch: &PostBatch) -> Answer<Posted> {
@@ -194,6 +203,7 @@ impl Model {
             }
             posted.inserted += 1;
             self.entries.insert(id, (batch.replica.clone(), batch.boot_id, entry.clone()));
+            self.sequences.insert(id, *sequence);
         }
         if let Err(error) = self.cells() {
             self.entries = before;
@@ -229,6 +239,7 @@ impl Model {
         let is_new = !self.entries.contains_key(&id);
         if is_new {
             self.entries.insert(id, (letter.replica.clone(), letter.boot_id, letter.entry.clone()));
+            self.sequences.insert(id, letter.sequence);
             if let Err(error) = self.cells() {
                 self.entries.remove(&id);
                 return Err(error);
@@ -290,7 +301,11 @@ impl Model {
         let ids: Vec<AttemptId> = self.entries.keys().filter(|id| day_of(id) == day).copied().collect();
         for id in &ids {
             let (replica, boot_id, entry) = self.entries.remove(id).unwrap();
-            self.boots.get_mut(&(replica, boot_id)).unwrap().archived += 1;
+            let boot = self.boots.get_mut(&(replica.clone(), boot_id)).unwrap();
+            boot.archived += 1;
+            if !boot.closed && (self.sequences[id] == 0 || entry.outcome == Outcome::Interrupted) {
+                self.sealed_orphans.insert(*id, (replica, boot_id));
+            }
             self.sealed.push(entry);
         }
         if !ids.is_empty() {

@@ -95,8 +95,7 @@ pub(super) const STATEMENTS: &[&str] =
 
 /// Where a boot stands before this transaction, which has it for itself from now on.
 pub(super) async fn position(connection: &mut PgConnection, batch: &PostBatch) -> Result<Position, StoreError> {
-    let query = sqlx::query(LOCK).bind(&batch.replica).bind(row::uuid(batch.boot_id.bytes()));
-    let found = query.fetch_one(&mut *connection).await?;
+    let found = lock(connection, &batch.replica, batch.boot_id).await?;
     let mut position = Position {
         counted_through: row::count(&found, "sequence")?,
         closed: found.try_get("closed")?,
@@ -119,6 +118,11 @@ pub(super) async fn position(connection: &mut PgConnection, batch: &PostBatch) -
         }
     }
     Ok(position)
+}
+
+/// The boot's sequence and whether it is closed, under a lock that comes before all others.
+pub(super) async fn lock(connection: &mut PgConnection, replica: &str, boot_id: BootId) -> Result<PgRow, StoreError> {
+    Ok(sqlx::query(LOCK).bind(replica).bind(row::uuid(boot_id.bytes())).fetch_one(connection).await?)
 }
 
 /// Moves the cursor, never back, and adds to the tallies.

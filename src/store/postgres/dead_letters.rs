@@ -7,7 +7,7 @@ use tollgate_core::{
     record::{decode_entry, encode_entry},
 };
 
-use super::{PostgresStore, WRITE_MAX, boots, entries, rollups::add_cells, row};
+use super::{PostgresStore, WRITE_MAX, boots, entries, entries::unless_in_the_way, rollups::add_cells, row};
 use crate::store::{StoreError, boots::Tally, column, dead_letters::DeadLetter, entries::PostBatch};
 
 /// Not what stands in the books already.
@@ -29,6 +29,11 @@ const LIST: &str = "
 select replica, boot_id, sequence, reason, body, buried_at_us
 from dead_letters
 order by request_id, attempt";
+const BOOT_OF: &str = "
+select replica, boot_id
+from dead_letters
+where request_id = $1
+  and attempt = $2";
 const TAKE: &str = "
 delete from dead_letters
 where request_id = $1
@@ -38,10 +43,14 @@ const COUNT: &str = "
 select count(*) as letters
 from dead_letters";
 
-pub(super) const STATEMENTS: &[&str] = &[BURY, KEEP, LIST, TAKE, COUNT];
+pub(super) const STATEMENTS: &[&str] = &[BURY, KEEP, LIST, BOOT_OF, TAKE, COUNT];
 
 impl PostgresStore {
     pub(in crate::store) async fn bury(&self, batch: &PostBatch, reason: &str, now_us: i64) -> Result<(), StoreError> {
+        unless_in_the_way(|| self.bury_once(batch, reason, now_us)).await
+    }
+
+    async fn bury_once(&self, batch: &PostBatch, reason: &str, now_us: i64) -> Result<(), StoreError> {
         let mut session = self.writer.session().await?;
         let done = timeout(WRITE_MAX, bury_on(&mut session, batch, reason, now_us)).await;
         session.settle(WRITE_MAX, done)
@@ -72,6 +81,10 @@ impl PostgresStore {
 
     /// False when there is no such letter.
     pub(in crate::store) async fn revive(&self, id: AttemptId) -> Result<bool, StoreError> {
+        unless_in_the_way(|| self.revive_once(id)).await
+    }
+
+    async fn revive_once(&self, id: AttemptId) -> Result<bool, StoreError> {
         let mut session = self.writer.session().await?;
         let done = timeout(WRITE_MAX, revive_on(&mut session, id)).await;
         session.settle(WRITE_MAX, done)
@@ -108,10 +121,21 @@ async fn bury_on(
     Ok(())
 }
 
+/// Locks in the order of posting: the boot's row comes first.
 async fn revive_on(connection: &mut PgConnection, id: AttemptId) -> Result<bool, StoreError> {
+    let (request_id, attempt) = (row::uuid(id.request_id.bytes()), i32::from(id.attempt));
     let mut tx = connection.begin().await?;
-    let query = sqlx::query(TAKE).bind(row::uuid(id.request_id.bytes())).bind(i32::from(id.attempt));
-    let Some(taken) = query.fetch_optional(&mut *tx).await? else { return Ok(false) };
+    let query = sqlx::query(BOOT_OF).bind(request_id).bind(attempt);
+    let Some(found) = query.fetch_optional(&mut *tx).await? else {
+        tx.rollback().await?;
+        return Ok(false);
+    };
+    boots::lock(&mut tx, found.try_get("replica")?, BootId::from_bytes(row::id(&found, "boot_id")?)).await?;
+    let query = sqlx::query(TAKE).bind(request_id).bind(attempt);
+    let Some(taken) = query.fetch_optional(&mut *tx).await? else {
+        tx.rollback().await?;
+        return Ok(false);
+    };
     let letter = read(&taken)?;
     let one = (letter.sequence, letter.entry);
     let inserted = entries::insert(&mut tx, &letter.replica, letter.boot_id, vec![&one]).await?;

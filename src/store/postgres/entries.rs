@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    future::Future,
     time::Duration,
 };
 
@@ -67,18 +68,7 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT, OF_REQUEST, PAGE, COUNT];
 impl PostgresStore {
     pub(in crate::store) async fn post(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
         self.make_days(&days_of(batch)).await;
-        let mut wait = COLLISION_WAIT;
-        for _ in 0..COLLISIONS_MAX {
-            match self.post_once(batch).await {
-                Err(error) if error.is_a_collision() => {
-                    tracing::debug!(%error, "another transaction was in the way of a batch; it is repeated");
-                    sleep(wait).await;
-                    wait *= 2;
-                }
-                done => return done,
-            }
-        }
-        self.post_once(batch).await
+        unless_in_the_way(|| self.post_once(batch)).await
     }
 
     async fn post_once(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
@@ -106,6 +96,25 @@ impl PostgresStore {
     pub(in crate::store) async fn entry_count(&self) -> Result<u64, StoreError> {
         row::count(&self.readers.within(REPORT_MAX).fetch_one(sqlx::query(COUNT)).await?, "entries")
     }
+}
+
+/// Does something again when another transaction was in its way.
+pub(super) async fn unless_in_the_way<T, Once>(mut once: impl FnMut() -> Once) -> Result<T, StoreError>
+where
+    Once: Future<Output = Result<T, StoreError>>,
+{
+    let mut wait = COLLISION_WAIT;
+    for _ in 0..COLLISIONS_MAX {
+        match once().await {
+            Err(error) if error.is_a_collision() => {
+                tracing::debug!(%error, "another transaction was in the way of this one, which is repeated");
+                sleep(wait).await;
+                wait *= 2;
+            }
+            done => return done,
+        }
+    }
+    once().await
 }
 
 /// The order of locks is the same for every batch: the boot's row, entries by key, cells by key.

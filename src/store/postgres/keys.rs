@@ -1,9 +1,14 @@
 //! API keys in Postgres.
 
-use sqlx::{Row, postgres::PgRow};
+use sqlx::{
+    Connection, PgConnection, Postgres, Row,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
+use tokio::time::timeout;
 use tollgate_core::id::{CustomerId, KeyId};
 
-use super::{PostgresStore, row};
+use super::{PostgresStore, WRITE_MAX, row};
 use crate::store::{StoreError, column, exists, keys::KeyRow};
 
 const INSERT: &str = "
@@ -37,26 +42,19 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, GET, REVOKE];
 
 impl PostgresStore {
     pub(in crate::store) async fn insert_key(&self, key: &KeyRow) -> Result<(), StoreError> {
-        self.writer
-            .execute(
-                sqlx::query(INSERT)
-                    .bind(row::uuid(key.id.bytes()))
-                    .bind(row::uuid(key.customer_id.bytes()))
-                    .bind(&key.public_id)
-                    .bind(&key.name)
-                    .bind(key.secret_hash.as_slice())
-                    .bind(key.requests_per_minute.map(i64::from))
-                    .bind(key.tokens_per_minute.map(column).transpose()?)
-                    .bind(key.concurrent_requests.map(i64::from))
-                    .bind(key.models.as_ref().map(|models| models.join(",")))
-                    .bind(key.expires_at_us)
-                    .bind(key.revoked_at_us)
-                    .bind(key.created_at_us)
-                    .bind(key.rotated_from.map(|id| row::uuid(id.bytes()))),
-            )
-            .await
-            .map_err(|error| exists(error, || format!("a key with the public id {}", key.public_id)))?;
+        self.writer.execute(insertion(key)?).await.map_err(|error| taken(error, key))?;
         Ok(())
+    }
+
+    pub(in crate::store) async fn replace_key(
+        &self,
+        old: KeyId,
+        new: &KeyRow,
+        old_until_us: i64,
+    ) -> Result<(), StoreError> {
+        let mut session = self.writer.session().await?;
+        let done = timeout(WRITE_MAX, replace_on(&mut session, old, new, old_until_us)).await;
+        session.settle(WRITE_MAX, done)
     }
 
     pub(in crate::store) async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
@@ -69,9 +67,49 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn revoke_key(&self, id: KeyId, at_us: i64) -> Result<(), StoreError> {
-        self.writer.execute(sqlx::query(REVOKE).bind(at_us).bind(row::uuid(id.bytes())).bind(at_us)).await?;
+        self.writer.execute(revocation(id, at_us)).await?;
         Ok(())
     }
+}
+
+async fn replace_on(
+    connection: &mut PgConnection,
+    old: KeyId,
+    new: &KeyRow,
+    old_until_us: i64,
+) -> Result<(), StoreError> {
+    let mut tx = connection.begin().await?;
+    insertion(new)?.execute(&mut *tx).await.map_err(|error| taken(error, new))?;
+    revocation(old, old_until_us).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+type Ask<'q> = Query<'q, Postgres, PgArguments>;
+
+fn insertion(key: &KeyRow) -> Result<Ask<'_>, StoreError> {
+    Ok(sqlx::query(INSERT)
+        .bind(row::uuid(key.id.bytes()))
+        .bind(row::uuid(key.customer_id.bytes()))
+        .bind(&key.public_id)
+        .bind(&key.name)
+        .bind(key.secret_hash.as_slice())
+        .bind(key.requests_per_minute.map(i64::from))
+        .bind(key.tokens_per_minute.map(column).transpose()?)
+        .bind(key.concurrent_requests.map(i64::from))
+        .bind(key.models.as_ref().map(|models| models.join(",")))
+        .bind(key.expires_at_us)
+        .bind(key.revoked_at_us)
+        .bind(key.created_at_us)
+        .bind(key.rotated_from.map(|id| row::uuid(id.bytes()))))
+}
+
+fn revocation(id: KeyId, at_us: i64) -> Ask<'static> {
+    sqlx::query(REVOKE).bind(at_us).bind(row::uuid(id.bytes())).bind(at_us)
+}
+
+fn taken(error: sqlx::Error, key: &KeyRow) -> StoreError {
+    exists(error, || format!("a key with the public id {}", key.public_id))
 }
 
 fn read(from: &PgRow) -> Result<KeyRow, StoreError> {

@@ -37,23 +37,20 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, GET, REVOKE];
 
 impl SqliteStore {
     pub(in crate::store) async fn insert_key(&self, key: &KeyRow) -> Result<(), StoreError> {
-        sqlx::query(INSERT)
-            .bind(key.id.bytes().as_slice())
-            .bind(key.customer_id.bytes().as_slice())
-            .bind(&key.public_id)
-            .bind(&key.name)
-            .bind(key.secret_hash.as_slice())
-            .bind(key.requests_per_minute.map(i64::from))
-            .bind(key.tokens_per_minute.map(column).transpose()?)
-            .bind(key.concurrent_requests.map(i64::from))
-            .bind(key.models.as_ref().map(|models| models.join(",")))
-            .bind(key.expires_at_us)
-            .bind(key.revoked_at_us)
-            .bind(key.created_at_us)
-            .bind(key.rotated_from.map(|id| id.bytes().to_vec()))
-            .execute(&self.writer)
-            .await
-            .map_err(|error| exists(error, || format!("a key with the public id {}", key.public_id)))?;
+        insertion(key)?.execute(&self.writer).await.map_err(|error| taken(error, key))?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn replace_key(
+        &self,
+        old: KeyId,
+        new: &KeyRow,
+        old_until_us: i64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        insertion(new)?.execute(&mut *tx).await.map_err(|error| taken(error, new))?;
+        revocation(old, old_until_us).execute(&mut *tx).await?;
+        tx.commit().await?;
         Ok(())
     }
 
@@ -67,9 +64,36 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn revoke_key(&self, id: KeyId, at_us: i64) -> Result<(), StoreError> {
-        sqlx::query(REVOKE).bind(at_us).bind(id.bytes().as_slice()).bind(at_us).execute(&self.writer).await?;
+        revocation(id, at_us).execute(&self.writer).await?;
         Ok(())
     }
+}
+
+type Ask<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+fn insertion(key: &KeyRow) -> Result<Ask<'_>, StoreError> {
+    Ok(sqlx::query(INSERT)
+        .bind(key.id.bytes().as_slice())
+        .bind(key.customer_id.bytes().as_slice())
+        .bind(&key.public_id)
+        .bind(&key.name)
+        .bind(key.secret_hash.as_slice())
+        .bind(key.requests_per_minute.map(i64::from))
+        .bind(key.tokens_per_minute.map(column).transpose()?)
+        .bind(key.concurrent_requests.map(i64::from))
+        .bind(key.models.as_ref().map(|models| models.join(",")))
+        .bind(key.expires_at_us)
+        .bind(key.revoked_at_us)
+        .bind(key.created_at_us)
+        .bind(key.rotated_from.map(|id| id.bytes().to_vec())))
+}
+
+fn revocation(id: KeyId, at_us: i64) -> Ask<'static> {
+    sqlx::query(REVOKE).bind(at_us).bind(id.bytes().to_vec()).bind(at_us)
+}
+
+fn taken(error: sqlx::Error, key: &KeyRow) -> StoreError {
+    exists(error, || format!("a key with the public id {}", key.public_id))
 }
 
 fn read(from: &SqliteRow) -> Result<KeyRow, StoreError> {
