@@ -5,6 +5,8 @@
 //! by property tests) and nothing else. Entries that were moved to files are read from those that are given; what only the
 //! others could bear out is counted as unchecked, not passed over.
 
+mod expected;
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -12,13 +14,13 @@ use std::{
 
 use serde::Serialize;
 use tollgate_core::{
-    entry::{Entry, Line, UsageSource},
+    entry::{Entry, UsageSource},
     id::{AttemptId, BootId, CustomerId, RequestId},
     money::NanoUsd,
-    price::{PricedLine, Terms, price_entry},
     usage::Bucket,
 };
 
+use self::expected::{corrected, expected};
 use super::statement::{Month, StatementError, statement};
 use crate::{
     catalog::Versions,
@@ -366,61 +368,6 @@ impl Audit {
             }
         }
         Ok(())
-    }
-}
-
-/// The differences that a correction must hold: what the corrected entry comes to by the versions that the correction names,
-/// less what it and earlier corrections came to. None when the corrected entry was not read.
-fn corrected(entry: &Entry, of: AttemptId, request: &[Entry], versions: &Versions) -> Option<Vec<PricedLine>> {
-    let original = request.iter().find(|other| other.admission.id == of && other.corrects.is_none())?;
-    let earlier: Vec<&Entry> = std::iter::once(original)
-        .chain(request.iter().filter(|other| other.corrects.is_some_and(|correction| correction.of == of)))
-        .collect();
-    let renamed = renamed(original, entry);
-    let less = |now: Option<NanoUsd>, index: usize, amount: fn(&Line) -> Option<NanoUsd>| {
-        let Some(now) = now else { return Some(NanoUsd::ZERO) };
-        let before =
-            earlier.iter().filter_map(|entry| entry.lines.get(index)).map(|line| amount(line).unwrap_or_default());
-        now.checked_sub(NanoUsd::sum(before).ok()?).ok()
-    };
-    let priced = expected(&renamed, versions).into_iter().enumerate();
-    Some(
-        priced
-            .map(|(index, now)| PricedLine {
-                cost: less(now.cost, index, |line| line.cost),
-                charge: less(now.charge, index, |line| line.charge),
-                fallbacks: 0,
-            })
-            .collect(),
-    )
-}
-
-/// An entry under the versions that a correction names.
-fn renamed(original: &Entry, correction: &Entry) -> Entry {
-    let mut renamed = original.clone();
-    for (line, corrected) in renamed.lines.iter_mut().zip(&correction.lines) {
-        line.cost_price_version.clone_from(&corrected.cost_price_version);
-        line.charge_price_version.clone_from(&corrected.charge_price_version);
-    }
-    renamed
-}
-
-/// The prices of an entry's lines, from the versions that it names.
-fn expected(entry: &Entry, versions: &Versions) -> Vec<PricedLine> {
-    let terms: Vec<Terms<'_>> = entry.lines.iter().map(|line| terms(line, entry, versions)).collect();
-    price_entry(&terms, &entry.counters, entry.admission.admitted_at_us)
-}
-
-fn terms<'a>(line: &'a Line, entry: &'a Entry, versions: &'a Versions) -> Terms<'a> {
-    let admission = &entry.admission;
-    let cost = line.cost_price_version.as_ref().or(admission.cost_price_version.as_ref());
-    let rule = line.charge_price_version.as_ref().or(admission.charge_price_version.as_ref());
-    Terms {
-        usage: &line.usage,
-        context: &line.context,
-        worker: line.worker.as_ref(),
-        cost: versions.cost(cost.map(String::as_str)),
-        rule: versions.rule(rule.map(String::as_str)),
     }
 }
 

@@ -332,6 +332,10 @@ async fn ask_store(store: &Store, ask: &Ask) -> String {
         Ask::SealOldestDay => told(seal_oldest_day(store).await),
         Ask::Everything => {
             let prices: Result<BTreeMap<_, _>, _> = store.price_versions().await.map(|all| all.into_iter().collect());
+            for (id, version) in prices.as_ref().into_iter().flatten() {
+                assert_eq!(store.price_version(id).await.unwrap().as_ref(), Some(version));
+            }
+            assert_eq!(store.price_version("none@").await.unwrap(), None);
             let mut text = [
                 told(store.customers().await),
                 told(store.keys().await),

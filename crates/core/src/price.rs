@@ -7,6 +7,7 @@ mod charge;
 mod entry;
 mod line;
 mod parts;
+mod prices;
 mod rate;
 mod select;
 mod sum;
@@ -17,7 +18,8 @@ pub use self::{
     charge::{Charge, ChargeLine, Item, PriceError, Query, Unpriced, price},
     entry::{PricedLine, Terms, price_entry},
     line::{BookRule, CostBasis, charge, price_line},
-    rate::{PriceKey, Prices, Rate, Rates},
+    prices::{PriceKey, Prices},
+    rate::{Rate, Rates},
     select::{Hours, When},
     table::{Fallback, PriceTable, Tier, TierApplies, Variant},
     unit::{Unit, UnitPrices},

@@ -1,6 +1,6 @@
 //! Prices of what is counted beside tokens: searches, pictures, seconds of sound, characters.
 
-use super::rate::{PriceKey, Prices};
+use super::prices::{PriceKey, Prices};
 use crate::counters::{Counter, Counters};
 
 /// What a price per unit is of. Its name is its key in price files.
