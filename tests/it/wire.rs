@@ -19,6 +19,9 @@ use tokio::{
     time::sleep,
 };
 
+/// A lone `Sync`, by which a pool asks whether a connection is alive.
+const PING_BYTES: usize = 5;
+
 /// What the wire does.
 #[derive(Default)]
 pub(crate) struct Behaviour {
@@ -30,7 +33,7 @@ pub(crate) struct Behaviour {
     pub(crate) acks_lost: AtomicU64,
     /// Nothing passes, and nobody is told.
     pub(crate) silent: AtomicBool,
-    /// A connection over which something is sent now is dead for ever: no byte passes any more, and its client is never told.
+    /// A connection over which something is asked now is dead for ever: no byte passes any more, and its client is never told.
     /// The server's side is gone at once.
     pub(crate) never_again: AtomicBool,
     /// Connections that died so.
@@ -108,7 +111,8 @@ impl Questions {
             while self.behaviour.silent.load(Ordering::Relaxed) {
                 sleep(Duration::from_millis(20)).await;
             }
-            if self.behaviour.never_again.load(Ordering::Relaxed) {
+            // Not of a ping: what it finds alive dies of the question behind it.
+            if self.behaviour.never_again.load(Ordering::Relaxed) && bytes.len() > PING_BYTES {
                 return self.die().await;
             }
             let is_commit = bytes.windows(6).any(|window| window == b"COMMIT");
