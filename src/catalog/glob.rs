@@ -78,6 +78,7 @@ mod tests {
     #[test]
     fn a_name_of_many_stars_takes_no_time() {
         let glob = Glob::new(&"*a".repeat(40));
-        assert!(!glob.fits(&"a".repeat(4000).replace("aaaaaaaa", "aaaaaaab")) || glob.literals() == 40);
+        assert!(glob.fits(&"a".repeat(4000)));
+        assert!(!glob.fits(&format!("{}b", "a".repeat(4000))));
     }
 }
