@@ -343,7 +343,6 @@ mod tests {
                 r#"{"model":"m","input":"x","previous_response_id":"resp_1"}"#,
                 "previous_response_id",
             ),
-            (Endpoint::GenerateContent, r#"{"contents":[],"cachedContent":"cachedContents/1"}"#, "cachedContent"),
             (Endpoint::ImageGenerations, r#"{"model":"m","prompt":"x","stream":true}"#, "stream"),
             (Endpoint::Interactions, r#"{"model":"m","input":"x","agent":"deep"}"#, "agent"),
         ] {

@@ -70,7 +70,6 @@ async fn the_books_view_of_a_request_has_every_field_of_the_contract() {
         sorted(vec![
             "target",
             "billed_model",
-            "context",
             "usage",
             "cost_usd",
             "charge_usd",

@@ -64,7 +64,11 @@ async fn old_days_go_to_sealed_files_that_the_audit_reads() {
         // The sixth day: two days are kept beside it.
         let clock = Clock::fake(NOVEMBER_US + 5 * DAY_US + 1);
         assert_eq!(upkeep(store, &clock, &archive_dir, 0).tend().await.unwrap(), [], "0 keeps everything");
-        let sealed = upkeep(store, &clock, &archive_dir, 2).tend().await.unwrap();
+        let mut sealed = Vec::new();
+        // A day that something else looks at just then is sealed by the next round.
+        for _ in 0..5 {
+            sealed.extend(upkeep(store, &clock, &archive_dir, 2).tend().await.unwrap());
+        }
         assert_eq!(sealed.iter().map(|archive| archive.entries).collect::<Vec<_>>(), [20, 20, 20]);
         assert_eq!(store.entry_count().await.unwrap(), 40);
         assert_eq!(store.rollup_cells().await.unwrap(), before, "rollups stay");

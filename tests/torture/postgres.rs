@@ -50,7 +50,7 @@ async fn postgres_is_stopped_for_a_minute() {
     let recovery_ms = caught_up_ms(&fleet).await;
     clients.stop().await;
     println!("whole answers in the outage: {served}");
-    report("Postgres stopped for a minute, 2 gateways", 1, &fleet.judge(&seen).await, recovery_ms);
+    report("Postgres stopped for a minute; 2 gateways", 1, &fleet.judge(&seen).await, recovery_ms);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,5 +95,5 @@ async fn commits_whose_word_is_lost_on_a_slow_wire() {
     wire.behaviour.delay_ms.store(0, Ordering::Relaxed);
     clients.stop().await;
     let recovery_ms = caught_up_ms(&fleet).await;
-    report("a commit's word lost, slow Postgres, 2 gateways", acks, &fleet.judge(&seen).await, recovery_ms);
+    report("a commit's word lost; slow Postgres; 2 gateways", acks, &fleet.judge(&seen).await, recovery_ms);
 }

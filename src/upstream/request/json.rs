@@ -26,10 +26,6 @@ const REFUSED: &[(Endpoint, &str, &str)] = &[
     (Endpoint::Responses, "background", NO_BACKGROUND),
     (Endpoint::Responses, "previous_response_id", NOT_BOUND),
     (Endpoint::Responses, "conversation", NOT_BOUND),
-    (Endpoint::GenerateContent, "cachedContent", NOT_BOUND),
-    (Endpoint::GenerateContent, "cached_content", NOT_BOUND),
-    (Endpoint::StreamGenerateContent, "cachedContent", NOT_BOUND),
-    (Endpoint::StreamGenerateContent, "cached_content", NOT_BOUND),
 ];
 const NO_STREAM: &str = "its usage would come in events that are not metered";
 const NO_BACKGROUND: &str = "its usage would come after the answer";
