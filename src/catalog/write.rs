@@ -1,4 +1,4 @@
-//! Writes cost tables as TOML, as [`super::parse`] reads them: how the shipped files are made from those of other projects.
+//! Writes cost tables as TOML, as `parse` reads them: how the shipped files are made from those of other projects.
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;

@@ -22,6 +22,8 @@ use crate::{
 };
 
 const CLIENTS: u64 = 16;
+/// No answer takes so long; a request that a dying gateway swallowed is given up then.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// A data folder, an upstream, and clients that know what they got; the gateway comes and goes.
 pub(crate) struct Scene {
@@ -152,7 +154,7 @@ impl Clients {
             let (urls, key) = (urls.clone(), key.to_owned());
             let (seen, stop) = (Arc::clone(seen), Arc::clone(&stop));
             // A client of its own: the connections of one that died are of no use to the next.
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_MAX).build().unwrap();
             tokio::spawn(async move {
                 let slow_ms = if number % 4 == 0 { slow_ms } else { 0 };
                 for url in urls.iter().cycle().skip(usize::try_from(number).unwrap()) {
