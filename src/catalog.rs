@@ -38,6 +38,18 @@ pub use self::{
     versions::Versions,
 };
 
+/// Providers that price files (genai-prices, LiteLLM) call by another name than the configuration does.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("bedrock", "aws"),
+    ("fireworks", "fireworks_ai"),
+    ("gemini", "google"),
+    ("nvidia", "nvidia_nim"),
+    ("together", "together_ai"),
+    ("vertex", "vertex_ai"),
+    ("vertex", "google"),
+    ("xai", "x-ai"),
+];
+
 /// What we pay for a provider's model, in one version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriceVersion {
@@ -121,10 +133,17 @@ impl Catalog {
         self.table(provider, model, at_us).cloned().map(CostVersion::Table)
     }
 
+    /// The tables of a provider: those under its own name, then those under the names by which price files know it.
+    fn tables_of(&self, provider: &str) -> impl Iterator<Item = &Names> {
+        let others = OTHER_NAMES.iter().filter(move |(name, _)| *name == provider).map(|(_, other)| *other);
+        let own = self.costs.get(provider);
+        own.into_iter().chain(others.filter_map(|other| self.costs.get(other)))
+    }
+
     /// The price table of a provider's model at a time, whatever workers there are.
     #[must_use]
     pub fn table(&self, provider: &str, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
-        self.costs.get(provider)?.find(model, at_us)
+        self.tables_of(provider).find_map(|names| names.find(model, at_us))
     }
 
     /// The rule of a book for a public model at a time: the model's own, else that of the name with holes that fits it with
@@ -152,13 +171,8 @@ impl Catalog {
     /// The models that a provider's tables name, without aliases, by name.
     #[must_use]
     pub fn models_of(&self, provider: &str) -> Vec<&str> {
-        let mut models: Vec<&str> = self
-            .costs
-            .get(provider)
-            .into_iter()
-            .flat_map(Names::versions)
-            .map(|version| version.model.as_str())
-            .collect();
+        let mut models: Vec<&str> =
+            self.tables_of(provider).flat_map(Names::versions).map(|version| version.model.as_str()).collect();
         models.sort_unstable();
         models.dedup();
         models
@@ -250,4 +264,25 @@ fn digest(version: &impl Serialize) -> String {
 fn day(at_us: i64) -> String {
     let at = Timestamp::from_microsecond(at_us).unwrap_or_default();
     jiff::tz::TimeZone::UTC.to_datetime(at).date().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::known::KNOWN;
+
+    #[test]
+    fn providers_find_their_tables_under_the_names_of_price_files() {
+        let catalog = files::load_shipped().unwrap();
+        let now_us = 1_795_000_000_000_000;
+        for (provider, model) in [("gemini", "gemini-2.5-flash"), ("vertex", "gemini-2.5-pro"), ("xai", "grok-4")] {
+            assert!(catalog.cost(provider, model, now_us).is_some(), "{provider}/{model}");
+            assert!(!catalog.models_of(provider).is_empty(), "{provider}");
+        }
+        assert!(!catalog.models_of("bedrock").is_empty());
+        assert!(catalog.cost("acme", "gemini-2.5-flash", now_us).is_none(), "a stranger has no table");
+        for (name, _) in OTHER_NAMES {
+            assert!(KNOWN.iter().any(|known| known.name == *name), "{name} is no known provider");
+        }
+    }
 }
