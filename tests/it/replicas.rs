@@ -7,10 +7,11 @@ use tempfile::TempDir;
 use tollgate_fakes::FakeUpstream;
 
 use crate::{
-    cluster::open,
+    cluster::{Cluster, open},
     load::{Clients, Seen, Verdict},
     process::{Process, cli, free_port, wait_until_ready},
     setting::{SMALL_JOURNAL, base_toml, chat},
+    wire::Wire,
 };
 
 /// One gateway: its folder, its addresses, and its process while it runs.
@@ -42,6 +43,23 @@ impl Fleet {
             fleet.add(&format!("gateway-{number}"), &format!("gateway-{number}"), "");
         }
         fleet
+    }
+
+    /// So many gateways on a database, running, and a key that all of them know.
+    pub(crate) async fn running(count: usize, url: &str) -> (Self, String) {
+        let mut fleet = Self::new(count, url).await;
+        fleet.start_all().await;
+        let key = fleet.known_key().await;
+        (fleet, key)
+    }
+
+    /// The same behind a wire that can be disturbed. The database is migrated before, so that what the wire does meets posting.
+    pub(crate) async fn behind_a_wire(count: usize, cluster: &Cluster) -> (Wire, Self, String) {
+        let url = cluster.database().await;
+        open(&url).await.close().await;
+        let wire = Wire::to(cluster.port()).await;
+        let (fleet, key) = Self::running(count, &wire.through(&url)).await;
+        (wire, fleet, key)
     }
 
     /// Prepares a gateway in a folder of its own, under a name.

@@ -19,10 +19,7 @@ const ROUNDS: u64 = 1000;
 const ROLLS: u64 = 10;
 
 async fn fleet() -> (Fleet, String) {
-    let mut fleet = Fleet::new(REPLICAS, &Cluster::shared().database().await).await;
-    fleet.start_all().await;
-    let key = fleet.known_key().await;
-    (fleet, key)
+    Fleet::running(REPLICAS, &Cluster::shared().database().await).await
 }
 
 /// Starts one gateway and says how many milliseconds that took, recovery included.

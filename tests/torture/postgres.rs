@@ -8,12 +8,11 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    cluster::{Cluster, open},
+    cluster::Cluster,
     effort::{lasting, rounds},
     load::Seen,
     replicas::Fleet,
     report,
-    wire::Wire,
 };
 
 const REPLICAS: usize = 2;
@@ -33,9 +32,7 @@ async fn caught_up_ms(fleet: &Fleet) -> u128 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_is_stopped_for_a_minute() {
     let cluster = Cluster::start(true);
-    let mut fleet = Fleet::new(REPLICAS, &cluster.database().await).await;
-    fleet.start_all().await;
-    let key = fleet.known_key().await;
+    let (mut fleet, key) = Fleet::running(REPLICAS, &cluster.database().await).await;
     let seen = Arc::<Seen>::default();
     let clients = fleet.load(&key, &seen, 20);
     sleep(Duration::from_millis(500)).await;
@@ -56,9 +53,7 @@ async fn postgres_is_stopped_for_a_minute() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_comes_and_goes() {
     let cluster = Cluster::start(true);
-    let mut fleet = Fleet::new(REPLICAS, &cluster.database().await).await;
-    fleet.start_all().await;
-    let key = fleet.known_key().await;
+    let (mut fleet, key) = Fleet::running(REPLICAS, &cluster.database().await).await;
     let seen = Arc::<Seen>::default();
     let clients = fleet.load(&key, &seen, 20);
     let flaps = rounds(FLAPS);
@@ -76,13 +71,7 @@ async fn postgres_comes_and_goes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_whose_word_is_lost_on_a_slow_wire() {
     let cluster = Cluster::start(true);
-    let url = cluster.database().await;
-    // Migrated before, so that the commits that are lost are those of posting.
-    open(&url).await.close().await;
-    let wire = Wire::to(cluster.port()).await;
-    let mut fleet = Fleet::new(REPLICAS, &wire.through(&url)).await;
-    fleet.start_all().await;
-    let key = fleet.known_key().await;
+    let (wire, mut fleet, key) = Fleet::behind_a_wire(REPLICAS, &cluster).await;
     let seen = Arc::<Seen>::default();
     let clients = fleet.load(&key, &seen, 20);
     let acks = rounds(ACKS);
