@@ -224,7 +224,6 @@ async fn connections_that_die_without_a_word_hold_nothing_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_is_bounded_when_every_connection_has_died_without_a_word() {
     let (wire, mut fleet, key) = Fleet::behind_a_wire(1, Cluster::shared()).await;
-    fleet.until_status(0, &key, 200).await;
     fleet.until_posted(0).await;
     wire.behaviour.never_again.store(true, Ordering::Relaxed);
     let seen = Arc::default();

@@ -1,6 +1,14 @@
 //! Several gateways, each a process of its own, on one Postgres: started, killed, asked and judged.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,6 +21,9 @@ use crate::{
     setting::{SMALL_JOURNAL, base_toml, chat},
     wire::Wire,
 };
+
+/// Requests that only ask whether a key is known.
+static PROBES: AtomicU64 = AtomicU64::new(0);
 
 /// One gateway: its folder, its addresses, and its process while it runs.
 pub(crate) struct Replica {
@@ -143,7 +154,8 @@ impl Fleet {
     pub(crate) async fn until_status(&self, number: usize, key: &str, status: u16) -> Duration {
         let started = tokio::time::Instant::now();
         while started.elapsed() < Duration::from_secs(2) {
-            let user = format!("probe-{number}-{}", started.elapsed().as_micros());
+            // Each its own name: of two requests with one name the verdict could not tell which entry is whose.
+            let user = format!("probe-{}", PROBES.fetch_add(1, Ordering::Relaxed));
             if self.ask(number, key, chat(json!({ "user": user }))).await.unwrap().status() == status {
                 return started.elapsed();
             }
