@@ -146,6 +146,12 @@ impl Catalog {
         self.tables_of(provider).find_map(|names| names.find(model, at_us))
     }
 
+    /// The version in force of a name that a provider's own tables say without holes.
+    #[must_use]
+    pub fn named_table(&self, provider: &str, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
+        self.costs.get(provider)?.find_exact(model, at_us)
+    }
+
     /// The rule of a book for a public model at a time: the model's own, else that of the name with holes that fits it with
     /// the most characters of its own; `*`, for every model, has none.
     #[must_use]

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::{Catalog, fingerprint},
     config::{Config, secret::SecretError},
-    fleet::prices::{follow, reload},
+    fleet::prices::{Decision, ReloadError, follow, reload},
     proxy::{Proxy, keys::follow_changes},
     routing::Routes,
     store::{
@@ -107,14 +107,22 @@ impl Watch {
         if files == self.files_seen {
             return;
         }
-        self.files_seen = files;
         let _one_at_a_time = self.prices_lock.lock().await;
         let (current, now_us) = (self.proxy.catalog.load_full(), self.proxy.clock.unix_us());
         let replica = &self.config.journal.replica;
-        match reload(&self.store, &current, dir.as_deref(), replica, false, now_us).await {
+        let reloaded = reload(&self.store, &current, dir.as_deref(), replica, Decision::Noticed, now_us);
+        let reloaded = timeout(LOOK_MAX, reloaded)
+            .await
+            .unwrap_or_else(|_| Err(ReloadError::Store(StoreError::TimedOut { seconds: LOOK_MAX.as_secs() })));
+        match reloaded {
             Ok(_) => tracing::info!("price files were read anew"),
+            Err(ReloadError::Store(error)) => {
+                tracing::warn!(%error, "price files cannot be put into force yet; it is tried again");
+                return;
+            }
             Err(error) => tracing::error!(%error, "price files are not taken; prices stay as they are"),
         }
+        self.files_seen = files;
     }
 
     async fn look(&mut self) -> Result<(), WatchError> {

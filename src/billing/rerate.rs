@@ -155,17 +155,18 @@ impl Run {
         request: &[Entry],
         now_us: i64,
     ) -> Result<(), MoneyOverflow> {
+        let mut number = request.iter().filter(|entry| entry.corrects.is_some()).count();
         for original in request.iter().filter(|entry| entry.corrects.is_none() && scope.has(entry)) {
             self.rerating.entries += 1;
             let id = original.admission.id;
             let corrections: Vec<&Entry> =
                 request.iter().filter(|entry| entry.corrects.is_some_and(|correction| correction.of == id)).collect();
-            let number = request.iter().filter(|entry| entry.corrects.is_some()).count();
             let Some(correction) = pricing.correction(original, &corrections, number, now_us)? else {
                 let is_settled = corrections.iter().any(|entry| entry.corrects.is_some_and(|c| c.settles));
                 self.rerating.unpriced += u64::from(original.is_unpriced() && !is_settled);
                 continue;
             };
+            number += 1;
             self.add(&correction)?;
             self.corrections.push(correction);
         }

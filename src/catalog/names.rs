@@ -18,8 +18,22 @@ pub(super) struct Names {
 
 impl Names {
     /// The version in force at a time: of those that apply by then, the one that applies from the latest time on; of those,
-    /// the one that was recorded last.
+    /// the one that was recorded last. Another name leads to the model, and to the model's version in force: a later version
+    /// need not say the other names again.
     pub(super) fn find(&self, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
+        let found = self.by_any_name(model, at_us)?;
+        let own = self.exact.get(&found.model.to_ascii_lowercase()).into_iter().flatten().rev();
+        own.filter(|version| version.model == found.model)
+            .find(|version| version.valid_from_us <= at_us)
+            .or(Some(found))
+    }
+
+    /// The version in force of a name that is written so, without holes.
+    pub(super) fn find_exact(&self, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
+        in_force(self.exact.get(&model.to_ascii_lowercase())?, at_us)
+    }
+
+    fn by_any_name(&self, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
         let name = if model.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Cow::Owned(model.to_ascii_lowercase())
         } else {

@@ -48,7 +48,9 @@ impl Walk<'_> {
         for (table, at) in self.tables(document, "price") {
             let Some(version) = self.price(table, at) else { continue };
             for name in std::iter::once(&version.model).chain(&version.aliases) {
-                let key = (version.provider.clone(), name.clone(), version.valid_from_us, version.recorded_at_us);
+                // Names are compared whatever their case.
+                let lower = name.to_ascii_lowercase();
+                let key = (version.provider.clone(), lower, version.valid_from_us, version.recorded_at_us);
                 if !seen.insert(key) {
                     self.mistake(at, format!("{}/{name} has a price from the same time on already", version.provider));
                 }

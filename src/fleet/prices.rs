@@ -84,6 +84,17 @@ pub enum ReloadError {
     Store(#[from] StoreError),
 }
 
+/// Who wants files to be read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A gateway noticed that its files changed, or was told to look. Old files do not bring old prices back to a fleet.
+    Noticed,
+    /// Somebody decides for all.
+    Decided,
+    /// The same, also for prices that look like mistakes.
+    Forced,
+}
+
 /// Reads price files anew and puts them into force, for all gateways on the store, with what came through the admin API.
 /// Nothing changes unless all of it does.
 ///
@@ -94,7 +105,7 @@ pub async fn reload(
     current: &Catalog,
     dir: Option<&Path>,
     replica: &str,
-    is_forced: bool,
+    decision: Decision,
     now_us: i64,
 ) -> Result<Catalog, ReloadError> {
     let mistakes = |mistakes: Vec<Mistake>| {
@@ -103,11 +114,19 @@ pub async fn reload(
     let files = load_configured(dir).map_err(mistakes)?.with_rates_of(current);
     let current = follow(store, current).await?;
     let jumps = current.jumps_to(&files);
-    if !jumps.is_empty() && !is_forced {
+    if !jumps.is_empty() && decision != Decision::Forced {
         return Err(ReloadError::Jump(jumps.join("; ")));
     }
     keep_versions(store, &files, now_us).await?;
-    are_known(store, &files.digest_of_prices(), replica, now_us).await?;
+    let digest = files.digest_of_prices();
+    let is_known = are_known(store, &digest, replica, now_us).await?;
+    let differs = digest != current.of_files().digest_of_prices();
+    if decision == Decision::Noticed && store.is_shared() && is_known && differs {
+        tracing::warn!(
+            "price files that were in force once are not taken again; `tollgate prices publish` decides so for all"
+        );
+        return Ok(current);
+    }
     let together = files.with_imported_of(&current);
     store.publish_prices(&set_of(&together, replica, now_us)).await?;
     Ok(together)

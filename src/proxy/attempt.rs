@@ -84,7 +84,9 @@ impl Prices {
     /// The price table of the model that served, where it is another than the target's.
     fn served_by(&self, line: &Line, admission: &Admission) -> Option<Arc<PriceVersion>> {
         let Some(CostVersion::Table(target)) = &self.cost else { return None };
-        let served = self.catalog.table(&target.provider, &line.billed_model, admission.admitted_at_us)?;
+        // By the name under which the provider is configured, as every other look-up.
+        let provider = admission.target.split_once('/').map_or("", |(provider, _)| provider);
+        let served = self.catalog.table(provider, &line.billed_model, admission.admitted_at_us)?;
         (served.id != target.id).then(|| Arc::clone(served))
     }
 }

@@ -141,7 +141,7 @@ fn note_tier(mapped: &mut MappedUsage, tier: &str) {
         "fast" => ServiceTier::Fast,
         _ => {
             mapped.flags.push("unknown_service_tier".to_owned());
-            return;
+            ServiceTier::Other
         }
     };
     mapped.context.service_tier = Some(known);

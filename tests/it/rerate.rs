@@ -143,6 +143,23 @@ async fn an_answer_of_another_model_costs_what_that_model_costs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_price_applies_also_to_answers_by_another_name_of_the_model() {
+    let tables = [
+        price("demo-model", "2025-01-01", "0.50", "2.00")
+            .replace("valid_from", "aliases = [\"demo-2025\"]\nvalid_from"),
+        // It does not say the other name again.
+        price("demo-model", "2025-06-01", "5", "20"),
+    ];
+    let (_dir, harness) = gateway(&tables, BOOK, "").await;
+    let own = booked(&harness, json!({ "x_fake": { "chunks": 4 } })).await;
+    let dated = booked(&harness, json!({ "x_fake": { "chunks": 4, "answer_model": "Demo-2025" } })).await;
+    assert_eq!(dated["lines"][0]["billed_model"], "Demo-2025");
+    assert_eq!(dated["cost_usd"], own["cost_usd"]);
+    assert_eq!(dated["lines"][0]["cost_parts"][0]["usd_per_mtok"], "5", "{dated}");
+    assert_eq!(rerate(&harness, json!({})).await["corrected"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_files_and_thousandfold_prices_are_refused_and_the_old_prices_stay() {
     let first = price("demo-model", "2025-01-01", "0.50", "2.00");
     let (dir, harness) = gateway(std::slice::from_ref(&first), BOOK, "").await;

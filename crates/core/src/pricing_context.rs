@@ -24,6 +24,9 @@ pub enum ServiceTier {
     /// Faster output, dearer.
     #[n(4)]
     Fast,
+    /// One that this build has no word for: it has no price, whatever the others cost.
+    #[n(5)]
+    Other,
 }
 
 impl ServiceTier {
@@ -36,6 +39,7 @@ impl ServiceTier {
             Self::Batch => "batch",
             Self::Priority => "priority",
             Self::Fast => "fast",
+            Self::Other => "other",
         }
     }
 }

@@ -107,6 +107,7 @@ fn a_service_tier_costs_its_own_price_or_has_none() {
     let mut tiers = table();
     assert_eq!(ask(&tiers, ServiceTier::Standard), Ok(2_000_000));
     assert_eq!(ask(&tiers, ServiceTier::Priority), Err("no price for input_uncached, output".to_owned()));
+    assert_eq!(ask(&tiers, ServiceTier::Other), Err("no price for input_uncached, output".to_owned()));
     tiers.variants = vec![Variant {
         when: When { service_tier: Some(ServiceTier::Priority), ..When::default() },
         usd_per_mtok: rates(&[(Rate::Input, "2")]),

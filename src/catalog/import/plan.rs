@@ -1,7 +1,7 @@
 //! What an import would change: models without a price get theirs since ever, models with another price get the new one
 //! from now on, so that what was charged in the past stays as it was.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use tollgate_core::{
     decimal::Decimal,
@@ -58,13 +58,11 @@ pub fn plan(catalog: &Catalog, read: Read, manner: Manner<'_>) -> Plan {
 
 impl Plan {
     fn costs(&mut self, catalog: &Catalog, models: BTreeMap<(String, String), Vec<PriceVersion>>, manner: Manner<'_>) {
-        let versions = catalog.cost_versions();
-        let known: HashSet<(&str, &str)> =
-            versions.iter().map(|version| (version.provider.as_str(), version.model.as_str())).collect();
         for ((provider, model), mut versions) in models {
             versions.sort_by_key(|version| version.valid_from_us);
             let place = format!("{provider}/{model}");
-            if !known.contains(&(provider.as_str(), model.as_str())) {
+            // Also as another name of a model: it has had that one's price.
+            if catalog.named_table(&provider, &model, i64::MAX).is_none() {
                 let is_free = versions.iter().all(|version| is_free(&version.table));
                 self.row(&place, Outcome::Added, if is_free { "free, as the file says" } else { "" });
                 self.costs.extend(versions);
@@ -103,7 +101,8 @@ impl Plan {
             }
             taken.insert(model.clone(), provider);
             versions.sort_by_key(|version| version.valid_from_us);
-            let is_known = catalog.rule_of(book, &model, i64::MAX).is_some();
+            // Also by a rule for every model: what was charged by it was no mistake.
+            let is_known = catalog.charge_rule(book, &model, i64::MAX).is_some();
             let begun = versions.partition_point(|version| version.valid_from_us <= manner.from_us);
             let skipped = if is_known { begun.saturating_sub(1) } else { 0 };
             let mut outcome = if is_known { Outcome::Unchanged } else { Outcome::Added };

@@ -18,7 +18,7 @@ use crate::{
         import::{self, Format, Manner, Outcome},
         quote::{Quote, UsageDialect, quote},
     },
-    fleet::prices::{self, ReloadError},
+    fleet::prices::{self, Decision, ReloadError},
 };
 
 /// What we pay, and no book.
@@ -112,7 +112,8 @@ pub(super) async fn publish(
     let _one_at_a_time = state.prices_lock.lock().await;
     let (current, now_us) = (state.catalog.load_full(), state.accounts.clock.unix_us());
     let dir = state.prices_dir.as_deref();
-    let together = prices::reload(&state.accounts.store, &current, dir, &state.replica, body.force, now_us).await;
+    let decision = if body.force { Decision::Forced } else { Decision::Decided };
+    let together = prices::reload(&state.accounts.store, &current, dir, &state.replica, decision, now_us).await;
     let together = together.map_err(|error| match error {
         ReloadError::Store(error) => Problem::from(error),
         error => Problem::new(StatusCode::CONFLICT, "prices_refused", error.to_string()),
