@@ -8,6 +8,7 @@ mod join;
 mod journal;
 pub mod listener;
 mod serve;
+mod stalled;
 mod supervise;
 pub mod up;
 pub mod upkeep;

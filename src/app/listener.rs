@@ -16,10 +16,14 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::stalled::Unstalled;
+
 /// A connection that has sent nothing for so long is closed.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Headers must be complete within so long.
 pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that takes nothing of an answer for so long is cut off: it holds a place among the running requests, and an upstream.
+pub const STALL_MAX: Duration = Duration::from_secs(60);
 /// Wait after an accept error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -105,7 +109,8 @@ async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let served =
+        builder.serve_connection(TokioIo::new(Unstalled::new(stream, STALL_MAX)), TowerToHyperService::new(router));
     let mut served = pin!(served);
     let mut stopping = false;
     loop {

@@ -79,6 +79,10 @@ pub(super) async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) 
         let (kind, code) = (Some("requests".to_owned()), Some("upstream_rate_limited".to_owned()));
         return (ProxyError::Upstream { status, message, kind, code, param: None, retry_after }, outcome);
     }
+    if names_our_account(&body) {
+        tracing::error!(status, "an upstream's error tells of this gateway's account or key; its client is not told");
+        return (ProxyError::UpstreamCredentials, outcome);
+    }
     let told = serde_json::from_slice::<ErrorBody>(&body).ok().map(ErrorBody::object);
     let error = match told {
         Some(error) => ProxyError::Upstream {
@@ -101,6 +105,15 @@ pub(super) async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) 
     (error, outcome)
 }
 
+/// Words of refusals that come with a status like any other, and are about our account or key and not about the request.
+const ACCOUNT_WORDS: &[&str] =
+    &["credit balance", "api_key_invalid", "api key not valid", "api key expired", "billing", "arn:aws"];
+
+fn names_our_account(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    ACCOUNT_WORDS.iter().any(|words| text.contains(words))
+}
+
 /// Bedrock's name of the error; what follows a colon is an address.
 fn exception(headers: &HeaderMap) -> Option<String> {
     let name = headers.get("x-amzn-errortype")?.to_str().ok()?;
@@ -119,4 +132,21 @@ fn code_text(code: serde_json::Value) -> Option<String> {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
     text("retry-after-ms").map(Duration::from_millis).or_else(|| text("retry-after").map(Duration::from_secs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_our_account;
+
+    #[test]
+    fn words_about_our_account_are_known_and_those_about_the_request_are_not() {
+        for told in [
+            "Your credit balance is too low to access the Anthropic API.",
+            r#"{"error":{"details":[{"reason":"API_KEY_INVALID"}]}}"#,
+            "not authorized: arn:aws:bedrock:us-east-1:123456789012:x",
+        ] {
+            assert!(names_our_account(told.as_bytes()), "{told}");
+        }
+        assert!(!names_our_account(b"max_tokens: 1 is less than 16"));
+    }
 }

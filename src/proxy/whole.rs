@@ -69,7 +69,12 @@ pub(super) async fn answer(
     let seen = sniffer.summary();
     let end = if gone.get() { live.end_without_client() } else { End::Terminal };
     let valid = seen.is_json_object || seen.framing == Framing::Opaque;
-    let ended = live.end(&seen, end);
+    // A client that waits gets none of what is no answer, so it owes nothing for it.
+    let ended = if valid || gone.get() {
+        live.end(&seen, end)
+    } else {
+        live.end_as(Metered::nothing(Outcome::InvalidBody, Some("not_delivered")))
+    };
     let mut response = Response::new(Body::from(body));
     if let Some(ended) = ended {
         if let Some(charge) = ended.charge.and_then(|charge| HeaderValue::from_str(&charge.to_string()).ok()) {

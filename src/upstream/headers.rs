@@ -6,8 +6,11 @@ use crate::config::dialect::ProviderDialect;
 
 /// Request headers that pass to an upstream.
 const REQUEST_HEADERS: &[&str] = &["accept", "content-type", "user-agent", "traceparent", "tracestate"];
-/// Bedrock's switches of a request, and what it says of an invocation: its vendor's content type, latency, tokens.
+/// What Bedrock says of an invocation: its vendor's content type, latency, tokens.
 const BEDROCK: &str = "x-amzn-bedrock-";
+/// Bedrock's switches that cost nothing. Those of tier and latency raise the price, and no answer of an invocation tells them.
+const BEDROCK_SWITCHES: &[&str] =
+    &["x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion", "x-amzn-bedrock-trace"];
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 /// Answer headers that pass to a client. Rate limits, ids and cookies of an upstream describe our account, not the client's.
 const RESPONSE_HEADERS: &[&str] = &["content-type", "content-disposition", "cache-control", "openai-version"];
@@ -17,7 +20,8 @@ const fn dialect_headers(dialect: ProviderDialect) -> &'static [&'static str] {
     match dialect {
         ProviderDialect::OpenAi => &["openai-beta"],
         ProviderDialect::Anthropic => &["anthropic-version", "anthropic-beta"],
-        ProviderDialect::Bedrock | ProviderDialect::Gemini | ProviderDialect::Ollama | ProviderDialect::Cohere => &[],
+        ProviderDialect::Bedrock => BEDROCK_SWITCHES,
+        ProviderDialect::Gemini | ProviderDialect::Ollama | ProviderDialect::Cohere => &[],
     }
 }
 
@@ -26,9 +30,6 @@ const fn dialect_headers(dialect: ProviderDialect) -> &'static [&'static str] {
 pub fn request_headers(dialect: ProviderDialect, inbound: &HeaderMap) -> HeaderMap {
     let mut headers = allowed(inbound, REQUEST_HEADERS);
     headers.extend(allowed(inbound, dialect_headers(dialect)));
-    if dialect == ProviderDialect::Bedrock {
-        headers.extend(of_bedrock(inbound));
-    }
     if dialect == ProviderDialect::Anthropic {
         headers.entry(ANTHROPIC_VERSION).or_insert(HeaderValue::from_static("2023-06-01"));
     }

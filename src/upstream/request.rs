@@ -345,12 +345,33 @@ mod tests {
             ),
             (Endpoint::ImageGenerations, r#"{"model":"m","prompt":"x","stream":true}"#, "stream"),
             (Endpoint::Interactions, r#"{"model":"m","input":"x","agent":"deep"}"#, "agent"),
+            (
+                Endpoint::Interactions,
+                r#"{"model":"m","input":"x","previousInteractionId":"i"}"#,
+                "previousInteractionId",
+            ),
+            (Endpoint::ChatCompletions, r#"{"model":"m","messages":[],"models":["dear"]}"#, "models"),
+            (Endpoint::ChatCompletions, r#"{"model":"m","messages":[],"deferred":true}"#, "deferred"),
         ] {
             let error = parse_as(endpoint, Some("m"), body).unwrap_err();
             assert_eq!((error.param(), error.code()), (Some(param), "unsupported_parameter"), "{body}");
         }
         let allowed = r#"{"model":"m","input":"x","background":false,"previous_response_id":null}"#;
         assert!(parse_as(Endpoint::Responses, None, allowed).is_ok());
+    }
+
+    #[test]
+    fn a_spelling_that_some_readers_take_for_the_model_is_refused() {
+        for body in [
+            r#"{"model":"cheap","Model":"dear","messages":[]}"#,
+            r#"{"model":"cheap","messages":[],"MODEL":"dear"}"#,
+            r#"{"Model":"dear","messages":[]}"#,
+            r#"{"model":"cheap","messages":[],"\u017ftream":true}"#,
+            r#"{"model":"cheap","messages":[],"Max_tokens":9}"#,
+        ] {
+            let error = parse_as(Endpoint::ChatCompletions, None, body).unwrap_err();
+            assert!(matches!(error, RequestError::Spelling { .. }), "{body}: {error}");
+        }
     }
 
     #[test]

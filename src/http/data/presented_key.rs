@@ -8,7 +8,8 @@ pub(super) fn presented_key<'a>(headers: &'a HeaderMap, query: Option<&'a str>) 
     let bearer = || {
         let value = text(header::AUTHORIZATION)?;
         let (scheme, key) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(key)
+        // An empty one, as SDKs send without a key of their own, hides none of the others.
+        (scheme.eq_ignore_ascii_case("bearer") && !key.trim().is_empty()).then_some(key)
     };
     bearer()
         .or_else(|| text(HeaderName::from_static("x-api-key")))

@@ -43,6 +43,14 @@ pub enum RequestError {
         /// Why.
         why: &'static str,
     },
+    /// A field that decides money is spelled in a way that some providers read and others do not.
+    #[error("`{found}` in the body of your request is read as `{meant}` by some providers. Spell it `{meant}`, once.")]
+    Spelling {
+        /// As it stands there.
+        found: String,
+        /// As it is written.
+        meant: String,
+    },
     /// Not multipart, or broken.
     #[error("The body of your request must be multipart/form-data with a boundary: {0}.")]
     NotMultipart(&'static str),
@@ -69,7 +77,7 @@ impl RequestError {
         match self {
             Self::NotJson(_) | Self::NotAnObject | Self::Incomplete => "invalid_json",
             Self::Missing(_) => "missing_required_parameter",
-            Self::Duplicate(_) => "duplicate_parameter",
+            Self::Duplicate(_) | Self::Spelling { .. } => "duplicate_parameter",
             Self::Invalid { .. } => "invalid_value",
             Self::Refused { .. } => "unsupported_parameter",
             Self::NotMultipart(_) => "invalid_multipart",
@@ -85,7 +93,7 @@ impl RequestError {
     pub fn param(&self) -> Option<&str> {
         match self {
             Self::Missing(field) | Self::Invalid { field, .. } | Self::Refused { field, .. } => Some(field),
-            Self::Duplicate(field) => Some(field),
+            Self::Duplicate(field) | Self::Spelling { found: field, .. } => Some(field),
             _ => None,
         }
     }

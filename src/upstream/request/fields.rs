@@ -28,6 +28,13 @@ impl<'a> Fields<'a> {
 
     /// As [`Self::get`], with null told from absent.
     pub(super) fn raw(&self, names: &[&str]) -> Result<Option<&'a str>, RequestError> {
+        // Go's JSON, as Ollama has it, takes keys of any case, and the last one: what is priced must be what is read.
+        let twin = |field: &str| names.iter().find(|name| **name != field && folds_to(field, name));
+        for (field, _) in self.0.iter().filter(|(field, _)| !names.contains(&field.as_ref())) {
+            if let Some(meant) = twin(field) {
+                return Err(RequestError::Spelling { found: field.clone().into_owned(), meant: (*meant).to_owned() });
+            }
+        }
         let mut found = self.0.iter().filter(|(field, _)| names.contains(&field.as_ref()));
         let first = found.next();
         match found.next() {
@@ -47,6 +54,16 @@ impl<'a> Fields<'a> {
             _ => Ok(None),
         }
     }
+}
+
+/// Whether a key is a name but for the case of its letters; two letters outside of ASCII have an ASCII letter as their other case.
+fn folds_to(key: &str, name: &str) -> bool {
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    key.chars().map(fold).eq(name.chars().map(fold))
 }
 
 /// Where a raw value stands in the text that it was read from.

@@ -20,13 +20,20 @@ const OUTPUT_MAX: u64 = 1 << 32;
 const REFUSED: &[(Endpoint, &str, &str)] = &[
     (Endpoint::ImageGenerations, "stream", NO_STREAM),
     (Endpoint::Speech, "stream_format", "its events carry sound that is metered by the characters of the input only"),
+    (Endpoint::ChatCompletions, "models", OTHER_MODEL),
+    (Endpoint::ChatCompletions, "preset", OTHER_MODEL),
+    (Endpoint::ChatCompletions, "deferred", NO_BACKGROUND),
+    (Endpoint::Completions, "models", OTHER_MODEL),
+    (Endpoint::Completions, "preset", OTHER_MODEL),
     (Endpoint::Interactions, "agent", "what an agent uses is not told; name a model"),
     (Endpoint::Interactions, "background", NO_BACKGROUND),
     (Endpoint::Interactions, "previous_interaction_id", NOT_BOUND),
+    (Endpoint::Interactions, "previousInteractionId", NOT_BOUND),
     (Endpoint::Responses, "background", NO_BACKGROUND),
     (Endpoint::Responses, "previous_response_id", NOT_BOUND),
     (Endpoint::Responses, "conversation", NOT_BOUND),
 ];
+const OTHER_MODEL: &str = "another model might answer than the one that is allowed and priced";
 const NO_STREAM: &str = "its usage would come in events that are not metered";
 const NO_BACKGROUND: &str = "its usage would come after the answer";
 const NOT_BOUND: &str = "what it names was not made through this gateway by this customer";

@@ -27,17 +27,22 @@ pub(super) fn parts(content_type: &str, body: &[u8]) -> Result<Vec<Part>, Reques
     let opening = format!("--{boundary}");
     let between = format!("\r\n--{boundary}");
     let broken = |why| RequestError::NotMultipart(why);
+    // Nothing before the first boundary and nothing behind the last: what stands there is a form to some readers.
     let first = match memmem::find(body, opening.as_bytes()) {
         Some(0) => 0,
-        Some(at) if body.get(..at).is_some_and(|before| before.ends_with(b"\r\n")) => at,
-        _ => return Err(broken("the boundary is not in it")),
+        Some(2) if body.starts_with(b"\r\n") => 2,
+        _ => return Err(broken("it does not begin with its boundary")),
     };
     let mut at = first + opening.len();
     let mut parts = Vec::new();
     loop {
         let rest = body.get(at..).unwrap_or_default();
-        if rest.starts_with(b"--") {
-            return Ok(parts);
+        if let Some(behind) = rest.strip_prefix(b"--") {
+            return if matches!(behind, b"" | b"\r\n") {
+                Ok(parts)
+            } else {
+                Err(broken("something stands behind its end"))
+            };
         }
         if !rest.starts_with(b"\r\n") || parts.len() == PARTS_MAX {
             return Err(broken("a part does not begin as one, or there are too many"));
@@ -63,16 +68,26 @@ fn boundary(content_type: &str) -> Result<String, RequestError> {
     if !media.trim().eq_ignore_ascii_case("multipart/form-data") {
         return Err(missing);
     }
-    let boundary = parameters.split(';').find_map(|parameter| {
+    let mut boundaries = self::parameters(parameters).filter_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"').to_owned())
+        name.trim().to_ascii_lowercase().starts_with("boundary").then(|| (name.trim(), value.trim()))
     });
-    boundary.filter(|text| (1..=BOUNDARY_BYTES_MAX).contains(&text.len())).ok_or(missing)
+    let (Some((name, value)), None) = (boundaries.next(), boundaries.next()) else { return Err(missing) };
+    let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    let text = quoted.unwrap_or(value);
+    // Others could read other bytes out of quotes, escapes, spaces and continued parameters.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "'()+_,-./:=?".contains(c);
+    let is_whole = name.eq_ignore_ascii_case("boundary") && text.chars().all(is_plain);
+    if is_whole && (1..=BOUNDARY_BYTES_MAX).contains(&text.len()) { Ok(text.to_owned()) } else { Err(missing) }
 }
 
 /// `name` of the head's one `content-disposition`. What other readers could read otherwise is none.
 fn field_name(head: &[u8]) -> Option<String> {
     let head = std::str::from_utf8(head).ok()?;
+    let is_torn = |line: &str| line.contains(['\r', '\n']) || line.starts_with([' ', '\t']);
+    if head.split("\r\n").any(is_torn) {
+        return None;
+    }
     let mut dispositions = head.split("\r\n").filter_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
@@ -84,9 +99,11 @@ fn field_name(head: &[u8]) -> Option<String> {
     let mut names = parameters(disposition).filter_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         let name = name.trim().to_ascii_lowercase();
-        (name == "name" || name == "name*").then(|| value.trim().trim_matches('"').to_owned())
+        // Also `name*` and `name*0`, which this reader does not put together.
+        let is_name = name == "name" || name.starts_with("name*");
+        is_name.then(|| (name == "name").then(|| value.trim().trim_matches('"').to_owned()))
     });
-    let name = names.next();
+    let name = names.next()?;
     if names.next().is_some() { None } else { name }
 }
 
@@ -126,6 +143,33 @@ mod tests {
         let text =
             "--xyz\r\nContent-Disposition: form-data; filename=\"a; name=model\"; name=\"file\"\r\n\r\nb\r\n--xyz--";
         assert_eq!(parts(TYPE, text.as_bytes()).unwrap()[0].name, "file");
+    }
+
+    /// Each of these was read as another form by a common reader.
+    #[test]
+    fn a_form_that_others_could_read_otherwise_is_refused() {
+        let plain = body(&[("model", "cheap")]);
+        let hidden = "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ndear\r\n--b--\r\n";
+        let part = |head: &str| format!("--xyz\r\n{head}\r\n\r\ncheap\r\n--xyz--\r\n");
+        for (content_type, form) in [
+            ("multipart/form-data; boundary=\"xyz;b\"", plain.clone()),
+            ("multipart/form-data; boundary=xyz; boundary=b", plain.clone()),
+            ("multipart/form-data; boundary*=utf-8''b; boundary=xyz", plain.clone()),
+            (TYPE, format!("{hidden}{plain}")),
+            (TYPE, format!("{plain}{hidden}")),
+            (TYPE, part("Content-Disposition: form-data; name*=utf-8''model; name=\"x\"")),
+            (TYPE, part("Content-Disposition: form-data; name*=utf-8''model")),
+            (
+                TYPE,
+                part(
+                    "X-A: 1\nContent-Disposition: form-data; name=\"model\"\r\nContent-Disposition: form-data; name=\"x\"",
+                ),
+            ),
+            (TYPE, part("Content-Disposition: form-data;\r\n name=\"model\"")),
+        ] {
+            assert!(parts(content_type, form.as_bytes()).is_err(), "{content_type}: {form}");
+        }
+        assert_eq!(parts(TYPE, plain.as_bytes()).unwrap().len(), 1);
     }
 
     #[test]
