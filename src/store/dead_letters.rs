@@ -67,10 +67,10 @@ impl Store {
     /// what the books say of its attempt: [`StoreError::Exists`].
     pub async fn revive(&self, id: AttemptId) -> Result<(), StoreError> {
         let no_letter = || StoreError::NotFound(format!("dead letter {id}"));
-        if !self.dead_letters().await?.iter().any(|letter| letter.entry.admission.id == id) {
-            return Err(no_letter());
-        }
-        if self.entries_of_request(id.request_id).await?.iter().any(|entry| entry.admission.id == id) {
+        let letters = self.dead_letters().await?;
+        let letter = letters.iter().find(|letter| letter.entry.admission.id == id).ok_or_else(no_letter)?;
+        let standing = self.entries_of_request(id.request_id).await?;
+        if standing.iter().any(|entry| entry.admission.id == id && *entry != letter.entry) {
             return Err(StoreError::Exists(format!("another entry of the attempt {id}")));
         }
         if on_engine!(self, revive(id))? { Ok(()) } else { Err(no_letter()) }

@@ -236,6 +236,10 @@ impl Model {
 
     pub(crate) fn revive(&mut self, id: AttemptId) -> Answer<()> {
         let letter = self.letters.get(&id).cloned().ok_or(Refused::NotFound)?;
+        // What contradicts the books is for somebody to look at.
+        if self.entries.get(&id).is_some_and(|(_, _, standing)| *standing != letter.entry) {
+            return Err(Refused::Exists);
+        }
         let is_new = !self.entries.contains_key(&id);
         if is_new {
             self.entries.insert(id, (letter.replica.clone(), letter.boot_id, letter.entry.clone()));
