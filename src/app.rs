@@ -10,6 +10,7 @@ pub mod listener;
 mod serve;
 mod stalled;
 mod supervise;
+mod tls;
 pub mod up;
 pub mod upkeep;
 mod watch;
@@ -72,6 +73,9 @@ pub enum AppError {
         /// Why.
         source: std::io::Error,
     },
+    /// The certificate of the data plane.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     /// The admin socket cannot be made.
     #[error("cannot listen on {}: {source}", .path.display())]
     Socket {

@@ -58,6 +58,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Admin plane address.
     pub admin_listen: SocketAddr,
+    /// Certificate of the data plane; none: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Data folder.
     pub data_dir: PathBuf,
     /// Largest request body.
@@ -66,6 +68,15 @@ pub struct Server {
     pub request_timeout_ms: u64,
     /// Time to finish on SIGTERM.
     pub shutdown_grace_ms: u64,
+}
+
+/// `[server] tls_cert` and `tls_key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, PEM.
+    pub cert: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
 }
 
 /// `[store]`

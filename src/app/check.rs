@@ -33,6 +33,11 @@ pub fn check_together(config: &Config, catalog: &Catalog) -> (Vec<String>, Vec<S
             notes.push(format!("worker {}: a [[price]] names it, but it costs its device's time", worker.name));
         }
     }
+    if let Some(files) = &config.server.tls
+        && let Err(error) = super::tls::Certificate::read(files)
+    {
+        mistakes.push(format!("[server]: {error}"));
+    }
     for provider in &config.providers {
         for error in provider.secrets().filter_map(|secret| secret.read().err()) {
             mistakes.push(format!("provider {}: {error}", provider.name));

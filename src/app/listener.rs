@@ -38,21 +38,29 @@ pub struct Stopper {
     pub connections: TaskTracker,
 }
 
-/// What a listener accepts: TCP for the two planes, Unix for the admin socket.
-pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Waits until the peer has sent something.
-    fn first_byte(&self) -> impl Future<Output = io::Result<()>> + Send;
+/// What a listener accepts: TCP for the two planes, with or without TLS, Unix for the admin socket.
+pub trait Socket: Send + 'static {
+    /// What HTTP is spoken on.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send;
+    /// Waits until the peer has sent something and, where there is TLS, both have shaken hands.
+    fn open(self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
 impl Socket for TcpStream {
-    fn first_byte(&self) -> impl Future<Output = io::Result<()>> + Send {
-        self.readable()
+    type Stream = Self;
+
+    async fn open(self) -> io::Result<Self> {
+        self.readable().await?;
+        Ok(self)
     }
 }
 
 impl Socket for UnixStream {
-    fn first_byte(&self) -> impl Future<Output = io::Result<()>> + Send {
-        self.readable()
+    type Stream = Self;
+
+    async fn open(self) -> io::Result<Self> {
+        self.readable().await?;
+        Ok(self)
     }
 }
 
@@ -103,9 +111,7 @@ pub async fn serve<A: Accept>(listener: A, router: Router, stopper: Stopper) {
 }
 
 async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper) {
-    if !matches!(timeout(FIRST_BYTE_TIMEOUT, stream.first_byte()).await, Ok(Ok(()))) {
-        return;
-    }
+    let Ok(Ok(stream)) = timeout(FIRST_BYTE_TIMEOUT, stream.open()).await else { return };
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));

@@ -24,6 +24,7 @@ use super::{
     journal::journal_options,
     listener::{Stopper, serve},
     supervise::keep_alive,
+    tls::{Certificate, TlsListener},
     upkeep::Upkeep,
     watch::Watch,
 };
@@ -129,6 +130,7 @@ impl Gateway {
     /// # Errors
     /// [`AppError`].
     pub async fn start_on(books: Books, config: &Config) -> Result<Self, AppError> {
+        let certificate = config.server.tls.as_ref().map(Certificate::read).transpose()?.map(Arc::new);
         let admin_token = books.data_dir.admin_token(config)?;
         let clock = books.accounts.clock.clone();
         let keyring = Arc::new(Keyring::new(books.accounts.pepper, clock.clone()));
@@ -215,8 +217,15 @@ impl Gateway {
         let (address, admin_address) = (data_listener.local_addr()?, admin_listener.local_addr()?);
         let socket = admin_socket(books.data_dir.path());
         let unix_listener = bind_socket(&socket)?;
+        let data_router = data::router(Arc::clone(&proxy));
         let listeners = vec![
-            tokio::spawn(serve(data_listener, data::router(Arc::clone(&proxy)), stopper.clone())),
+            match certificate {
+                None => tokio::spawn(serve(data_listener, data_router, stopper.clone())),
+                Some(certificate) => {
+                    tokio::spawn(Arc::clone(&certificate).keep_current(stop_watching.clone()));
+                    tokio::spawn(serve(TlsListener::new(data_listener, certificate)?, data_router, stopper.clone()))
+                }
+            },
             tokio::spawn(serve(
                 admin_listener,
                 admin::router(state.clone(), Access::Token(admin_token.clone())),

@@ -12,7 +12,7 @@ use tollgate_core::money::NanoUsd;
 
 use super::{
     Config, DEFAULT_TOML, Drain, Journal, Limits, Mistake, Model, Prices, Provider, RecoveryBasis, Server, Store,
-    Target, Training, Worker,
+    Target, TlsFiles, Training, Worker,
     secret::Secret,
     source::{Literal, Sourced, Values, read_env, read_toml},
     store_url::{Database, StoreUrl},
@@ -118,6 +118,7 @@ impl Builder<'_> {
                 body_bytes_max: self.size("server.body_bytes_max"),
                 request_timeout_ms: self.at_least_one("server.request_timeout_ms"),
                 shutdown_grace_ms: self.count("server.shutdown_grace_ms"),
+                tls: self.tls_files(),
                 data_dir: data_dir.clone(),
             },
             store: Store {
@@ -222,6 +223,21 @@ impl Builder<'_> {
             Some(("env", name)) => Some(Secret::Env { name: name.to_owned(), value: self.env.get(name).cloned() }),
             Some(("file", path)) => Some(Secret::File(path.into())),
             _ => None,
+        }
+    }
+
+    /// Either file may be written as the secrets are, `file:PATH`.
+    fn tls_files(&mut self) -> Option<TlsFiles> {
+        let path = |text: String| PathBuf::from(text.strip_prefix("file:").unwrap_or(&text));
+        let (cert, key) = (self.text("server.tls_cert"), self.text("server.tls_key"));
+        match (cert.is_empty(), key.is_empty()) {
+            (true, true) => None,
+            (false, false) => Some(TlsFiles { cert: path(cert), key: path(key) }),
+            (cert_is_empty, _) => {
+                let (there, missing) = if cert_is_empty { ("tls_key", "tls_cert") } else { ("tls_cert", "tls_key") };
+                self.mistake(&format!("server.{there}"), format!("TLS needs both files; {missing} is missing"));
+                None
+            }
         }
     }
 

@@ -48,6 +48,8 @@ const fn row(path: &'static str, kind: Kind, doc: &'static str) -> OptionRow {
 pub const OPTIONS: &[OptionRow] = &[
     row("server.listen", Kind::Address, "Data plane: where applications send their requests"),
     row("server.admin_listen", Kind::Address, "Admin plane: health, the break-even page, /admin/v1"),
+    row("server.tls_cert", Kind::Text, "File of the data plane's certificate chain, PEM; empty: plain HTTP"),
+    row("server.tls_key", Kind::Text, "File of that certificate's private key, PEM"),
     row("server.data_dir", Kind::Text, "Folder for the database, the journal and the secrets made on first start"),
     row("server.body_bytes_max", Kind::Count, "Largest request body, in bytes"),
     row(

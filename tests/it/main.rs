@@ -35,6 +35,7 @@ mod shared;
 mod store_conformance;
 mod store_model;
 mod store_schema;
+mod tls;
 mod up;
 mod wire;
 mod worker_config;

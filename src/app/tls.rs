@@ -1,0 +1,175 @@
+//! TLS of the data plane. The certificate is taken anew when its files change; a bad pair keeps the old one and says so.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig,
+    crypto::ring::{self, sign::any_supported_type},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    signal::unix::{SignalKind, signal},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+
+use super::listener::{Accept, Socket};
+use crate::config::TlsFiles;
+
+/// Files are looked at this often without a signal.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that holds no PEM of the kind wanted, or cannot be read.
+    #[error("{option}: {} cannot be used: {source}", .path.display())]
+    Pem {
+        /// `tls_cert` or `tls_key`.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// A chain without a certificate.
+    #[error("tls_cert: {} holds no certificate", .0.display())]
+    Empty(PathBuf),
+    /// The pair: a key of a kind that nobody knows, or of another certificate.
+    #[error("tls_cert and tls_key are no pair that can be used: {0}")]
+    Pair(#[from] rustls::Error),
+}
+
+/// The certificate in force.
+#[derive(Debug)]
+pub(super) struct Certificate {
+    files: TlsFiles,
+    current: ArcSwap<CertifiedKey>,
+}
+
+impl Certificate {
+    /// Reads both files.
+    ///
+    /// # Errors
+    /// [`TlsError`]: unreadable, no PEM, or no pair.
+    pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        Ok(Self { files: files.clone(), current: ArcSwap::from_pointee(read_pair(files)?) })
+    }
+
+    /// Takes files that have changed, looked at now and then and on SIGHUP, until told to stop.
+    pub(super) async fn keep_current(self: Arc<Self>, stop: CancellationToken) {
+        // A process that cannot have signals is told by its files alone.
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        let mut seen = looks(&self.files);
+        loop {
+            let told = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = told => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let now = looks(&self.files);
+            if now == seen {
+                continue;
+            }
+            seen = now;
+            match read_pair(&self.files) {
+                Ok(pair) => {
+                    self.current.store(Arc::new(pair));
+                    tracing::info!("the certificate was read anew");
+                }
+                // A pair is replaced file by file: between the two it is none. The second one changes what is seen.
+                Err(error) => tracing::error!(%error, "the certificate is not taken; the one before stays"),
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+/// Size and time of change of both files.
+fn looks(files: &TlsFiles) -> [Option<(u64, SystemTime)>; 2] {
+    [&files.cert, &files.key].map(|path| {
+        let data = std::fs::metadata(path).ok()?;
+        Some((data.len(), data.modified().ok()?))
+    })
+}
+
+fn read_pair(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
+    let failed = |option, path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::Pem { option, path, source }
+    };
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(failed("tls_cert", &files.cert))?;
+    if chain.is_empty() {
+        return Err(TlsError::Empty(files.cert.clone()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(failed("tls_key", &files.key))?;
+    let pair = CertifiedKey::new(chain, any_supported_type(&key)?);
+    pair.keys_match()?;
+    Ok(pair)
+}
+
+/// A listener whose connections begin with a handshake.
+pub(super) struct TlsListener {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl TlsListener {
+    /// # Errors
+    /// Never with the cryptography that is compiled in.
+    pub(super) fn new(tcp: TcpListener, certificate: Arc<Certificate>) -> Result<Self, TlsError> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(certificate);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { tcp, acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+}
+
+impl Accept for TlsListener {
+    type Socket = Handshake;
+
+    async fn next(&self) -> io::Result<Handshake> {
+        Ok(Handshake { tcp: self.tcp.next().await?, acceptor: self.acceptor.clone() })
+    }
+}
+
+/// A connection before its handshake, which runs in the connection's own task: a slow one holds up nobody.
+pub(super) struct Handshake {
+    tcp: TcpStream,
+    acceptor: TlsAcceptor,
+}
+
+impl Socket for Handshake {
+    type Stream = TlsStream<TcpStream>;
+
+    async fn open(self) -> io::Result<Self::Stream> {
+        self.acceptor.accept(self.tcp).await
+    }
+}

@@ -1,0 +1,168 @@
+//! TLS of the data plane: a real handshake, both versions of HTTP, renewed files without a restart.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tollgate_fakes::FakeUpstream;
+
+use crate::{
+    harness::{SMALL_JOURNAL, base_toml, chat, config},
+    process::{Process, cli, free_port, wait_until_ready},
+};
+
+/// Writes a new pair for `localhost` over the one that is there; gives the certificate.
+fn renew(dir: &Path) -> CertificateDer<'static> {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(dir.join("cert.pem"), cert.pem()).unwrap();
+    std::fs::write(dir.join("key.pem"), signing_key.serialize_pem()).unwrap();
+    cert.into()
+}
+
+async fn connect(
+    port: u16,
+    trusted: &CertificateDer<'static>,
+    protocol: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let mut client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![protocol.to_vec()];
+    let tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    TlsConnector::from(Arc::new(client)).connect("localhost".try_into().unwrap(), tcp).await
+}
+
+/// Configuration of a gateway with TLS on `data`.
+fn write_config(dir: &Path, upstream: &str, data: u16, admin: u16) -> std::path::PathBuf {
+    std::fs::write(dir.join("upstream-key"), "sk-upstream-secret").unwrap();
+    let toml = base_toml(dir, upstream)
+        .replacen("127.0.0.1:0", &format!("127.0.0.1:{data}"), 1)
+        .replacen("127.0.0.1:0", &format!("127.0.0.1:{admin}"), 1)
+        .replacen(
+            "[server]\n",
+            &format!(
+                "[server]\ntls_cert = {:?}\ntls_key = \"file:{}\"\n",
+                dir.join("cert.pem"),
+                dir.join("key.pem").display()
+            ),
+            1,
+        );
+    let path = dir.join("tollgate.toml");
+    std::fs::write(&path, format!("{SMALL_JOURNAL}{toml}")).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn requests_are_served_over_tls_and_a_renewed_certificate_is_taken_without_a_restart() {
+    let upstream = FakeUpstream::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, admin) = (free_port(), free_port());
+    let first = renew(dir.path());
+    let path = write_config(dir.path(), &upstream.openai_url(), data, admin);
+    let customer = cli(&path, &["customers", "create", "Acme"])["id"].as_str().unwrap().to_owned();
+    let key = cli(&path, &["keys", "create", "--customer", &customer])["key"].as_str().unwrap().to_owned();
+    let process = Process::start(&path, &[]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    wait_until_ready(&client, admin).await;
+
+    let mut stream = connect(data, &first, b"http/1.1").await.unwrap();
+    let body = chat(json!({})).to_string();
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("x-tollgate-charge-usd: "), "{answer}");
+
+    let stream = connect(data, &first, b"h2").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let plain = client.get(format!("http://127.0.0.1:{data}/v1/models")).send().await;
+    assert!(plain.is_err(), "the clear is not served beside TLS");
+
+    // Half of a renewal is no pair: the certificate before stays.
+    std::fs::write(dir.path().join("key.pem"), "no key").unwrap();
+    let pid = Pid::from_raw(i32::try_from(process.0.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::HUP).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(connect(data, &first, b"http/1.1").await.is_ok());
+
+    let second = renew(dir.path());
+    kill_process(pid, Signal::HUP).unwrap();
+    for _ in 0..100 {
+        if connect(data, &second, b"http/1.1").await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the renewed certificate was not taken");
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_ends_holds_up_nobody() {
+    let upstream = FakeUpstream::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, admin) = (free_port(), free_port());
+    let cert = renew(dir.path());
+    let path = write_config(dir.path(), &upstream.openai_url(), data, admin);
+    let _process = Process::start(&path, &[]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    wait_until_ready(&client, admin).await;
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        let mut tcp = TcpStream::connect(("127.0.0.1", data)).await.unwrap();
+        // The first bytes of a record that never comes.
+        tcp.write_all(&[22, 3, 1]).await.unwrap();
+        silent.push(tcp);
+    }
+    assert!(connect(data, &cert, b"http/1.1").await.is_ok());
+    // And each is given up.
+    let mut rest = Vec::new();
+    let given_up = tokio::time::timeout(Duration::from_secs(30), silent[0].read_to_end(&mut rest)).await;
+    assert!(given_up.is_ok(), "a connection that says nothing is closed");
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_said_before_anything_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    renew(dir.path());
+    let path = write_config(dir.path(), "http://127.0.0.1:9/v1", 0, 0);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let findings = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .args(["--config", path.to_str().unwrap(), "check"])
+            .output()
+            .unwrap();
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let whole = findings(&text);
+    assert!(!whole.contains("tls_"), "{whole}");
+    let half: String =
+        text.lines().filter(|line| !line.starts_with("tls_key")).fold(String::new(), |all, line| all + line + "\n");
+    let half = findings(&half);
+    assert!(half.contains("server.tls_cert: TLS needs both files; tls_key is missing"), "{half}");
+
+    let other = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(dir.path().join("key.pem"), other.signing_key.serialize_pem()).unwrap();
+    let other = findings(&text);
+    assert!(other.contains("no pair"), "{other}");
+    std::fs::write(dir.path().join("key.pem"), "").unwrap();
+    let empty = findings(&text);
+    assert!(empty.contains("tls_key: ") && empty.contains("key.pem"), "{empty}");
+    let loaded = config(dir.path(), &text);
+    assert!(loaded.config.server.tls.is_some());
+}
