@@ -60,7 +60,7 @@ pub struct Accounts {
 }
 
 /// What a new customer is.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewCustomer {
     /// Name.
@@ -74,7 +74,7 @@ pub struct NewCustomer {
 }
 
 /// What a new key is.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKeySpec {
     /// Whose.
@@ -90,11 +90,12 @@ pub struct NewKeySpec {
     /// None: all.
     pub models: Option<Vec<String>>,
     /// When it stops working.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
 }
 
 /// What a new training run is.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTraining {
     /// Public model.
@@ -104,6 +105,7 @@ pub struct NewTraining {
     /// What it cost.
     pub cost_usd: NanoUsd,
     /// First day on which revenue counts.
+    #[schema(value_type = String, format = Date)]
     pub in_service: Date,
 }
 

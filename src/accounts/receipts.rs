@@ -8,7 +8,7 @@ use super::{AccountError, Accounts, NewTraining};
 use crate::store::training::TrainingRow;
 
 /// A training run to be added from a receipt.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptTraining {
     /// The receipt, as it stands in its file.
@@ -20,6 +20,7 @@ pub struct ReceiptTraining {
     /// Name of the run; none: the receipt's.
     pub name: Option<String>,
     /// First day on which revenue counts; none: today.
+    #[schema(value_type = Option<String>, format = Date)]
     pub in_service: Option<Date>,
 }
 

@@ -38,7 +38,7 @@ const PAGE: u32 = 1000;
 const FILE_PAGE: usize = 1000;
 
 /// What the audit came to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct AuditReport {
     /// Entries that were read.
     pub entries: u64,
@@ -65,7 +65,7 @@ pub struct AuditReport {
 }
 
 /// Something that the books say and that the entries do not bear out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Difference {
     /// Which amount or count.
     pub what: String,

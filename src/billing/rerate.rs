@@ -44,7 +44,7 @@ pub struct Scope {
 }
 
 /// What a new pricing comes to.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Rerating {
     /// Entries that were priced again.
     pub entries: u64,
@@ -57,7 +57,7 @@ pub struct Rerating {
 }
 
 /// What a new pricing comes to for a customer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct CustomerRerating {
     /// Who.
     pub customer_id: CustomerId,

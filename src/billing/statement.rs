@@ -72,7 +72,7 @@ impl std::fmt::Display for Month {
 }
 
 /// A customer's month.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Statement {
     /// Who pays.
     pub customer_id: CustomerId,
@@ -91,7 +91,7 @@ pub struct Statement {
 }
 
 /// One model of a month.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StatementLine {
     /// Public model.
     pub model: String,

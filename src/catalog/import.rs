@@ -12,7 +12,7 @@ pub use self::plan::{Manner, Plan, plan};
 use super::PriceVersion;
 
 /// A price file of another project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// The data file of genai-prices, version 2.
@@ -33,7 +33,8 @@ impl Format {
 }
 
 /// What became of a row of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = ImportRow)]
 pub struct Row {
     /// `provider/model`, or the provider.
     pub place: String,
@@ -45,8 +46,9 @@ pub struct Row {
 }
 
 /// What becomes of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ImportOutcome)]
 pub enum Outcome {
     /// A model that had no price.
     Added,

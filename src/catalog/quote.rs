@@ -15,7 +15,7 @@ use super::Catalog;
 const PARTS_TOO_LARGE: &str = "the parts are more than what they are parts of";
 
 /// In whose terms usage is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UsageDialect {
     /// Ours: exclusive buckets and their parts.
@@ -67,7 +67,7 @@ struct GenaiUsage {
 }
 
 /// An answer.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Quote {
     /// It costs so much.
@@ -95,7 +95,7 @@ pub enum Quote {
 }
 
 /// A part of an amount.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct QuoteLine {
     /// What for: a rate, a unit, or `request`.
     item: &'static str,

@@ -7,6 +7,8 @@ mod dead_letters;
 mod health;
 mod journal;
 mod keys;
+mod lists;
+pub mod openapi;
 mod page;
 mod prices;
 mod problem;
@@ -18,11 +20,10 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    middleware,
-    routing::{get, post},
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt},
+    routes,
 };
 
 use crate::{
@@ -89,35 +90,9 @@ pub enum Access {
 
 /// The routes of the admin plane.
 pub fn router(state: AdminState, access: Access) -> Router {
-    let api = Router::new()
-        .route("/customers", get(customers::list).post(customers::create))
-        .route("/customers/{id}", get(customers::show))
-        .route("/keys", get(keys::list).post(keys::create))
-        .route("/keys/{id}", get(keys::show))
-        .route("/keys/{id}/rotate", post(keys::rotate))
-        .route("/keys/{id}/revoke", post(keys::revoke))
-        .route("/prices", get(books::prices))
-        .route("/prices/history", get(prices::history))
-        .route("/prices/publish", post(prices::publish))
-        .route("/rerate", post(prices::rerate))
-        .route("/prices/quote", post(prices::quotes).layer(DefaultBodyLimit::max(PRICE_BODY_BYTES_MAX)))
-        .route("/prices/import", post(prices::import).layer(DefaultBodyLimit::max(PRICE_BODY_BYTES_MAX)))
-        .route("/usage", get(books::usage))
-        .route("/requests/{id}", get(books::request))
-        .route("/statements", get(books::statement))
-        .route("/training-runs", get(books::training_runs).post(books::add_training))
-        .route("/training-runs/from-receipt", post(books::add_training_from_receipt))
-        .route("/economics", get(books::economics))
-        .route("/workers", get(workers::list))
-        .route("/audit", get(books::audit))
-        .route("/replicas", get(replicas::list))
-        .route("/dead-letters", get(dead_letters::list))
-        .route("/dead-letters/{id}/retry", post(dead_letters::retry))
-        .route("/journal/verify", get(journal::verify))
-        .route("/journal/adopt", post(journal::adopt))
-        .fallback(problem::not_found);
+    let (api, _) = described().split_for_parts();
     let guarded = Router::new()
-        .nest("/admin/v1", api)
+        .nest("/admin/v1", api.fallback(problem::not_found))
         .route("/", get(page::break_even))
         .route("/metrics", get(health::metrics))
         .layer(middleware::from_fn_with_state(Arc::new(access.clone()), auth::require));
@@ -126,8 +101,40 @@ pub fn router(state: AdminState, access: Access) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/style.css", get(page::style))
+        .route("/openapi.json", get(openapi::document_json))
         .merge(auth::sign_in_routes(access))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
         .with_state(state)
+}
+
+/// The routes under `/admin/v1`, and what OpenAPI says of them.
+fn described() -> OpenApiRouter<AdminState> {
+    let large = DefaultBodyLimit::max(PRICE_BODY_BYTES_MAX);
+    OpenApiRouter::new()
+        .routes(routes!(customers::list, customers::create))
+        .routes(routes!(customers::show))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::show))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(books::prices))
+        .routes(routes!(prices::history))
+        .routes(routes!(prices::publish))
+        .routes(routes!(prices::quotes).layer(large))
+        .routes(routes!(prices::import).layer(large))
+        .routes(routes!(prices::rerate))
+        .routes(routes!(books::usage))
+        .routes(routes!(books::request))
+        .routes(routes!(books::statement))
+        .routes(routes!(books::training_runs, books::add_training))
+        .routes(routes!(books::add_training_from_receipt))
+        .routes(routes!(books::economics))
+        .routes(routes!(workers::list))
+        .routes(routes!(books::audit))
+        .routes(routes!(replicas::list))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::retry))
+        .routes(routes!(journal::verify))
+        .routes(routes!(journal::adopt))
 }

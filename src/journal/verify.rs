@@ -11,7 +11,8 @@ use crate::journal::{
 };
 
 /// What a journal folder holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = JournalReport)]
 pub struct Report {
     /// Intact records.
     pub records: u64,

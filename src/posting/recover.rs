@@ -37,7 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(600);
 
 /// What recovery came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Recovered {
     /// Dead boots that were adopted.
     pub boots: u64,
@@ -54,7 +54,7 @@ pub struct Recovered {
 }
 
 /// What adopting a folder came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Adopted {
     /// As of any recovery.
     #[serde(flatten)]

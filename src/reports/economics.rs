@@ -38,11 +38,12 @@ pub enum EconomicsError {
 }
 
 /// All models.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Economics {
     /// What pays back training: `revenue` or `margin`.
     pub basis: &'static str,
     /// The day of the report, UTC.
+    #[schema(value_type = String, format = Date)]
     pub as_of: Date,
     /// Models with training runs.
     pub models: Vec<ModelEconomics>,
@@ -53,7 +54,7 @@ pub struct Economics {
 }
 
 /// One model with training runs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ModelEconomics {
     /// Public model.
     pub model: String,
@@ -62,6 +63,7 @@ pub struct ModelEconomics {
     /// Where the cost of each comes from: `config`, `added`, or a receipt's hash and the scale of its cost.
     pub sources: Vec<String>,
     /// Day of the first.
+    #[schema(value_type = String, format = Date)]
     pub in_service: Date,
     /// Sum of the runs.
     pub training_cost_usd: NanoUsd,
@@ -98,18 +100,20 @@ pub struct ModelEconomics {
 }
 
 /// When training is back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct BreakEven {
     /// `reached`, `projected` or `never_at_this_rate`.
     pub status: &'static str,
     /// The day; none when never.
+    #[schema(value_type = Option<String>, format = Date)]
     pub day: Option<Date>,
 }
 
 /// One day of a model.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct DayView {
     /// The day, UTC.
+    #[schema(value_type = String, format = Date)]
     pub day: Date,
     /// Accumulated, at most the training cost.
     pub recovered_by_revenue_usd: NanoUsd,
@@ -118,7 +122,7 @@ pub struct DayView {
 }
 
 /// A model without training runs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ModelMargin {
     /// Public model.
     pub model: String,

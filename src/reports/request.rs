@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// One request.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct RequestView {
     /// Its id.
     pub request_id: RequestId,
@@ -41,8 +41,10 @@ pub struct RequestView {
     /// How its last attempt ended.
     pub outcome: Outcome,
     /// Admission, RFC 3339 UTC.
+    #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
     /// End of the last attempt, RFC 3339 UTC.
+    #[schema(value_type = String, format = DateTime)]
     pub ended_at: Timestamp,
     /// Admission to end.
     pub elapsed_ms: u64,
@@ -74,7 +76,7 @@ pub struct RequestView {
 }
 
 /// A priced line.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct LineView {
     /// `provider/model`
     pub target: String,
@@ -105,7 +107,7 @@ pub struct LineView {
 }
 
 /// How a charge came about.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ChargeParts {
     /// `margin_over_cost`, `multiplier` or `prices`.
     pub rule: &'static str,
@@ -121,11 +123,12 @@ pub struct ChargeParts {
 }
 
 /// A correction.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct CorrectionView {
     /// Which attempt it corrects.
     pub attempt: u16,
     /// When it was found, RFC 3339 UTC.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// What we pay more.
     pub cost_usd: NanoUsd,
@@ -138,7 +141,7 @@ pub struct CorrectionView {
 }
 
 /// An attempt.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct AttemptView {
     /// `provider/model`
     pub target: String,

@@ -13,7 +13,7 @@ use crate::store::{
 };
 
 /// One row of a usage report; what was not grouped by is left out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct UsageRow {
     /// Key.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A worker's time and what it cost, over all its runs. Times are microseconds of engine thread time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct WorkerTimeView {
     /// Name in the configuration.
     pub name: String,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Units beside tokens, of one entry. A count that is zero is left out of JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Counters {
     /// Searches of the web that the provider ran.

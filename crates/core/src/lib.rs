@@ -11,6 +11,8 @@ pub mod id;
 pub mod key;
 pub mod money;
 mod nil_default;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod orphan;
 pub mod price;
 pub mod pricing_context;

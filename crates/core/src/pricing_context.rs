@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The class of service that served a request, as the answer says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cbor(index_only)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceTier {
@@ -46,6 +47,7 @@ impl ServiceTier {
 
 /// What picks the price of one line beside its model and its time. What is not told is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PricingContext {
     /// The tier that served.

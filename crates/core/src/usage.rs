@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Tokens of one priced line. The six buckets are mutually exclusive; the parts are subsets, never added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Usage {
     /// Fresh input, media and tool prompts included.

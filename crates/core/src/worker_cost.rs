@@ -19,6 +19,7 @@ pub const WORKER_TIME_UNKNOWN: &str = "worker_time_unknown";
 
 /// Where a worker's time on a request went. Processor time of engine threads, so neighbours do not change it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WorkerTime {
     /// Wall time in the worker's queue; costs nothing.
     #[n(0)]
@@ -50,6 +51,7 @@ impl WorkerTime {
 
 /// What a worker's device costs, in one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceRate {
     /// The device itself, USD an hour, busy or not.

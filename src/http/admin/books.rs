@@ -9,16 +9,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use tollgate_core::{
-    id::{CustomerId, RequestId},
+    id::{CustomerId, RequestId, TrainingRunId},
+    money::NanoUsd,
     price::{BookRule, PriceTable},
     worker_cost::DeviceRate,
 };
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AdminState,
+    lists::Page,
     problem::{Body, Id, Params, Problem},
 };
 use crate::{
@@ -45,18 +47,24 @@ pub(super) const fn basis_word(basis: RecoveryBasis) -> &'static str {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UsageParams {
+    /// Any of `key`, `customer`, `model`, `target`, `day`, with commas between; none: `model`.
     by: Option<String>,
+    /// A day, or a time at a full hour, UTC.
     from: Option<String>,
+    /// A day, or a time at a full hour, UTC; not in it.
     to: Option<String>,
 }
 
+/// Usage, cost and charge, summed by group.
+#[utoipa::path(get, path = "/usage", tag = "books", params(UsageParams), responses((status = OK, body = Page<reports::usage::UsageRow>)))]
 pub(super) async fn usage(
     State(state): State<AdminState>,
     Params(params): Params<UsageParams>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Page<reports::usage::UsageRow>>, Problem> {
     let mut by: Vec<By> = Vec::new();
     for word in params.by.as_deref().unwrap_or("model").split(',').map(str::trim).filter(|word| !word.is_empty()) {
         let group = match word {
@@ -78,7 +86,7 @@ pub(super) async fn usage(
     }
     let span = Span { from_us: hour(params.from, "from")?, to_us: hour(params.to, "to")?, customer_id: None };
     let data = reports::usage::usage(&state.accounts.store, &by, span).await?;
-    Ok(Json(json!({ "data": data, "next": null })))
+    Ok(Page::of(data))
 }
 
 /// A time at a full hour: usage is kept by the hour.
@@ -99,6 +107,11 @@ fn hour(text: Option<String>, name: &str) -> Result<Option<i64>, Problem> {
     }
 }
 
+/// The books' word on one request.
+#[utoipa::path(
+    get, path = "/requests/{id}", tag = "books", params(("id" = RequestId, Path, description = "As `x-tollgate-request-id` says")),
+    responses((status = OK, body = reports::request::RequestView))
+)]
 pub(super) async fn request(
     State(state): State<AdminState>,
     Id(id): Id<RequestId>,
@@ -109,14 +122,23 @@ pub(super) async fn request(
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StatementParams {
+    /// Whose.
     customer: CustomerId,
+    /// `2026-11`, UTC.
     month: String,
+    /// `json` (default) or `csv`.
     format: Option<String>,
 }
 
+/// What a customer owes for a month.
+#[utoipa::path(
+    get, path = "/statements", tag = "books", params(StatementParams),
+    responses((status = OK, content((billing::statement::Statement = "application/json"), (String = "text/csv"))))
+)]
 pub(super) async fn statement(
     State(state): State<AdminState>,
     Params(params): Params<StatementParams>,
@@ -130,39 +152,79 @@ pub(super) async fn statement(
     }
 }
 
-pub(super) async fn training_runs(State(state): State<AdminState>) -> Result<Json<Value>, Problem> {
-    let runs = state.accounts.store.trainings().await?;
-    let data: Vec<Value> = runs.iter().map(training_view).collect();
-    Ok(Json(json!({ "data": data, "next": null })))
+/// A training run: a fixed cost to be earned back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TrainingRun)]
+pub(super) struct TrainingView {
+    /// Its id.
+    id: TrainingRunId,
+    /// Public model.
+    model: String,
+    /// Name of the run; one per model.
+    name: String,
+    /// What it cost.
+    cost_usd: NanoUsd,
+    /// First day on which revenue counts.
+    #[schema(format = Date)]
+    in_service: String,
+    /// `config`, `added`, or the receipt that it was added from.
+    source: String,
 }
 
+/// All training runs.
+#[utoipa::path(get, path = "/training-runs", tag = "economics", responses((status = OK, body = Page<TrainingView>)))]
+pub(super) async fn training_runs(State(state): State<AdminState>) -> Result<Json<Page<TrainingView>>, Problem> {
+    Ok(Page::of(state.accounts.store.trainings().await?.into_iter().map(TrainingView::from)))
+}
+
+/// Adds a training run.
+#[utoipa::path(
+    post, path = "/training-runs", tag = "economics", request_body = NewTraining, responses((status = CREATED, body = TrainingView))
+)]
 pub(super) async fn add_training(
     State(state): State<AdminState>,
     Body(new): Body<NewTraining>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<TrainingView>), Problem> {
     let run = state.accounts.add_training(new).await?;
-    Ok((StatusCode::CREATED, Json(training_view(&run))))
+    Ok((StatusCode::CREATED, Json(run.into())))
 }
 
+/// Adds a training run at the cost that its receipt proves.
+#[utoipa::path(
+    post, path = "/training-runs/from-receipt", tag = "economics", request_body = ReceiptTraining,
+    responses((status = CREATED, body = TrainingView))
+)]
 pub(super) async fn add_training_from_receipt(
     State(state): State<AdminState>,
     Body(new): Body<ReceiptTraining>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<TrainingView>), Problem> {
     let run = state.accounts.add_training_from_receipt(new).await?;
-    Ok((StatusCode::CREATED, Json(training_view(&run))))
+    Ok((StatusCode::CREATED, Json(run.into())))
 }
 
-fn training_view(run: &TrainingRow) -> Value {
-    json!({ "id": run.id, "model": run.model, "name": run.name, "cost_usd": run.cost, "in_service": run.in_service.to_string(), "source": run.source })
+impl From<TrainingRow> for TrainingView {
+    fn from(run: TrainingRow) -> Self {
+        Self {
+            id: run.id,
+            model: run.model,
+            name: run.name,
+            cost_usd: run.cost,
+            in_service: run.in_service.to_string(),
+            source: run.source,
+        }
+    }
 }
 
+/// Per model: training cost, what is back, and when the rest will be.
+#[utoipa::path(get, path = "/economics", tag = "economics", responses((status = OK, body = reports::economics::Economics)))]
 pub(super) async fn economics(State(state): State<AdminState>) -> Result<Json<reports::economics::Economics>, Problem> {
     let today = state.accounts.clock.today();
     let basis = basis_word(state.basis);
     Ok(Json(reports::economics::economics(&state.accounts.store, &state.workers, today, basis).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditParams {
     /// Files on the gateway's machine, one a line: what a query cannot repeat.
@@ -170,6 +232,8 @@ pub(super) struct AuditParams {
     archives: String,
 }
 
+/// Recomputes the books from their entries.
+#[utoipa::path(get, path = "/audit", tag = "books", params(AuditParams), responses((status = OK, body = billing::audit::AuditReport)))]
 pub(super) async fn audit(
     State(state): State<AdminState>,
     Params(params): Params<AuditParams>,
@@ -178,7 +242,8 @@ pub(super) async fn audit(
     Ok(Json(billing::audit::audit_with(&state.accounts.store, &archives).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PricesParams {
     /// Part of what a price is for; none: all.
@@ -186,31 +251,76 @@ pub(super) struct PricesParams {
     r#for: String,
 }
 
-pub(super) async fn prices(State(state): State<AdminState>, Params(params): Params<PricesParams>) -> Json<Value> {
+/// A price, device rate or rule in force.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Price)]
+pub(super) struct PriceView {
+    /// The version, as entries name it.
+    id: String,
+    /// `cost`, `worker` or `book`.
+    kind: &'static str,
+    /// `provider/model`, a worker, or `book: model`.
+    r#for: String,
+    /// RFC 3339 UTC.
+    #[schema(format = DateTime)]
+    valid_from: String,
+    /// Where it was read; of a `cost`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// Of a `cost`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<PriceTable>,
+    /// Of a `worker`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<DeviceRate>,
+    /// Of a `book`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<BookRule>,
+    /// In a line.
+    summary: String,
+}
+
+/// Prices, device rates and rules in force.
+#[utoipa::path(get, path = "/prices", tag = "prices", params(PricesParams), responses((status = OK, body = Page<PriceView>)))]
+pub(super) async fn prices(
+    State(state): State<AdminState>,
+    Params(params): Params<PricesParams>,
+) -> Json<Page<PriceView>> {
     let catalog = state.catalog.load();
-    let costs = catalog.cost_versions().into_iter().map(|version| {
-        json!({
-            "id": version.id, "kind": "cost", "for": format!("{}/{}", version.provider, version.model),
-            "valid_from": time(version.valid_from_us), "source": version.source, "table": version.table,
-            "summary": summary(&version.table),
-        })
+    let costs = catalog.cost_versions().into_iter().map(|version| PriceView {
+        id: version.id.clone(),
+        kind: "cost",
+        r#for: format!("{}/{}", version.provider, version.model),
+        valid_from: time(version.valid_from_us),
+        source: Some(version.source.clone()),
+        table: Some(version.table.clone()),
+        rate: None,
+        rule: None,
+        summary: summary(&version.table),
     });
-    let rates = catalog.rate_versions().into_iter().map(|version| {
-        json!({
-            "id": version.id, "kind": "worker", "for": version.worker, "valid_from": time(version.valid_from_us),
-            "rate": version.rate, "summary": rate_summary(&version.rate),
-        })
+    let rates = catalog.rate_versions().into_iter().map(|version| PriceView {
+        id: version.id.clone(),
+        kind: "worker",
+        r#for: version.worker.clone(),
+        valid_from: time(version.valid_from_us),
+        source: None,
+        table: None,
+        rate: Some(version.rate),
+        rule: None,
+        summary: rate_summary(&version.rate),
     });
-    let rules = catalog.book_versions().into_iter().map(|version| {
-        let summary = rule_summary(&version.rule);
-        json!({
-            "id": version.id, "kind": "book", "for": format!("{}: {}", version.book, version.model),
-            "valid_from": time(version.valid_from_us), "rule": version.rule, "summary": summary,
-        })
+    let rules = catalog.book_versions().into_iter().map(|version| PriceView {
+        id: version.id.clone(),
+        kind: "book",
+        r#for: format!("{}: {}", version.book, version.model),
+        valid_from: time(version.valid_from_us),
+        source: None,
+        table: None,
+        rate: None,
+        rule: Some(version.rule.clone()),
+        summary: rule_summary(&version.rule),
     });
-    let wanted = |row: &Value| row.get("for").and_then(Value::as_str).is_some_and(|own| own.contains(&params.r#for));
-    let data: Vec<Value> = costs.chain(rates).chain(rules).filter(wanted).collect();
-    Json(json!({ "data": data, "next": null }))
+    Page::of(costs.chain(rates).chain(rules).filter(|row| row.r#for.contains(&params.r#for)))
 }
 
 fn rate_summary(rate: &DeviceRate) -> String {

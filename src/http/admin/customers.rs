@@ -1,44 +1,76 @@
 //! Customers.
 
 use axum::{Json, extract::State, http::StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
+use tollgate_core::id::CustomerId;
+use utoipa::ToSchema;
 
 use super::{
     AdminState,
     books::time,
+    lists::Page,
     problem::{Body, Id, Problem},
 };
 use crate::{accounts::NewCustomer, store::customers::CustomerRow};
 
-pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Value>, Problem> {
-    let customers = state.accounts.store.customers().await?;
-    let data: Vec<Value> = customers.iter().map(view).collect();
-    Ok(Json(json!({ "data": data, "next": null })))
+/// A customer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Customer)]
+pub(super) struct CustomerView {
+    /// Its id.
+    id: CustomerId,
+    /// Name.
+    name: String,
+    /// The operator's own id of it.
+    external_id: Option<String>,
+    /// `postpaid` or `prepaid`.
+    billing: String,
+    /// Price book.
+    price_book: String,
+    /// RFC 3339 UTC.
+    #[schema(format = DateTime)]
+    created_at: String,
 }
 
+/// All customers.
+#[utoipa::path(get, path = "/customers", tag = "customers", responses((status = OK, body = Page<CustomerView>)))]
+pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Page<CustomerView>>, Problem> {
+    Ok(Page::of(state.accounts.store.customers().await?.into_iter().map(CustomerView::from)))
+}
+
+/// Adds a customer.
+#[utoipa::path(
+    post, path = "/customers", tag = "customers", request_body = NewCustomer, responses((status = CREATED, body = CustomerView))
+)]
 pub(super) async fn create(
     State(state): State<AdminState>,
     Body(new): Body<NewCustomer>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<CustomerView>), Problem> {
     let catalog = state.catalog.load();
     let customer = state.accounts.create_customer(new, &catalog.books()).await?;
-    Ok((StatusCode::CREATED, Json(view(&customer))))
+    Ok((StatusCode::CREATED, Json(customer.into())))
 }
 
+/// One customer.
+#[utoipa::path(
+    get, path = "/customers/{id}", tag = "customers", params(("id" = CustomerId, Path)), responses((status = OK, body = CustomerView))
+)]
 pub(super) async fn show(
     State(state): State<AdminState>,
-    Id(id): Id<tollgate_core::id::CustomerId>,
-) -> Result<Json<Value>, Problem> {
-    Ok(Json(view(&state.accounts.store.customer(id).await?)))
+    Id(id): Id<CustomerId>,
+) -> Result<Json<CustomerView>, Problem> {
+    Ok(Json(state.accounts.store.customer(id).await?.into()))
 }
 
-fn view(customer: &CustomerRow) -> Value {
-    json!({
-        "id": customer.id,
-        "name": customer.name,
-        "external_id": customer.external_id,
-        "billing": customer.billing,
-        "price_book": customer.price_book,
-        "created_at": time(customer.created_at_us),
-    })
+impl From<CustomerRow> for CustomerView {
+    fn from(row: CustomerRow) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            external_id: row.external_id,
+            billing: row.billing,
+            price_book: row.price_book,
+            created_at: time(row.created_at_us),
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! Dead letters: entries that the store refused for what they are. Listed, and posted after all when the reason is gone.
 
 use axum::{Json, extract::State};
-use serde_json::{Value, json};
-use tollgate_core::id::{AttemptId, RequestId};
+use serde::Serialize;
+use tollgate_core::id::{AttemptId, BootId, CustomerId, RequestId};
+use utoipa::ToSchema;
 
 use super::{
     AdminState,
     books::time,
+    lists::Page,
     problem::{Id, Problem},
 };
 
@@ -26,30 +28,71 @@ impl std::str::FromStr for Attempt {
     }
 }
 
-pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Value>, Problem> {
-    let letters = state.accounts.store.dead_letters().await?;
-    let view = |letter: &crate::store::dead_letters::DeadLetter| {
-        let admission = &letter.entry.admission;
-        json!({
-            "id": admission.id.to_string(),
-            "customer_id": admission.customer_id,
-            "model": admission.model,
-            "reason": letter.reason,
-            "replica": letter.replica,
-            "boot_id": letter.boot_id,
-            "sequence": letter.sequence,
-            "admitted_at": time(admission.admitted_at_us),
-            "buried_at": time(letter.buried_at_us),
-        })
-    };
-    let data: Vec<Value> = letters.iter().map(view).collect();
-    Ok(Json(json!({ "data": data, "next": null })))
+/// An entry that the store refused for what it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetter)]
+pub(super) struct LetterView {
+    /// The attempt, `req_….0`.
+    id: String,
+    /// Who pays.
+    customer_id: CustomerId,
+    /// Public model.
+    model: String,
+    /// What the store said.
+    reason: String,
+    /// Whose journal it stood in.
+    replica: String,
+    /// Which boot's.
+    boot_id: BootId,
+    /// At which sequence.
+    sequence: u64,
+    /// RFC 3339 UTC.
+    #[schema(format = DateTime)]
+    admitted_at: String,
+    /// RFC 3339 UTC.
+    #[schema(format = DateTime)]
+    buried_at: String,
 }
 
+/// A dead letter that is in the books now.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Revived {
+    /// The attempt, `req_….0`.
+    id: String,
+    /// True.
+    posted: bool,
+}
+
+/// Entries that wait because the store refused them.
+#[utoipa::path(get, path = "/dead-letters", tag = "books", responses((status = OK, body = Page<LetterView>)))]
+pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Page<LetterView>>, Problem> {
+    let letters = state.accounts.store.dead_letters().await?;
+    let view = |letter: crate::store::dead_letters::DeadLetter| {
+        let admission = letter.entry.admission;
+        LetterView {
+            id: admission.id.to_string(),
+            customer_id: admission.customer_id,
+            model: admission.model,
+            reason: letter.reason,
+            replica: letter.replica,
+            boot_id: letter.boot_id,
+            sequence: letter.sequence,
+            admitted_at: time(admission.admitted_at_us),
+            buried_at: time(letter.buried_at_us),
+        }
+    };
+    Ok(Page::of(letters.into_iter().map(view)))
+}
+
+/// Posts a dead letter after all.
+#[utoipa::path(
+    post, path = "/dead-letters/{id}/retry", tag = "books", params(("id" = String, Path, description = "The attempt, `req_….0`")),
+    responses((status = OK, body = Revived))
+)]
 pub(super) async fn retry(
     State(state): State<AdminState>,
     Id(Attempt(id)): Id<Attempt>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Revived>, Problem> {
     state.accounts.store.revive(id).await?;
-    Ok(Json(json!({ "id": id.to_string(), "posted": true })))
+    Ok(Json(Revived { id: id.to_string(), posted: true }))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{
     AdminState,
@@ -17,6 +18,8 @@ use crate::{
     },
 };
 
+/// Reads every record of the journal.
+#[utoipa::path(get, path = "/journal/verify", tag = "journal", responses((status = OK, body = verify::Report)))]
 pub(super) async fn verify(State(state): State<AdminState>) -> Result<Json<verify::Report>, Problem> {
     let dir = state.journal_dir.clone();
     let report = tokio::task::spawn_blocking(move || verify::verify(&dir)).await;
@@ -25,16 +28,22 @@ pub(super) async fn verify(State(state): State<AdminState>) -> Result<Json<verif
     Ok(Json(report?))
 }
 
-#[derive(Deserialize)]
+/// A lost replica's journal.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Adoption {
-    /// On the gateway's machine.
+    /// Absolute path of its folder, on the gateway's machine.
+    #[schema(value_type = String)]
     dir: PathBuf,
+    /// The name that the replica had; none: the one in its files.
     replica: Option<String>,
+    /// Leave the files where they are.
     #[serde(default)]
     keep: bool,
 }
 
+/// Posts what a lost replica's journal holds.
+#[utoipa::path(post, path = "/journal/adopt", tag = "journal", request_body = Adoption, responses((status = OK, body = Adopted)))]
 pub(super) async fn adopt(
     State(state): State<AdminState>,
     Body(wanted): Body<Adoption>,

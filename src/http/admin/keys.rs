@@ -1,66 +1,129 @@
 //! Keys. A change reaches the keyring of the running gateway before the answer leaves.
 
 use axum::{Json, extract::State, http::StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use tollgate_core::id::{CustomerId, KeyId};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AdminState,
     books::time,
+    lists::Page,
     problem::{Body, Id, Params, Problem},
 };
 use crate::{accounts::NewKeySpec, proxy::keys::reload, store::keys::KeyRow};
 
-#[derive(Deserialize)]
+/// A key, without its secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Key)]
+pub(super) struct KeyView {
+    /// Its id.
+    id: KeyId,
+    /// The twelve characters by which it is known: `tg-<public id>-<secret>`.
+    public_id: String,
+    /// Name.
+    name: Option<String>,
+    /// Whose.
+    customer_id: CustomerId,
+    /// None: the default of the configuration.
+    requests_per_minute: Option<u32>,
+    /// None: the default of the configuration.
+    tokens_per_minute: Option<u64>,
+    /// None: the default of the configuration.
+    concurrent_requests: Option<u32>,
+    /// Public models that it may use; none: all.
+    models: Option<Vec<String>>,
+    /// `active`, `expired` or `revoked`.
+    status: &'static str,
+    /// RFC 3339 UTC.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// RFC 3339 UTC.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// RFC 3339 UTC.
+    #[schema(format = DateTime)]
+    revoked_at: Option<String>,
+    /// The key that this one replaced.
+    rotated_from: Option<KeyId>,
+}
+
+/// A new key, and the only time that its text is told.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CreatedKey {
+    #[serde(flatten)]
+    view: KeyView,
+    /// What the customer sends.
+    key: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Filter {
+    /// Keys of this customer only.
     customer: Option<CustomerId>,
 }
 
-#[derive(Deserialize)]
+/// How a key is rotated.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotation {
+    /// The old key works for so long.
     #[serde(default)]
     grace_seconds: u32,
 }
 
+/// All keys, or those of a customer.
+#[utoipa::path(get, path = "/keys", tag = "keys", params(Filter), responses((status = OK, body = Page<KeyView>)))]
 pub(super) async fn list(
     State(state): State<AdminState>,
     Params(filter): Params<Filter>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Page<KeyView>>, Problem> {
     let keys = state.accounts.store.keys().await?;
-    let wanted = |key: &&KeyRow| filter.customer.is_none_or(|customer| key.customer_id == customer);
-    let data: Vec<Value> = keys.iter().filter(wanted).map(|key| view(&state, key)).collect();
-    Ok(Json(json!({ "data": data, "next": null })))
+    let wanted = |key: &KeyRow| filter.customer.is_none_or(|customer| key.customer_id == customer);
+    Ok(Page::of(keys.into_iter().filter(wanted).map(|key| view(&state, key))))
 }
 
-pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<KeyId>) -> Result<Json<Value>, Problem> {
-    Ok(Json(view(&state, &state.accounts.store.key(id).await?)))
+/// One key.
+#[utoipa::path(get, path = "/keys/{id}", tag = "keys", params(("id" = KeyId, Path)), responses((status = OK, body = KeyView)))]
+pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<KeyId>) -> Result<Json<KeyView>, Problem> {
+    Ok(Json(view(&state, state.accounts.store.key(id).await?)))
 }
 
+/// Makes a key of a customer.
+#[utoipa::path(post, path = "/keys", tag = "keys", request_body = NewKeySpec, responses((status = CREATED, body = CreatedKey)))]
 pub(super) async fn create(
     State(state): State<AdminState>,
     Body(new): Body<NewKeySpec>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
     let (key, text) = state.accounts.create_key(new).await?;
     publish(&state).await?;
-    Ok((StatusCode::CREATED, Json(with_text(view(&state, &key), text))))
+    Ok((StatusCode::CREATED, Json(CreatedKey { view: view(&state, key), key: text })))
 }
 
+/// Makes a key in another's place.
+#[utoipa::path(
+    post, path = "/keys/{id}/rotate", tag = "keys", params(("id" = KeyId, Path)), request_body = Rotation,
+    responses((status = CREATED, body = CreatedKey))
+)]
 pub(super) async fn rotate(
     State(state): State<AdminState>,
     Id(id): Id<KeyId>,
     Body(rotation): Body<Rotation>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
     let (key, text) = state.accounts.rotate_key(id, rotation.grace_seconds).await?;
     publish(&state).await?;
-    Ok((StatusCode::CREATED, Json(with_text(view(&state, &key), text))))
+    Ok((StatusCode::CREATED, Json(CreatedKey { view: view(&state, key), key: text })))
 }
 
-pub(super) async fn revoke(State(state): State<AdminState>, Id(id): Id<KeyId>) -> Result<Json<Value>, Problem> {
+/// Ends a key, everywhere within a second.
+#[utoipa::path(
+    post, path = "/keys/{id}/revoke", tag = "keys", params(("id" = KeyId, Path)), responses((status = OK, body = KeyView))
+)]
+pub(super) async fn revoke(State(state): State<AdminState>, Id(id): Id<KeyId>) -> Result<Json<KeyView>, Problem> {
     let key = state.accounts.revoke_key(id).await?;
     publish(&state).await?;
-    Ok(Json(view(&state, &key)))
+    Ok(Json(view(&state, key)))
 }
 
 async fn publish(state: &AdminState) -> Result<(), Problem> {
@@ -70,14 +133,7 @@ async fn publish(state: &AdminState) -> Result<(), Problem> {
     Ok(())
 }
 
-fn with_text(mut view: Value, text: String) -> Value {
-    if let Some(fields) = view.as_object_mut() {
-        fields.insert("key".to_owned(), text.into());
-    }
-    view
-}
-
-fn view(state: &AdminState, key: &KeyRow) -> Value {
+fn view(state: &AdminState, key: KeyRow) -> KeyView {
     let now_us = state.accounts.clock.unix_us();
     let past = |at: Option<i64>| at.is_some_and(|at| at <= now_us);
     let status = match (past(key.revoked_at_us), past(key.expires_at_us)) {
@@ -85,19 +141,19 @@ fn view(state: &AdminState, key: &KeyRow) -> Value {
         (_, true) => "expired",
         _ => "active",
     };
-    json!({
-        "id": key.id,
-        "public_id": key.public_id,
-        "name": key.name,
-        "customer_id": key.customer_id,
-        "requests_per_minute": key.requests_per_minute,
-        "tokens_per_minute": key.tokens_per_minute,
-        "concurrent_requests": key.concurrent_requests,
-        "models": key.models,
-        "status": status,
-        "created_at": time(key.created_at_us),
-        "expires_at": key.expires_at_us.map(time),
-        "revoked_at": key.revoked_at_us.map(time),
-        "rotated_from": key.rotated_from,
-    })
+    KeyView {
+        id: key.id,
+        public_id: key.public_id,
+        name: key.name,
+        customer_id: key.customer_id,
+        requests_per_minute: key.requests_per_minute,
+        tokens_per_minute: key.tokens_per_minute,
+        concurrent_requests: key.concurrent_requests,
+        models: key.models,
+        status,
+        created_at: time(key.created_at_us),
+        expires_at: key.expires_at_us.map(time),
+        revoked_at: key.revoked_at_us.map(time),
+        rotated_from: key.rotated_from,
+    }
 }

@@ -6,8 +6,8 @@ use axum::{
     http::{StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde::{Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
 
 use crate::{
     accounts::AccountError, billing::statement::StatementError, journal::error::JournalError,
@@ -36,11 +36,27 @@ impl Problem {
     }
 }
 
+/// An error, RFC 9457.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProblemBody {
+    /// `about:blank`
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// Stable.
+    code: &'static str,
+    /// What is wrong, and what to do.
+    detail: String,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let body = json!({ "type": "about:blank", "title": title, "status": self.status.as_u16(), "code": self.code, "detail": self.detail });
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        let status = self.status.as_u16();
+        let body = ProblemBody { r#type: "about:blank", title, status, code: self.code, detail: self.detail };
+        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
     }
 }
 

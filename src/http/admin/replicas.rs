@@ -1,29 +1,54 @@
 //! The gateways on this store, as far as it knows.
 
 use axum::{Json, extract::State};
-use serde_json::{Value, json};
+use serde::Serialize;
+use tollgate_core::id::BootId;
+use utoipa::ToSchema;
 
-use super::{AdminState, books::time, problem::Problem};
+use super::{AdminState, books::time, lists::Page, problem::Problem};
 use crate::{fleet::lease::NAME_HELD_MAX, store::replicas::ReplicaRow};
 
-pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Value>, Problem> {
+/// A gateway.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Replica)]
+pub(super) struct ReplicaView {
+    /// The name.
+    name: String,
+    /// `live`, `lost` or `stopped`.
+    status: &'static str,
+    /// The machine.
+    host: String,
+    /// The process there.
+    pid: u32,
+    /// This life of the process.
+    boot_id: BootId,
+    /// RFC 3339 UTC.
+    #[schema(format = DateTime)]
+    started_at: String,
+    /// When it was heard of last, RFC 3339 UTC.
+    #[schema(format = DateTime)]
+    renewed_at: String,
+}
+
+/// The gateways on this store.
+#[utoipa::path(get, path = "/replicas", tag = "fleet", responses((status = OK, body = Page<ReplicaView>)))]
+pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Page<ReplicaView>>, Problem> {
     let replicas = state.accounts.store.replicas().await?;
-    let view = |replica: &ReplicaRow| {
+    let view = |replica: ReplicaRow| {
         let status = match (replica.released, replica.is_live(NAME_HELD_MAX)) {
             (true, _) => "stopped",
             (false, true) => "live",
             (false, false) => "lost",
         };
-        json!({
-            "name": replica.name,
-            "status": status,
-            "host": replica.host,
-            "pid": replica.pid,
-            "boot_id": replica.boot_id,
-            "started_at": time(replica.started_at_us),
-            "renewed_at": time(replica.renewed_at_us),
-        })
+        ReplicaView {
+            name: replica.name,
+            status,
+            host: replica.host,
+            pid: replica.pid,
+            boot_id: replica.boot_id,
+            started_at: time(replica.started_at_us),
+            renewed_at: time(replica.renewed_at_us),
+        }
     };
-    let data: Vec<Value> = replicas.iter().map(view).collect();
-    Ok(Json(json!({ "data": data, "next": null })))
+    Ok(Page::of(replicas.into_iter().map(view)))
 }
