@@ -36,6 +36,7 @@ use crate::{
         data,
     },
     journal::Journal,
+    objects::{self, Objects, Patience as ObjectPatience},
     posting::{direct::keep_rescued, live::Poster, recover::keep_recovering, state::PostingState},
     proxy::{Proxy, Settings, keys::reload},
     routing::Routes,
@@ -61,6 +62,7 @@ pub struct Gateway {
     pub admin_token: String,
     /// The request path, for tests that look inside.
     pub proxy: Arc<Proxy>,
+    objects: Arc<Objects>,
     books: Books,
     workers: Workers,
     stopper: Stopper,
@@ -182,6 +184,23 @@ impl Gateway {
             keep_alive("posting", Arc::clone(&panics), make)
         };
         let stop_watching = CancellationToken::new();
+        let patience = ObjectPatience {
+            answer: Duration::from_millis(config.server.request_timeout_ms),
+            poll_first: Duration::from_millis(config.batches.poll_ms_min),
+            poll_most: Duration::from_millis(config.batches.poll_ms_max),
+        };
+        let (objects, queue) = Objects::new(Arc::clone(&proxy), books.accounts.store.clone(), patience);
+        let objects = Arc::new(objects);
+        let binding = {
+            let store = books.accounts.store.clone();
+            move || objects::keep_binding(queue.clone(), store.clone())
+        };
+        helpers.push(keep_alive("binding of ids", Arc::clone(&panics), binding).abort_handle());
+        let polling = {
+            let (objects, stop) = (Arc::clone(&objects), stop_watching.clone());
+            move || objects::keep_polling(Arc::clone(&objects), stop.clone())
+        };
+        helpers.push(keep_alive("polling of batches", Arc::clone(&panics), polling).abort_handle());
         let watch = {
             let (store, proxy, stop) = (books.accounts.store.clone(), Arc::clone(&proxy), stop_watching.clone());
             let (prices, config, lock) = (books.own_prices.clone(), config.clone(), Arc::clone(&books.prices_lock));
@@ -216,7 +235,7 @@ impl Gateway {
         let socket = admin_socket(books.data_dir.path());
         let unix_listener = bind_socket(&socket)?;
         let listeners = vec![
-            tokio::spawn(serve(data_listener, data::router(Arc::clone(&proxy)), stopper.clone())),
+            tokio::spawn(serve(data_listener, data::router(Arc::clone(&proxy), Arc::clone(&objects)), stopper.clone())),
             tokio::spawn(serve(
                 admin_listener,
                 admin::router(state.clone(), Access::Token(admin_token.clone())),
@@ -232,6 +251,7 @@ impl Gateway {
             admin_address,
             admin_token,
             proxy,
+            objects,
             books,
             workers,
             stopper,
@@ -284,6 +304,7 @@ impl Gateway {
         } else {
             tracing::warn!("attempts without an end are left to recovery");
         }
+        self.objects.flush().await;
         // Nothing asks them any more; their last counters are booked.
         self.workers.stop().await;
         self.stop_watching.cancel();
