@@ -61,7 +61,7 @@ pub struct Patience {
     pub answer: Duration,
     /// A batch is looked after so soon after it was made; it doubles ...
     pub poll_first: Duration,
-    /// ... up to this.
+    /// ... up to this. For so long one gateway has an object to itself while it looks after it.
     pub poll_most: Duration,
 }
 
@@ -188,7 +188,8 @@ impl Objects {
     ) -> Result<ObjectRow, ProxyError> {
         let key = &caller.entered.key().record;
         let created_at_us = self.proxy.clock.unix_us();
-        let longest = i64::try_from(self.patience.answer.as_micros()).unwrap_or(i64::MAX);
+        let longest = self.patience.answer.saturating_add(self.patience.poll_most);
+        let longest_us = i64::try_from(longest.as_micros()).unwrap_or(i64::MAX);
         Ok(ObjectRow {
             id: new_id(created_at_us)?,
             kind,
@@ -208,13 +209,11 @@ impl Objects {
             result_lines: None,
             polled_at_us: None,
             // By then nobody is sending it any more.
-            poll_after_us: Some(created_at_us.saturating_add(longest).saturating_add(GRACE_US)),
+            poll_after_us: Some(created_at_us.saturating_add(longest_us)),
         })
     }
 }
 
-/// So long after the longest wait for an answer it is certain that nobody waits for one.
-const GRACE_US: i64 = 60_000_000;
 /// Longest id that is repeated in an error.
 const SHOWN_MAX: usize = 80;
 

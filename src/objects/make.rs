@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Body, http::Response};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
-use tollgate_core::{entry::Outcome, id::ObjectId};
+use tollgate_core::entry::Outcome;
 
 use super::{
     Objects,
@@ -84,10 +84,9 @@ impl Objects {
 
     /// Binds the id, for as long as the client waits; then it goes on in the background.
     async fn bind_made(self: &Arc<Self>, draft: &ObjectRow, id: String) -> Result<(), ProxyError> {
-        let poll = is_metered(draft.kind).then_some(self.patience.poll_first);
-        let (objects, object_id) = (Arc::clone(self), draft.id);
+        let (objects, draft_of_it) = (Arc::clone(self), draft.clone());
         // Bounded in tries; a row that stays without an id is looked for at the provider.
-        let binding = tokio::spawn(async move { objects.name_until_done(object_id, &id, poll).await });
+        let binding = tokio::spawn(async move { objects.name_until_done(&draft_of_it, &id).await });
         match timeout(BIND_MAX, binding).await {
             Ok(Ok(true)) => Ok(()),
             _ => {
@@ -97,11 +96,12 @@ impl Objects {
         }
     }
 
-    async fn name_until_done(&self, object_id: ObjectId, id: &str, poll: Option<Duration>) -> bool {
+    async fn name_until_done(&self, draft: &ObjectRow, id: &str) -> bool {
+        let object_id = draft.id;
         let mut wait = RETRY_FIRST;
         for _ in 0..TRIES_MAX {
-            match self.store.name_object(object_id, id, poll).await {
-                Ok(_named) => return true,
+            match self.name(draft, id).await {
+                Ok(()) => return true,
                 Err(StoreError::Exists(_)) => {
                     tracing::error!(object = %object_id, "a provider gave an id twice; it stays with its first customer");
                     return false;
@@ -114,6 +114,17 @@ impl Objects {
             wait = (wait * 2).min(RETRY_MOST);
         }
         false
+    }
+
+    /// Binds an id; once more is as good as once. A row that was given up meanwhile is written again.
+    async fn name(&self, draft: &ObjectRow, id: &str) -> Result<(), StoreError> {
+        let poll = is_metered(draft.kind).then_some(self.patience.poll_first);
+        if !self.store.name_object(draft.id, id, poll).await? {
+            let poll_after_us = poll.map(|_| draft.created_at_us);
+            let named = ObjectRow { upstream_id: Some(id.to_owned()), poll_after_us, ..draft.clone() };
+            self.store.bind_object(&named).await?;
+        }
+        Ok(())
     }
 
     /// The provider did not make it, or did not say so.

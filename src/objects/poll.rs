@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::http::Method;
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tollgate_core::{entry::Outcome, id::BootId, usage::Usage};
@@ -26,10 +27,7 @@ use crate::{
     },
     upstream::target::encoded,
 };
-use axum::http::Method;
 
-/// An object is this process's for so long; while its results are read, that is renewed.
-const HELD: Duration = Duration::from_secs(300);
 /// The store is asked for what is due so often.
 const IDLE: Duration = Duration::from_millis(1000);
 /// Objects looked after at once.
@@ -75,7 +73,7 @@ pub async fn keep_polling(objects: Arc<Objects>, stop: CancellationToken) {
     loop {
         let mut claimed = Ok(None);
         if working.len() < AT_ONCE {
-            claimed = objects.store.claim_object(HELD).await;
+            claimed = objects.store.claim_object(objects.patience.poll_most).await;
         }
         match claimed {
             Ok(Some(object)) => {
@@ -175,7 +173,7 @@ impl Objects {
                 waiting.extend(entry);
                 if waiting.len() >= POST_MAX {
                     self.post(object, std::mem::take(&mut waiting), None).await?;
-                    self.store.poll_object(object.id, HELD).await?;
+                    self.store.poll_object(object.id, self.patience.poll_most).await?;
                 }
             }
         }
