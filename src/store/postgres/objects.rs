@@ -47,7 +47,7 @@ where customer_id = $1
   and kind = $2
   and upstream_id = $3
   and deleted_at_us is null
-order by created_at_us desc
+order by created_at_us desc, id desc
 limit 1"
 );
 const AT: &str = concat!(

@@ -46,7 +46,7 @@ where customer_id = ?
   and kind = ?
   and upstream_id = ?
   and deleted_at_us is null
-order by created_at_us desc
+order by created_at_us desc, id desc
 limit 1"
 );
 const AT: &str = concat!(
