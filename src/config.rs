@@ -41,6 +41,8 @@ pub struct Config {
     pub recovery_basis: RecoveryBasis,
     /// `[drain]`
     pub drain: Drain,
+    /// `[batches]`
+    pub batches: Batches,
     /// `[[provider]]`
     pub providers: Vec<Provider>,
     /// `[[worker]]`
@@ -144,6 +146,15 @@ pub enum RecoveryBasis {
     Revenue,
     /// Accumulated revenue less inference cost.
     Margin,
+}
+
+/// `[batches]`: how often a provider is asked whether one is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches {
+    /// First wait; it grows with the batch's age ...
+    pub poll_ms_min: u64,
+    /// ... up to this.
+    pub poll_ms_max: u64,
 }
 
 /// `[drain]`: bounds of reading on for clients that have left.

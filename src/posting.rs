@@ -5,6 +5,6 @@
 pub mod direct;
 pub mod live;
 pub mod recover;
-mod ship;
+pub mod ship;
 pub mod state;
 mod tracker;

@@ -11,7 +11,7 @@ mod exchange;
 pub mod keys;
 mod live;
 mod stream;
-mod upstream_error;
+pub mod upstream_error;
 mod whole;
 mod worker;
 
@@ -28,12 +28,8 @@ use axum::{
 use tokio::sync::Semaphore;
 use tollgate_core::{estimate::tokens_from_bytes, id::RequestId};
 
-use self::{
-    attempt::Prices,
-    detach::DetachOnDrop,
-    error::ProxyError,
-    exchange::{Exchange, PlannedTarget},
-};
+pub(crate) use self::exchange::PlannedTarget;
+use self::{attempt::Prices, detach::DetachOnDrop, error::ProxyError, exchange::Exchange};
 use crate::{
     admission::{
         gate::{Entered, LimitsView},
@@ -114,6 +110,8 @@ pub struct Inbound {
     pub variant: Variant,
     /// `x-tollgate-tags`, sorted.
     pub tags: Vec<(String, String)>,
+    /// The only provider that may answer, where what it is to go on with is kept; none: any.
+    pub provider: Option<String>,
 }
 
 /// The answer, on its way.
@@ -122,6 +120,22 @@ pub struct Answer {
     pub response: Response<Body>,
     /// What is left of the key's limits.
     pub limits: LimitsView,
+    /// Who answered.
+    pub served: Served,
+}
+
+/// The target that answered.
+pub struct Served {
+    route: Arc<Route>,
+    index: usize,
+}
+
+impl Served {
+    /// The target; none never, as a route does not change.
+    #[must_use]
+    pub fn target(&self) -> Option<&Target> {
+        self.route.targets.get(self.index)
+    }
 }
 
 impl Proxy {
@@ -165,6 +179,14 @@ impl Proxy {
         self.stopping.store(true, Ordering::Release);
     }
 
+    /// Whether new requests are taken.
+    ///
+    /// # Errors
+    /// [`ProxyError::ShuttingDown`] when they are not.
+    pub fn takes_requests(&self) -> Result<(), ProxyError> {
+        if self.is_stopping() { Err(ProxyError::ShuttingDown) } else { Ok(()) }
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -181,15 +203,14 @@ impl Proxy {
     /// # Errors
     /// Why there is no answer. What had been opened in the journal by then is ended there.
     pub async fn conduct(self: &Arc<Self>, inbound: Inbound) -> Result<Answer, ProxyError> {
-        if self.is_stopping() {
-            return Err(ProxyError::ShuttingDown);
-        }
-        let Inbound { request_id, entered, headers, request, variant, tags } = inbound;
+        self.takes_requests()?;
+        let Inbound { request_id, entered, headers, request, variant, tags, provider } = inbound;
         let route = self.routes.load().get(&request.model).cloned();
         let route = route.ok_or_else(|| ProxyError::UnknownModel(request.model.clone()))?;
         let admitted_at_us = self.clock.unix_us();
         let called = request.endpoint.dialect();
-        let plan = self.plan(&route, called, &entered.key().record.price_book, admitted_at_us)?;
+        let book = &entered.key().record.price_book;
+        let plan = self.plan(&route, called, book, admitted_at_us, provider.as_deref())?;
         let input_estimate = tokens_from_bytes(request.prompt_bytes);
         let admitted = entered.admit(&route.model, input_estimate, request.output_max.unwrap_or(0))?;
         let limits = admitted.limits_view();
@@ -209,18 +230,20 @@ impl Proxy {
             started: self.clock.monotonic(),
             input_estimate,
         };
-        let response = DetachOnDrop::new(|gone| exchange.run(admitted, permit, gone)).await?;
-        Ok(Answer { response, limits })
+        let route = Arc::clone(&exchange.route);
+        let (response, index) = DetachOnDrop::new(|gone| exchange.run(admitted, permit, gone)).await?;
+        Ok(Answer { response, limits, served: Served { route, index } })
     }
 
     /// The targets of a route with the prices in force; left out are those that speak another dialect than was called,
-    /// those without a price, unless they may be recorded so, and those whose worker takes no requests.
-    fn plan(
+    /// those without a price, unless they may be recorded so, and those whose worker takes no requests; and all but `only`.
+    pub(crate) fn plan(
         &self,
         route: &Arc<Route>,
         called: ProviderDialect,
         book: &str,
         at_us: i64,
+        only: Option<&str>,
     ) -> Result<Vec<PlannedTarget>, ProxyError> {
         if let Some(other) = route.targets.iter().map(|target| target.provider.dialect).find(|spoken| *spoken != called)
             && route.targets.iter().all(|target| target.provider.dialect != called)
@@ -229,7 +252,11 @@ impl Proxy {
         }
         let catalog = self.catalog.load_full();
         let rule = catalog.charge_rule(book, &route.model, at_us).cloned();
-        let same = |target: &Target| target.provider.dialect == called;
+        let is_kept_there = |target: &Target| only.is_none_or(|only| target.provider.name == only);
+        if !route.targets.iter().any(is_kept_there) {
+            return Err(ProxyError::KeptElsewhere(route.model.clone()));
+        }
+        let same = |target: &Target| target.provider.dialect == called && is_kept_there(target);
         let planned =
             route.targets.iter().enumerate().filter(|(_, target)| same(target)).filter_map(|(index, target)| {
                 let cost = catalog.cost(&target.provider.name, &target.model, at_us);

@@ -72,7 +72,11 @@ pub struct Route {
 
 /// All public models, an immutable snapshot.
 #[derive(Default)]
-pub struct Routes(BTreeMap<String, Arc<Route>>);
+pub struct Routes {
+    by_model: BTreeMap<String, Arc<Route>>,
+    /// In the order of the configuration, without workers.
+    providers: Vec<Arc<Provider>>,
+}
 
 impl Routes {
     /// Builds the routes of a configuration and the models that its providers have prices for.
@@ -103,6 +107,7 @@ impl Routes {
             let route = Route { model: model.clone(), attempts_max: targets.len(), targets, timeout };
             routes.insert(model.clone(), Arc::new(route));
         }
+        let configured = providers.clone();
         providers.extend(workers);
         for model in &config.models {
             let targets: Vec<Target> = model
@@ -121,18 +126,24 @@ impl Routes {
             };
             routes.insert(model.name.clone(), Arc::new(route));
         }
-        Ok(Self(routes))
+        Ok(Self { by_model: routes, providers: configured })
     }
 
     /// The route of a public model.
     #[must_use]
     pub fn get(&self, model: &str) -> Option<&Arc<Route>> {
-        self.0.get(model)
+        self.by_model.get(model)
     }
 
     /// All routes, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.0.values()
+        self.by_model.values()
+    }
+
+    /// The providers, in the order of the configuration; workers are none.
+    #[must_use]
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
     }
 }
 

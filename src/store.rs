@@ -23,6 +23,7 @@ pub mod dump;
 pub mod entries;
 mod error;
 pub mod keys;
+pub mod objects;
 pub mod pins;
 mod postgres;
 pub mod price_sets;

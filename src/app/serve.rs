@@ -37,6 +37,7 @@ use crate::{
         data,
     },
     journal::Journal,
+    objects::{self, Objects, Patience as ObjectPatience},
     posting::{direct::keep_rescued, live::Poster, recover::keep_recovering, state::PostingState},
     proxy::{Proxy, Settings, keys::reload},
     routing::Routes,
@@ -62,6 +63,7 @@ pub struct Gateway {
     pub admin_token: String,
     /// The request path, for tests that look inside.
     pub proxy: Arc<Proxy>,
+    objects: Arc<Objects>,
     books: Books,
     workers: Workers,
     stopper: Stopper,
@@ -184,6 +186,23 @@ impl Gateway {
             keep_alive("posting", Arc::clone(&panics), make)
         };
         let stop_watching = CancellationToken::new();
+        let patience = ObjectPatience {
+            answer: Duration::from_millis(config.server.request_timeout_ms),
+            poll_first: Duration::from_millis(config.batches.poll_ms_min),
+            poll_most: Duration::from_millis(config.batches.poll_ms_max),
+        };
+        let (objects, queue) = Objects::new(Arc::clone(&proxy), books.accounts.store.clone(), patience);
+        let objects = Arc::new(objects);
+        let binding = {
+            let store = books.accounts.store.clone();
+            move || objects::keep_binding(queue.clone(), store.clone())
+        };
+        helpers.push(keep_alive("binding of ids", Arc::clone(&panics), binding).abort_handle());
+        let polling = {
+            let (objects, stop) = (Arc::clone(&objects), stop_watching.clone());
+            move || objects::keep_polling(Arc::clone(&objects), stop.clone())
+        };
+        helpers.push(keep_alive("polling of batches", Arc::clone(&panics), polling).abort_handle());
         let watch = {
             let (store, proxy, stop) = (books.accounts.store.clone(), Arc::clone(&proxy), stop_watching.clone());
             let (prices, config, lock) = (books.own_prices.clone(), config.clone(), Arc::clone(&books.prices_lock));
@@ -217,7 +236,7 @@ impl Gateway {
         let (address, admin_address) = (data_listener.local_addr()?, admin_listener.local_addr()?);
         let socket = admin_socket(books.data_dir.path());
         let unix_listener = bind_socket(&socket)?;
-        let data_router = data::router(Arc::clone(&proxy));
+        let data_router = data::router(Arc::clone(&proxy), Arc::clone(&objects));
         let listeners = vec![
             match certificate {
                 None => tokio::spawn(serve(data_listener, data_router, stopper.clone())),
@@ -241,6 +260,7 @@ impl Gateway {
             admin_address,
             admin_token,
             proxy,
+            objects,
             books,
             workers,
             stopper,
@@ -293,6 +313,7 @@ impl Gateway {
         } else {
             tracing::warn!("attempts without an end are left to recovery");
         }
+        self.objects.flush().await;
         // Nothing asks them any more; their last counters are booked.
         self.workers.stop().await;
         self.stop_watching.cancel();

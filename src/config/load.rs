@@ -11,8 +11,8 @@ use std::{
 use tollgate_core::money::NanoUsd;
 
 use super::{
-    Config, DEFAULT_TOML, Drain, Journal, Limits, Mistake, Model, Prices, Provider, RecoveryBasis, Server, Store,
-    Target, TlsFiles, Training, Worker,
+    Batches, Config, DEFAULT_TOML, Drain, Journal, Limits, Mistake, Model, Prices, Provider, RecoveryBasis, Server,
+    Store, Target, TlsFiles, Training, Worker,
     secret::Secret,
     source::{Literal, Sourced, Values, read_env, read_toml},
     store_url::{Database, StoreUrl},
@@ -149,6 +149,10 @@ impl Builder<'_> {
             recovery_basis: match self.text("recovery.basis").as_str() {
                 "margin" => RecoveryBasis::Margin,
                 _ => RecoveryBasis::Revenue,
+            },
+            batches: Batches {
+                poll_ms_min: self.count("batches.poll_ms_min"),
+                poll_ms_max: self.count("batches.poll_ms_max"),
             },
             drain: Drain {
                 streams_max: self.size("drain.streams_max"),

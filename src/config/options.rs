@@ -87,6 +87,8 @@ pub const OPTIONS: &[OptionRow] = &[
     row("drain.streams_max", Kind::Count, "Streams read on at once after their client has left"),
     row("drain.ms_max", Kind::Count, "Longest such reading, in milliseconds"),
     row("drain.bytes_max", Kind::Count, "Most bytes of such a reading"),
+    row("batches.poll_ms_min", Kind::Count, "First wait before a provider is asked whether a batch is done"),
+    row("batches.poll_ms_max", Kind::Count, "Longest such wait; it grows with the age of the batch"),
     row(
         "provider[].name",
         Kind::Text,

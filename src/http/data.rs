@@ -1,6 +1,7 @@
 //! The data plane: what applications call, in the dialect of their SDK.
 
 mod models;
+mod objects;
 mod presented_key;
 
 use std::{sync::Arc, time::Duration};
@@ -8,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{Path, State},
+    extract::{FromRef, Path, State},
     http::{HeaderMap, HeaderName, Request, Response, StatusCode, header},
     routing::{MethodRouter, get, post},
 };
@@ -24,7 +25,8 @@ use crate::{
         refusal::Refusal,
     },
     config::dialect::ProviderDialect,
-    proxy::{Inbound, Proxy, error::ProxyError},
+    objects::{Objects, Owner},
+    proxy::{Answer, Inbound, Proxy, error::ProxyError},
     upstream::{
         endpoint::{Endpoint, ModelPlace},
         request::{Request as ModelRequest, error::RequestError},
@@ -39,10 +41,23 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const TAGS_MAX: usize = 16;
 const TAG_BYTES_MAX: usize = 64;
 
-type Routes = Router<Arc<Proxy>>;
+type Routes = Router<Plane>;
+
+/// What the routes work on.
+#[derive(Clone)]
+struct Plane {
+    proxy: Arc<Proxy>,
+    objects: Arc<Objects>,
+}
+
+impl FromRef<Plane> for Arc<Proxy> {
+    fn from_ref(plane: &Plane) -> Self {
+        Self::clone(&plane.proxy)
+    }
+}
 
 /// The routes of the data plane.
-pub fn router(proxy: Arc<Proxy>) -> Router {
+pub fn router(proxy: Arc<Proxy>, objects: Arc<Objects>) -> Router {
     let in_body = |endpoint: &Endpoint| endpoint.shape().model == ModelPlace::Body;
     let routes = Endpoint::ALL
         .into_iter()
@@ -54,8 +69,8 @@ pub fn router(proxy: Arc<Proxy>) -> Router {
         .filter(bedrock)
         .fold(routes, |routes: Routes, endpoint| routes.route(endpoint.path(), call_with_model(endpoint)));
     let routes = GEMINI_VERSIONS.iter().fold(routes, |routes: Routes, version| {
-        let call = post(move |State(proxy): State<Arc<Proxy>>, Path(called): Path<String>, request: Request<Body>| {
-            call_gemini(proxy, version, called, request)
+        let call = post(move |State(plane): State<Plane>, Path(called): Path<String>, request: Request<Body>| {
+            call_gemini(plane, version, called, request)
         });
         routes.route(&format!("{version}/models/{{*id}}"), call)
     });
@@ -65,39 +80,35 @@ pub fn router(proxy: Arc<Proxy>) -> Router {
         .route("/api/tags", get(models::ollama))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show))
+        .merge(objects::routes())
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
-        .with_state(proxy)
+        .with_state(Plane { proxy, objects })
 }
 
-fn call(endpoint: Endpoint) -> MethodRouter<Arc<Proxy>> {
-    post(move |State(proxy): State<Arc<Proxy>>, request: Request<Body>| answer(proxy, endpoint, None, None, request))
+fn call(endpoint: Endpoint) -> MethodRouter<Plane> {
+    post(move |State(plane): State<Plane>, request: Request<Body>| answer(plane, endpoint, None, None, request))
 }
 
-fn call_with_model(endpoint: Endpoint) -> MethodRouter<Arc<Proxy>> {
-    post(move |State(proxy): State<Arc<Proxy>>, Path(model): Path<String>, request: Request<Body>| {
-        answer(proxy, endpoint, Some(model), None, request)
+fn call_with_model(endpoint: Endpoint) -> MethodRouter<Plane> {
+    post(move |State(plane): State<Plane>, Path(model): Path<String>, request: Request<Body>| {
+        answer(plane, endpoint, Some(model), None, request)
     })
 }
 
 /// `/v1beta/models/{model}:{verb}`, and the same in other versions.
-async fn call_gemini(
-    proxy: Arc<Proxy>,
-    version: &'static str,
-    called: String,
-    request: Request<Body>,
-) -> Response<Body> {
+async fn call_gemini(plane: Plane, version: &'static str, called: String, request: Request<Body>) -> Response<Body> {
     let known = called.rsplit_once(':').and_then(|(model, verb)| {
         let path = format!("/v1beta/models/{{model}}:{verb}");
         Some((model.to_owned(), Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path)?))
     });
     let Some((model, endpoint)) = known else { return unknown_path(request).await };
-    answer(proxy, endpoint, Some(model), Some(version), request).await
+    answer(plane, endpoint, Some(model), Some(version), request).await
 }
 
 /// `/v1/interactions`
-async fn call_interactions(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Response<Body> {
-    answer(proxy, Endpoint::Interactions, None, Some("/v1"), request).await
+async fn call_interactions(State(plane): State<Plane>, request: Request<Body>) -> Response<Body> {
+    answer(plane, Endpoint::Interactions, None, Some("/v1"), request).await
 }
 
 /// What a request says beside its body.
@@ -109,12 +120,13 @@ struct Called {
 }
 
 async fn answer(
-    proxy: Arc<Proxy>,
+    plane: Plane,
     endpoint: Endpoint,
     model: Option<String>,
     version: Option<&'static str>,
     request: Request<Body>,
 ) -> Response<Body> {
+    let Plane { proxy, objects } = plane;
     let query = request.uri().query();
     let alt_sse = endpoint == Endpoint::StreamGenerateContent && parameter(query, "alt") == Some("sse");
     let listed = endpoint == Endpoint::StreamGenerateContent && !alt_sse;
@@ -128,6 +140,7 @@ async fn answer(
         Ok(entered) => {
             let called = Called { endpoint, model, request_id, variant: Variant { version, alt_sse } };
             match read(&proxy, called, entered, request).await {
+                Ok(inbound) if endpoint == Endpoint::Responses => respond(&proxy, &objects, inbound).await,
                 Ok(inbound) => proxy.conduct(inbound).await,
                 Err(error) => Err(error),
             }
@@ -146,6 +159,20 @@ async fn answer(
     response
 }
 
+/// Conducts a request for a response: what it goes on with must be its customer's, and what is stored becomes it.
+async fn respond(proxy: &Arc<Proxy>, objects: &Arc<Objects>, mut inbound: Inbound) -> Result<Answer, ProxyError> {
+    let key = &inbound.entered.key().record;
+    let owner = Owner { customer_id: key.customer_id, key_id: key.key_id, request_id: inbound.request_id };
+    let kept = &inbound.request.kept;
+    let is_stored = kept.is_stored;
+    inbound.provider = objects.goes_on_at(owner.customer_id, kept).await?;
+    let mut answer = proxy.conduct(inbound).await?;
+    if is_stored {
+        answer.response = objects.stored(owner, &answer.served, answer.response);
+    }
+    Ok(answer)
+}
+
 /// Lets a request in; `limits` become those of its key, also when it is refused.
 fn enter(proxy: &Proxy, key: Option<&str>, limits: &mut LimitsView) -> Result<Entered, Refusal> {
     let key = proxy.keyring.authenticate(key)?;
@@ -160,8 +187,17 @@ fn enter(proxy: &Proxy, key: Option<&str>, limits: &mut LimitsView) -> Result<En
 async fn read(proxy: &Proxy, called: Called, entered: Entered, request: Request<Body>) -> Result<Inbound, ProxyError> {
     let (parts, body) = request.into_parts();
     let tags = tags(&parts.headers)?;
-    if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(RequestError::Encoded.into());
+    let body = read_body(proxy, &parts.headers, body).await?;
+    let Called { endpoint, model, request_id, variant } = called;
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let request = ModelRequest::parse(endpoint, model.as_deref(), content_type, body)?;
+    Ok(Inbound { request_id, entered, headers: parts.headers, request, variant, tags, provider: None })
+}
+
+/// A body, bounded in bytes and time.
+async fn read_body(proxy: &Proxy, headers: &HeaderMap, body: Body) -> Result<Bytes, RequestError> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(RequestError::Encoded);
     }
     let bytes_max = proxy.settings.body_bytes_max;
     let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect())
@@ -171,11 +207,7 @@ async fn read(proxy: &Proxy, called: Called, entered: Entered, request: Request<
             Some(_) => RequestError::TooLarge { bytes_max },
             None => RequestError::Incomplete,
         })?;
-    let body: Bytes = body.to_bytes();
-    let Called { endpoint, model, request_id, variant } = called;
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let request = ModelRequest::parse(endpoint, model.as_deref(), content_type, body)?;
-    Ok(Inbound { request_id, entered, headers: parts.headers, request, variant, tags })
+    Ok(body.to_bytes())
 }
 
 /// `team=a,feature=b`, sorted.
@@ -198,11 +230,6 @@ fn tags(headers: &HeaderMap) -> Result<Vec<(String, String)>, RequestError> {
 /// Paths that providers have and this gateway does not pass on, because what they do could not be metered or kept apart
 /// by customer.
 const UNSERVED: &[&str] = &[
-    "/v1/files",
-    "/v1/batches",
-    "/v1/messages/batches",
-    "/v1/responses/",
-    "/v1/conversations",
     "/v1/uploads",
     "/v1/fine_tuning",
     "/v1/assistants",

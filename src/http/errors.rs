@@ -154,7 +154,11 @@ pub fn status(error: &ProxyError) -> StatusCode {
     match error {
         ProxyError::Request(RequestError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         ProxyError::Request(RequestError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
-        ProxyError::Request(_) | ProxyError::OtherDialect { .. } => StatusCode::BAD_REQUEST,
+        ProxyError::Request(_) | ProxyError::OtherDialect { .. } | ProxyError::KeptElsewhere(_) => {
+            StatusCode::BAD_REQUEST
+        }
+        ProxyError::NotKept { .. } | ProxyError::NoKeeper(_) => StatusCode::NOT_FOUND,
+        ProxyError::NotNow(_) => StatusCode::CONFLICT,
         ProxyError::Refused(refusal) => match refusal {
             Refusal::MissingKey | Refusal::InvalidKey | Refusal::RevokedKey | Refusal::ExpiredKey => {
                 StatusCode::UNAUTHORIZED
@@ -164,6 +168,8 @@ pub fn status(error: &ProxyError) -> StatusCode {
         },
         ProxyError::UnknownModel(_) => StatusCode::NOT_FOUND,
         ProxyError::Unpriced(_)
+        | ProxyError::UnpricedBatch(_)
+        | ProxyError::StoreDown
         | ProxyError::Full
         | ProxyError::JournalDown
         | ProxyError::ShuttingDown
@@ -191,10 +197,13 @@ fn param(error: &ProxyError) -> Option<&str> {
         ProxyError::UnknownModel(_)
         | ProxyError::OtherDialect { .. }
         | ProxyError::Unpriced(_)
+        | ProxyError::UnpricedBatch(_)
+        | ProxyError::KeptElsewhere(_)
         | ProxyError::WorkerUnavailable(_)
         | ProxyError::WorkerBusy { .. }
         | ProxyError::Refused(Refusal::ModelNotAllowed(_)) => Some("model"),
         ProxyError::Upstream { param, .. } => param.as_deref(),
+        ProxyError::NotKept { param, .. } => *param,
         _ => None,
     }
 }
@@ -206,7 +215,8 @@ fn retry_after(error: &ProxyError) -> Option<Duration> {
         ProxyError::WorkerBusy { retry_after, .. } => retry_after.or(Some(Duration::from_secs(1))),
         ProxyError::WorkerUnavailable(_) => Some(Duration::from_secs(2)),
         ProxyError::Full | ProxyError::ShuttingDown => Some(Duration::from_secs(1)),
-        ProxyError::JournalDown => Some(Duration::from_secs(5)),
+        ProxyError::JournalDown | ProxyError::StoreDown => Some(Duration::from_secs(5)),
+        ProxyError::NotNow(_) => Some(Duration::from_secs(5)),
         _ => None,
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Ships batches to one store.
-pub(super) struct Shipper {
+pub struct Shipper {
     store: Store,
     clock: Clock,
     state: Arc<PostingState>,
@@ -27,7 +27,9 @@ pub(super) struct Shipper {
 }
 
 impl Shipper {
-    pub(super) fn new(store: Store, clock: Clock, state: Arc<PostingState>) -> Self {
+    /// To this store; `state` hears what it comes to.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock, state: Arc<PostingState>) -> Self {
         Self { store, clock, state, pace: Pace::default() }
     }
 
@@ -35,7 +37,7 @@ impl Shipper {
     ///
     /// # Errors
     /// [`StoreError`] when the store is away or not what it should be; what of the batch was posted by then stays.
-    pub(super) async fn ship(&self, batch: PostBatch) -> Result<Posted, StoreError> {
+    pub async fn ship(&self, batch: PostBatch) -> Result<Posted, StoreError> {
         let mut posted = Posted::default();
         let mut waiting = vec![batch];
         while let Some(mut batch) = waiting.pop() {

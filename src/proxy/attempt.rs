@@ -16,6 +16,7 @@ use tollgate_core::{
     money::NanoUsd,
     orphan::resolve_orphan,
     price::{BookRule, CostBasis, Terms, price_entry},
+    pricing_context::{PricingContext, ServiceTier},
     record::Progress,
     usage::Usage,
     worker_cost::WorkerTime,
@@ -53,6 +54,16 @@ impl Prices {
     #[must_use]
     pub const fn complete(&self) -> bool {
         self.cost.is_some() && self.rule.is_some()
+    }
+
+    /// Whether an input token of a batch has a cost and a charge.
+    #[must_use]
+    pub fn price_a_batch(&self) -> bool {
+        let usage = Usage { input_uncached: 1, ..Usage::default() };
+        let context = PricingContext { service_tier: Some(ServiceTier::Batch), ..PricingContext::default() };
+        let terms = Terms { usage: &usage, context: &context, worker: None, cost: self.basis(), rule: self.rule() };
+        let priced = price_entry(&[terms], &Counters::default(), 0);
+        priced.iter().all(|line| line.cost.is_some() && line.charge.is_some())
     }
 
     fn basis(&self) -> Option<CostBasis<'_>> {
@@ -180,6 +191,31 @@ impl Attempt {
     }
 
     fn entry(&self, admission: Admission, metered: Metered, status: Option<u16>) -> Entry {
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let times = Times {
+            ended_at_us: self.clock.unix_us(),
+            elapsed_us: micros(self.clock.monotonic().saturating_sub(self.started)),
+            first_byte_us: self.first_byte.map(|at| micros(at.saturating_sub(self.started))),
+        };
+        self.prices.entry(admission, metered, status, times)
+    }
+}
+
+/// When an attempt came to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Wall clock, microseconds since 1970 UTC.
+    pub ended_at_us: i64,
+    /// From admission to the end, microseconds.
+    pub elapsed_us: u64,
+    /// From admission to the first byte for the client, microseconds.
+    pub first_byte_us: Option<u64>,
+}
+
+impl Prices {
+    /// The entry of an attempt that used so much: its lines priced, and counted where they have no price.
+    #[must_use]
+    pub fn entry(&self, admission: Admission, metered: Metered, status: Option<u16>, times: Times) -> Entry {
         let mut flags = metered.flags;
         let target_model = admission.target.split_once('/').map_or("", |(_, model)| model).to_owned();
         let line_of = |MeteredLine { billed_model, usage, context }| Line {
@@ -190,22 +226,21 @@ impl Attempt {
             ..Line::default()
         };
         let mut lines: Vec<Line> = metered.lines.into_iter().map(line_of).collect();
-        self.prices.price(&mut lines, &metered.counters, &admission);
+        self.price(&mut lines, &metered.counters, &admission);
         if lines.iter().any(|line| line.cost.is_none() || line.charge.is_none()) {
             flags.push(UNPRICED.to_owned());
-            self.prices.unpriced.fetch_add(1, Ordering::Relaxed);
+            self.unpriced.fetch_add(1, Ordering::Relaxed);
             tracing::error!(attempt = %admission.id, target = admission.target, "an attempt has no price; `tollgate rerate` prices it later");
         }
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Entry {
             admission,
             outcome: metered.outcome,
             usage_source: metered.source,
             flags,
             lines,
-            ended_at_us: self.clock.unix_us(),
-            elapsed_us: micros(self.clock.monotonic().saturating_sub(self.started)),
-            first_byte_us: self.first_byte.map(|at| micros(at.saturating_sub(self.started))),
+            ended_at_us: times.ended_at_us,
+            elapsed_us: times.elapsed_us,
+            first_byte_us: times.first_byte_us,
             status,
             raw_usage: metered.raw_usage,
             reported_total: metered.reported_total,

@@ -32,6 +32,33 @@ pub enum ProxyError {
         /// What was called.
         called: ProviderDialect,
     },
+    /// What the request goes on with is kept by a provider that does not serve the model.
+    #[error(
+        "The model `{0}` cannot go on with what the request refers to, because that is kept elsewhere. Call the model that made it, or send the whole input."
+    )]
+    KeptElsewhere(String),
+    /// No file, batch, response or conversation of this customer has that id.
+    #[error("No {kind} found with id '{id}'.")]
+    NotKept {
+        /// What it was taken for.
+        kind: &'static str,
+        /// As the client sent it.
+        id: String,
+        /// The parameter that has it; none: the path.
+        param: Option<&'static str>,
+    },
+    /// What was asked cannot be done as things stand.
+    #[error("{0}")]
+    NotNow(&'static str),
+    /// The store does not answer, and without it nobody knows whose an id is.
+    #[error("The gateway cannot look up or keep ids at the moment. Try again shortly.")]
+    StoreDown,
+    /// Results of a batch of this model would have no price.
+    #[error("The model `{0}` has no price for batches on this gateway, so it is not served in one.")]
+    UnpricedBatch(String),
+    /// No provider keeps what was to be made.
+    #[error("{0}")]
+    NoKeeper(&'static str),
     /// The model has no price.
     #[error(
         "The model `{0}` has no price on this gateway, so it is not served. The operator can add a [[price]] for it and a rule in the customer's price book, then restart; `tollgate check` tells what is missing."
@@ -105,7 +132,13 @@ impl ProxyError {
             },
             Self::UnknownModel(_) => "model_not_found",
             Self::OtherDialect { .. } => "model_of_other_dialect",
-            Self::Unpriced(_) => "model_unpriced",
+            Self::Unpriced(_) | Self::UnpricedBatch(_) => "model_unpriced",
+            Self::KeptElsewhere(_) => "kept_elsewhere",
+            Self::NotKept { param: Some("previous_response_id"), .. } => "previous_response_not_found",
+            Self::NotKept { .. } => "not_found",
+            Self::NotNow(_) => "conflict",
+            Self::StoreDown => "store_unavailable",
+            Self::NoKeeper(_) => "unsupported_endpoint",
             Self::Full => "gateway_full",
             Self::JournalDown => "journal_unavailable",
             Self::ShuttingDown => "shutting_down",
@@ -128,7 +161,9 @@ impl ProxyError {
             Self::WorkerUnavailable(_) | Self::WorkerBusy { .. } => true,
             Self::Upstream { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
             Self::InvalidUpstreamBody(_) => true,
+            Self::NotNow(_) | Self::StoreDown => true,
             Self::Request(_) | Self::UnknownModel(_) | Self::OtherDialect { .. } => false,
+            Self::KeptElsewhere(_) | Self::NotKept { .. } | Self::NoKeeper(_) | Self::UnpricedBatch(_) => false,
             Self::Unpriced(_) | Self::UpstreamCredentials => false,
         }
     }

@@ -38,9 +38,9 @@ use crate::{
 };
 
 /// A target of a route and the prices in force for it.
-pub(super) struct PlannedTarget {
-    pub(super) index: usize,
-    pub(super) prices: Prices,
+pub(crate) struct PlannedTarget {
+    pub(crate) index: usize,
+    pub(crate) prices: Prices,
 }
 
 /// One admitted request and everything that its attempts need.
@@ -61,18 +61,22 @@ pub(super) struct Exchange {
 
 /// How one attempt came out.
 enum Tried {
-    Answered(Response<Body>),
-    Failed { error: ProxyError, retryable: bool },
+    /// With the index of the target that did.
+    Answered(Response<Body>, usize),
+    Failed {
+        error: ProxyError,
+        retryable: bool,
+    },
 }
 
 impl Exchange {
-    /// Runs attempts until one answers or none is left.
+    /// Runs attempts until one answers or none is left. Says which target answered.
     pub(super) async fn run(
         self,
         admitted: Admitted,
         permit: Permit,
         gone: ClientGone,
-    ) -> Result<Response<Body>, ProxyError> {
+    ) -> Result<(Response<Body>, usize), ProxyError> {
         let mut admitted = Some(admitted);
         let mut permit = Some(permit);
         let mut number: u16 = 0;
@@ -83,7 +87,7 @@ impl Exchange {
             };
             let last = usize::from(number) + 1 >= self.route.attempts_max;
             match self.attempt(number, permit, &mut admitted, &gone).await? {
-                Tried::Answered(response) => return Ok(response),
+                Tried::Answered(response, index) => return Ok((response, index)),
                 Tried::Failed { error, retryable } if last || !retryable || gone.get() => return Err(error),
                 Tried::Failed { .. } => number += 1,
             }
@@ -160,7 +164,8 @@ impl Exchange {
             worker: call,
             silence: Silence::new(self.route.timeout),
         };
-        answer(live, parts, endpoint.answers(), injected, self.request.stream, gone).await.map(Tried::Answered)
+        let response = answer(live, parts, endpoint.answers(), injected, self.request.stream, gone).await?;
+        Ok(Tried::Answered(response, planned.index))
     }
 
     fn asked(&self) -> Asked {

@@ -56,7 +56,7 @@ impl ErrorBody {
 }
 
 /// Reads an answer of an error status.
-pub(super) async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
+pub async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
     let status = response.status().as_u16();
     let outcome = if status == 429 { Outcome::RateLimited } else { Outcome::UpstreamError };
     let retry_after = retry_after(response.headers());

@@ -11,6 +11,7 @@ mod dead_letters;
 mod dump;
 mod entries;
 mod keys;
+mod objects;
 mod partitions;
 mod pins;
 mod price_sets;
@@ -187,6 +188,7 @@ fn statements() -> Vec<String> {
         dump::STATEMENTS,
         entries::STATEMENTS,
         keys::STATEMENTS,
+        objects::STATEMENTS,
         partitions::STATEMENTS,
         pins::STATEMENTS,
         price_sets::STATEMENTS,

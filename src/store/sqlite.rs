@@ -8,6 +8,7 @@ mod dead_letters;
 mod dump;
 mod entries;
 mod keys;
+mod objects;
 mod pins;
 mod price_sets;
 mod prices;
@@ -114,6 +115,7 @@ fn statements() -> Vec<String> {
         dump::STATEMENTS,
         entries::STATEMENTS,
         keys::STATEMENTS,
+        objects::STATEMENTS,
         pins::STATEMENTS,
         price_sets::STATEMENTS,
         prices::STATEMENTS,

@@ -205,6 +205,30 @@ pub(super) const TABLES: &[Table] = &[
         ],
         key: "request_id, attempt",
     },
+    Table {
+        name: "objects",
+        columns: &[
+            ("id", Kind::Id),
+            ("kind", Kind::Text),
+            ("provider", Kind::Text),
+            ("upstream_id", Kind::Text),
+            ("customer_id", Kind::Id),
+            ("key_id", Kind::Id),
+            ("request_id", Kind::Id),
+            ("model", Kind::Text),
+            ("target", Kind::Text),
+            ("price_book", Kind::Text),
+            ("detail", Kind::Text),
+            ("created_at_us", Kind::Integer),
+            ("deleted_at_us", Kind::Integer),
+            ("finished_at_us", Kind::Integer),
+            ("metered_at_us", Kind::Integer),
+            ("result_lines", Kind::Integer),
+            ("polled_at_us", Kind::Integer),
+            ("poll_after_us", Kind::Integer),
+        ],
+        key: "id",
+    },
 ];
 
 /// Tables that are no part of the books: counters of changes, who is alive, and what the migrations say of themselves.

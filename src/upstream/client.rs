@@ -43,6 +43,19 @@ pub struct UpstreamClient {
     private: Http,
 }
 
+/// What is sent.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// How.
+    pub method: Method,
+    /// Where to.
+    pub uri: &'a Uri,
+    /// With these headers.
+    pub headers: HeaderMap,
+    /// And this body.
+    pub body: Bytes,
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -91,16 +104,32 @@ impl UpstreamClient {
         credentials: Option<&Credentials>,
         allow_private: bool,
         now_us: i64,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, SendError> {
+        let call = Call { method: Method::POST, uri, headers, body };
+        self.call(call, credentials, allow_private, now_us).await
+    }
+
+    /// The same with any method.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn call(
+        &self,
+        call: Call<'_>,
+        credentials: Option<&Credentials>,
+        allow_private: bool,
+        now_us: i64,
+    ) -> Result<Response<Incoming>, SendError> {
+        let Call { method, uri, mut headers, body } = call;
         if let Some(credentials) = credentials
             && !credentials.insert(uri, &mut headers, &body, now_us)
         {
             return Err(SendError::Unbuildable);
         }
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers;
         self.request(request, allow_private).await

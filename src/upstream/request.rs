@@ -7,14 +7,15 @@ pub mod error;
 mod fields;
 mod form;
 mod json;
-mod multipart;
+pub mod kept;
+pub mod multipart;
 mod usage_option;
 
 use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 
-use self::{error::RequestError, usage_option::UsageOption};
+use self::{error::RequestError, kept::Kept, usage_option::UsageOption};
 use super::endpoint::{BodyForm, Endpoint};
 
 /// Longest model name.
@@ -43,6 +44,8 @@ pub struct Request {
     pub image_size: Option<String>,
     /// Quality of the pictures asked for.
     pub image_quality: Option<String>,
+    /// What it goes on with, and whether it is kept.
+    pub kept: Kept,
     body: Bytes,
     model_spans: Vec<ModelSpan>,
     /// Of a stream in which usage comes only when it is asked for.
@@ -338,11 +341,6 @@ mod tests {
     fn what_cannot_be_metered_is_refused_by_name() {
         for (endpoint, body, param) in [
             (Endpoint::Responses, r#"{"model":"m","input":"x","background":true}"#, "background"),
-            (
-                Endpoint::Responses,
-                r#"{"model":"m","input":"x","previous_response_id":"resp_1"}"#,
-                "previous_response_id",
-            ),
             (Endpoint::ImageGenerations, r#"{"model":"m","prompt":"x","stream":true}"#, "stream"),
             (Endpoint::Interactions, r#"{"model":"m","input":"x","agent":"deep"}"#, "agent"),
             (

@@ -65,8 +65,40 @@ pub fn uri(
     address.parse()
 }
 
+/// The address of something that a customer keeps at a provider: `path` begins with `/v1/`, its ids are segments as
+/// [`encoded`] gives them, and `query` passes as it is.
+///
+/// # Errors
+/// When base and path make no address.
+pub fn kept_uri(
+    dialect: ProviderDialect,
+    base_url: &str,
+    paths: &Paths,
+    path: &str,
+    query: Option<&str>,
+) -> Result<Uri, InvalidUri> {
+    let below = path.strip_prefix("/v1").unwrap_or(path);
+    let has_version = dialect == ProviderDialect::OpenAi || base_url.ends_with("/v1");
+    let mut address = match paths {
+        Paths::Deployments { .. } => format!("{base_url}/openai{below}"),
+        Paths::Plain | Paths::Vertex if has_version => format!("{base_url}{below}"),
+        Paths::Plain | Paths::Vertex => format!("{base_url}{path}"),
+    };
+    let version = match paths {
+        Paths::Deployments { api_version } => Some(format!("api-version={}", encoded(api_version))),
+        Paths::Plain | Paths::Vertex => None,
+    };
+    let query: Vec<&str> = version.as_deref().into_iter().chain(query.filter(|query| !query.is_empty())).collect();
+    if !query.is_empty() {
+        address.push('?');
+        address.push_str(&query.join("&"));
+    }
+    address.parse()
+}
+
 /// A name as one segment of a path.
-fn encoded(name: &str) -> String {
+#[must_use]
+pub fn encoded(name: &str) -> String {
     name.bytes().fold(String::with_capacity(name.len()), |mut text, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             text.push(char::from(byte));

@@ -23,9 +23,10 @@ const RANKS: &[(&str, u32)] = &[
     ("posting", 3),
     ("billing", 3),
     ("reports", 3),
-    ("http", 4),
-    ("app", 5),
-    ("cli", 6),
+    ("objects", 4),
+    ("http", 5),
+    ("app", 6),
+    ("cli", 7),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<(String, String)>) {

@@ -14,6 +14,7 @@ use tollgate::store::{
     dump::digest,
     entries::{PostBatch, Stage},
     keys::KeyRow,
+    objects::{ObjectKind, ObjectRow, PageOf},
     prices::PriceVersionRow,
     rollups::{By, HOUR_US, Span},
     training::TrainingRow,
@@ -21,7 +22,7 @@ use tollgate::store::{
 };
 use tollgate_core::{
     entry::{Admission, Entry, Line, Outcome, UsageSource},
-    id::{AttemptId, BootId, CustomerId, KeyId, RequestId, TrainingRunId},
+    id::{AttemptId, BootId, CustomerId, KeyId, ObjectId, RequestId, TrainingRunId},
     money::NanoUsd,
     record::RecordKind,
     usage::Usage,
@@ -59,6 +60,7 @@ enum Ask {
     Pin(String, String),
     WorkerHours(Vec<WorkerHourRow>),
     SealOldestDay,
+    Object(ObjectAsk),
     Everything,
 }
 
@@ -262,8 +264,129 @@ fn asks() -> impl Strategy<Value = Ask> {
         1 => ("[ab]", "[cd]").prop_map(|(name, value)| Ask::Pin(name, value)),
         1 => prop::collection::vec(worker_hours(), 0..4).prop_map(Ask::WorkerHours),
         1 => Just(Ask::SealOldestDay),
+        8 => object_asks().prop_map(Ask::Object),
         2 => Just(Ask::Everything),
     ]
+}
+
+/// What is asked of objects. Times of polling are the database's; what is due lies far in the past.
+#[derive(Clone, Debug)]
+enum ObjectAsk {
+    Bind(Vec<ObjectRow>),
+    Name(u64, u64, bool),
+    Forget(u64),
+    Get(u64, ObjectKind, u64),
+    At(u8, ObjectKind, u64),
+    Page(PageOf),
+    Delete(u64, i64),
+    Claim,
+    Finish(u64, i64),
+    Metered(u64, i64, u64),
+}
+
+fn object_id(n: u64) -> ObjectId {
+    ObjectId::new(n, &[5; 10])
+}
+
+fn object_kinds() -> impl Strategy<Value = ObjectKind> {
+    prop::sample::select(vec![ObjectKind::File, ObjectKind::Batch])
+}
+
+fn objects() -> impl Strategy<Value = ObjectRow> {
+    let names = (0..9_u64, object_kinds(), 0..2_u8, proptest::option::of(0..6_u64), 0..2_u64);
+    let rest = (0..4_i64, proptest::option::of(0..5_i64), proptest::option::of("[a-z/]{1,4}"), "[{}a-z\"\t]{0,5}");
+    (names, rest).prop_map(|((n, kind, provider, upstream, customer), (at, due, model, detail))| ObjectRow {
+        id: object_id(n),
+        kind,
+        provider: format!("p{provider}"),
+        upstream_id: upstream.map(|n| format!("id-{n}")),
+        customer_id: customer_id(customer),
+        key_id: key_id(n),
+        request_id: request_id(n),
+        target: model.clone(),
+        price_book: model.clone(),
+        model,
+        detail,
+        created_at_us: DAY + at,
+        deleted_at_us: None,
+        finished_at_us: None,
+        metered_at_us: None,
+        result_lines: None,
+        polled_at_us: None,
+        // Due ones in an order of their own.
+        poll_after_us: due.map(|due| due * 100 + i64::try_from(n).unwrap()),
+    })
+}
+
+fn object_asks() -> impl Strategy<Value = ObjectAsk> {
+    let page = (0..2_u64, object_kinds(), proptest::option::of((0..4_i64, 0..9_u64)), any::<bool>(), 1..5_u32);
+    prop_oneof![
+        4 => prop::collection::vec(objects(), 0..4).prop_map(ObjectAsk::Bind),
+        2 => (0..9_u64, 0..6_u64, any::<bool>()).prop_map(|(n, upstream, poll)| ObjectAsk::Name(n, upstream, poll)),
+        1 => (0..9_u64).prop_map(ObjectAsk::Forget),
+        3 => (0..2_u64, object_kinds(), 0..6_u64).prop_map(|(n, kind, upstream)| ObjectAsk::Get(n, kind, upstream)),
+        1 => (0..2_u8, object_kinds(), 0..6_u64).prop_map(|(n, kind, upstream)| ObjectAsk::At(n, kind, upstream)),
+        2 => page.prop_map(|(customer, kind, after, oldest_first, rows_max)| ObjectAsk::Page(PageOf {
+            customer_id: customer_id(customer),
+            kind,
+            after: after.map(|(at, n)| (DAY + at, object_id(n))),
+            oldest_first,
+            rows_max,
+        })),
+        1 => (0..9_u64, 0..5_i64).prop_map(|(n, at)| ObjectAsk::Delete(n, at)),
+        2 => Just(ObjectAsk::Claim),
+        1 => (0..9_u64, 0..5_i64).prop_map(|(n, at)| ObjectAsk::Finish(n, at)),
+        1 => (0..9_u64, 0..5_i64, 0..5_u64).prop_map(|(n, at, lines)| ObjectAsk::Metered(n, at, lines)),
+    ]
+}
+
+/// Without what the database's clock says.
+fn timeless(object: ObjectRow) -> ObjectRow {
+    let poll_after_us = object.poll_after_us.map(|at| if at > DAY { i64::MAX } else { at });
+    ObjectRow { poll_after_us, polled_at_us: object.polled_at_us.map(|_| 0), ..object }
+}
+
+async fn ask_store_of_objects(store: &Store, ask: &ObjectAsk) -> String {
+    let held = std::time::Duration::from_secs(3600);
+    let name = |n: &u64| format!("id-{n}");
+    match ask {
+        ObjectAsk::Bind(objects) => told(store.bind_objects(objects).await),
+        ObjectAsk::Name(n, upstream, poll) => {
+            told(store.name_object(object_id(*n), &name(upstream), poll.then_some(held)).await)
+        }
+        ObjectAsk::Forget(n) => told(store.forget_object(object_id(*n)).await),
+        ObjectAsk::Get(n, kind, upstream) => {
+            told(store.object(customer_id(*n), *kind, &name(upstream)).await.map(|found| found.map(timeless)))
+        }
+        ObjectAsk::At(n, kind, upstream) => {
+            let found = store.object_at(&format!("p{n}"), *kind, &name(upstream)).await;
+            told(found.map(|found| found.map(timeless)))
+        }
+        ObjectAsk::Page(page) => {
+            let found = store.objects_page(page).await;
+            told(found.map(|found| found.into_iter().map(timeless).collect::<Vec<_>>()))
+        }
+        ObjectAsk::Delete(n, at_us) => told(store.delete_object(object_id(*n), *at_us).await),
+        ObjectAsk::Claim => told(store.claim_object(held).await.map(|found| found.map(timeless))),
+        ObjectAsk::Finish(n, at_us) => told(store.finish_object(object_id(*n), *at_us).await),
+        ObjectAsk::Metered(n, at_us, lines) => told(store.object_is_metered(object_id(*n), *at_us, *lines).await),
+    }
+}
+
+fn ask_model_of_objects(model: &mut Model, ask: &ObjectAsk) -> String {
+    let name = |n: &u64| format!("id-{n}");
+    match ask {
+        ObjectAsk::Bind(objects) => modelled(Ok(model.bind_objects(objects))),
+        ObjectAsk::Name(n, upstream, poll) => modelled(model.name_object(object_id(*n), &name(upstream), *poll)),
+        ObjectAsk::Forget(n) => modelled(Ok(model.forget_object(object_id(*n)))),
+        ObjectAsk::Get(n, kind, upstream) => modelled(Ok(model.object(customer_id(*n), *kind, &name(upstream)))),
+        ObjectAsk::At(n, kind, upstream) => modelled(Ok(model.object_at(&format!("p{n}"), *kind, &name(upstream)))),
+        ObjectAsk::Page(page) => modelled(Ok(model.objects_page(page))),
+        ObjectAsk::Delete(n, at_us) => modelled(Ok(model.delete_object(object_id(*n), *at_us))),
+        ObjectAsk::Claim => modelled(Ok(model.claim_object())),
+        ObjectAsk::Finish(n, at_us) => modelled(model.finish_object(object_id(*n), *at_us)),
+        ObjectAsk::Metered(n, at_us, lines) => modelled(Ok(model.object_is_metered(object_id(*n), *at_us, *lines))),
+    }
 }
 
 fn told<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
@@ -330,6 +453,7 @@ async fn ask_store(store: &Store, ask: &Ask) -> String {
         Ask::Pin(name, value) => told(store.pin(name, value).await),
         Ask::WorkerHours(hours) => told(store.save_worker_hours(hours).await),
         Ask::SealOldestDay => told(seal_oldest_day(store).await),
+        Ask::Object(ask) => ask_store_of_objects(store, ask).await,
         Ask::Everything => {
             let prices: Result<BTreeMap<_, _>, _> = store.price_versions().await.map(|all| all.into_iter().collect());
             for (id, version) in prices.as_ref().into_iter().flatten() {
@@ -391,6 +515,7 @@ fn ask_model(model: &mut Model, ask: &Ask) -> String {
             model.save_worker_hours(hours);
             fine("()".into())
         }
+        Ask::Object(ask) => ask_model_of_objects(model, ask),
         Ask::SealOldestDay => {
             let day = model.oldest_day();
             fine(format!("{:?}", day.map(|day| (day, model.seal_day(day)))))
@@ -420,7 +545,7 @@ fn ask_model(model: &mut Model, ask: &Ask) -> String {
 
 /// Empties the tables; partitions stay, as they do in life.
 async fn empty(pool: &PgPool) {
-    let tables = "truncate customers, keys, price_versions, entries, rollups_hourly, cursors, training_runs, dead_letters, pins, archives, sealed_orphans, worker_hours";
+    let tables = "truncate customers, keys, price_versions, entries, rollups_hourly, cursors, training_runs, dead_letters, pins, archives, sealed_orphans, worker_hours, objects";
     sqlx::query(tables).execute(pool).await.unwrap();
 }
 

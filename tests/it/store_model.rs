@@ -8,6 +8,7 @@ use tollgate::store::{
     dead_letters::DeadLetter,
     entries::{PostBatch, Posted, Stage, StoredEntry},
     keys::KeyRow,
+    objects::{ObjectKind, ObjectRow, PageOf},
     prices::PriceVersionRow,
     rollups::{By, DAY_US, RollupKey, Span, Sums, UsageGroup, cell_of},
     training::TrainingRow,
@@ -15,7 +16,7 @@ use tollgate::store::{
 };
 use tollgate_core::{
     entry::{Entry, Outcome},
-    id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
+    id::{AttemptId, BootId, CustomerId, KeyId, ObjectId, RequestId},
     record::RecordKind,
 };
 
@@ -46,6 +47,116 @@ pub(crate) struct Model {
     letters: BTreeMap<AttemptId, DeadLetter>,
     pins: BTreeMap<String, String>,
     worker_hours: BTreeMap<(String, String, i64), WorkerHourRow>,
+    objects: BTreeMap<ObjectId, ObjectRow>,
+}
+
+/// What customers keep. Times of the database's clock are 0, or the end of time.
+impl Model {
+    fn is_taken(&self, object: &ObjectRow) -> bool {
+        let same = |other: &ObjectRow| {
+            object.upstream_id.is_some()
+                && (&other.provider, other.kind, &other.upstream_id)
+                    == (&object.provider, object.kind, &object.upstream_id)
+        };
+        self.objects.contains_key(&object.id) || self.objects.values().any(same)
+    }
+
+    pub(crate) fn bind_objects(&mut self, objects: &[ObjectRow]) -> u64 {
+        let mut bound = 0;
+        for object in objects {
+            if !self.is_taken(object) {
+                self.objects.insert(object.id, object.clone());
+                bound += 1;
+            }
+        }
+        bound
+    }
+
+    pub(crate) fn name_object(&mut self, id: ObjectId, upstream_id: &str, poll: bool) -> Answer<bool> {
+        let Some(object) = self.objects.get(&id).filter(|object| object.upstream_id.is_none()) else {
+            return Ok(false);
+        };
+        let named = ObjectRow {
+            upstream_id: Some(upstream_id.to_owned()),
+            poll_after_us: poll.then_some(i64::MAX),
+            ..object.clone()
+        };
+        self.objects.remove(&id);
+        let is_taken = self.is_taken(&named);
+        let kept = if is_taken { ObjectRow { upstream_id: None, ..named.clone() } } else { named };
+        let before = self.objects.insert(id, kept);
+        assert!(before.is_none());
+        if is_taken { Err(Refused::Exists) } else { Ok(true) }
+    }
+
+    pub(crate) fn forget_object(&mut self, id: ObjectId) {
+        self.objects.retain(|other, object| *other != id || object.upstream_id.is_some());
+    }
+
+    pub(crate) fn object(&self, customer: CustomerId, kind: ObjectKind, upstream_id: &str) -> Option<ObjectRow> {
+        let found = self.objects.values().filter(|object| {
+            (object.customer_id, object.kind, object.upstream_id.as_deref()) == (customer, kind, Some(upstream_id))
+                && object.deleted_at_us.is_none()
+        });
+        found.max_by_key(|object| (object.created_at_us, object.id)).cloned()
+    }
+
+    pub(crate) fn object_at(&self, provider: &str, kind: ObjectKind, upstream_id: &str) -> Option<ObjectRow> {
+        let mut objects = self.objects.values();
+        let wanted = (provider, kind, Some(upstream_id));
+        objects.find(|object| (object.provider.as_str(), object.kind, object.upstream_id.as_deref()) == wanted).cloned()
+    }
+
+    pub(crate) fn objects_page(&self, page: &PageOf) -> Vec<ObjectRow> {
+        let place = |object: &ObjectRow| (object.created_at_us, object.id);
+        let mut found: Vec<ObjectRow> = self
+            .objects
+            .values()
+            .filter(|object| {
+                (object.customer_id, object.kind) == (page.customer_id, page.kind)
+                    && object.upstream_id.is_some()
+                    && object.deleted_at_us.is_none()
+            })
+            .filter(|object| {
+                page.after
+                    .is_none_or(|after| if page.oldest_first { place(object) > after } else { place(object) < after })
+            })
+            .cloned()
+            .collect();
+        found.sort_by_key(place);
+        if !page.oldest_first {
+            found.reverse();
+        }
+        found.truncate(usize::try_from(page.rows_max).unwrap());
+        found
+    }
+
+    pub(crate) fn delete_object(&mut self, id: ObjectId, at_us: i64) {
+        if let Some(object) = self.objects.get_mut(&id) {
+            object.deleted_at_us = object.deleted_at_us.or(Some(at_us));
+        }
+    }
+
+    pub(crate) fn claim_object(&mut self) -> Option<ObjectRow> {
+        let due = self.objects.values_mut().filter(|object| object.poll_after_us.is_some_and(|at| at < i64::MAX));
+        let claimed = due.min_by_key(|object| object.poll_after_us)?;
+        (claimed.poll_after_us, claimed.polled_at_us) = (Some(i64::MAX), Some(0));
+        Some(claimed.clone())
+    }
+
+    pub(crate) fn finish_object(&mut self, id: ObjectId, at_us: i64) -> Answer<i64> {
+        let object = self.objects.get_mut(&id).ok_or(Refused::NotFound)?;
+        Ok(*object.finished_at_us.get_or_insert(at_us))
+    }
+
+    pub(crate) fn object_is_metered(&mut self, id: ObjectId, at_us: i64, lines: u64) {
+        if let Some(object) = self.objects.get_mut(&id) {
+            if object.metered_at_us.is_none() {
+                (object.metered_at_us, object.result_lines) = (Some(at_us), Some(lines));
+            }
+            object.poll_after_us = None;
+        }
+    }
 }
 
 impl Model {

@@ -95,6 +95,10 @@ id!(
     TrainingRunId, "trn_", "a training run"
 );
 id!(
+    /// What a customer keeps at a provider: a file, a batch, a response, a conversation.
+    ObjectId, "obj_", "an object"
+);
+id!(
     /// One life of a gateway process; owns one folder of the journal.
     BootId, "boot_", "a boot"
 );

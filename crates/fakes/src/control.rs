@@ -20,6 +20,13 @@ pub(crate) fn answer(
         (&Method::GET, "requests") => ok(json!(state.log.since(since(query)))),
         (&Method::GET, "count") => ok(json!({"count": state.log.count()})),
         (&Method::GET, "last_body") => Some((StatusCode::OK, state.log.last_body().unwrap_or_default())),
+        (&Method::POST, "plan") => match serde_json::from_slice(body) {
+            Ok(plan) => {
+                state.kept.set_plan(plan);
+                ok(json!({"ok": true}))
+            }
+            Err(error) => Some((StatusCode::BAD_REQUEST, json!({"error": error.to_string()}).to_string().into())),
+        },
         (&Method::POST, "reset") => {
             state.log.reset();
             ok(json!({"count": 0}))

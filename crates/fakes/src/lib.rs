@@ -12,6 +12,7 @@ mod answer;
 mod control;
 mod dialect;
 mod embedding;
+mod kept;
 mod play;
 mod reply;
 mod request;
@@ -119,6 +120,17 @@ impl FakeUpstream {
     pub fn set_script(&self, script: &Value) -> Result<(), String> {
         let script = script::Script::parse(script.to_string().as_bytes())?;
         self.state.defaults.set_script(script);
+        Ok(())
+    }
+
+    /// Says how batches and other things that are kept behave from now on: `{"hold": true}` keeps batches from being done,
+    /// `{"make": "cut"}` makes what is asked for and breaks the answer off, `{"results": "stall"}` gives half of the
+    /// results, and so on; `{}` takes all of it back.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn set_plan(&self, plan: &Value) -> Result<(), String> {
+        self.state.kept.set_plan(serde_json::from_value(plan.clone()).map_err(|error| error.to_string())?);
         Ok(())
     }
 

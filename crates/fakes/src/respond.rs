@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use crate::{
     answer::{self, Endpoint, Turn},
     control, dialect,
+    kept::{self, Broken},
     log::{Arrival, Guard, Log},
     play::{Play, Steps},
     reply::{self, EVENTS, HTML, JSON, SOUND},
@@ -53,6 +54,12 @@ pub(crate) async fn respond(request: Request<Incoming>, state: &State) -> Respon
         ..Arrival::default()
     };
     let Some((endpoint, in_path)) = route::endpoint(&parts.method, path) else {
+        let below = path.strip_prefix("/v1/").unwrap_or_default().trim_end_matches('/');
+        let (path_parts, behaviour) = (below.split('/').collect(), &state.defaults);
+        let asked = kept::Asked { method: &parts.method, path: path_parts, query, body: &body, behaviour };
+        if let Some(told) = state.kept.answer(&asked) {
+            return about_kept(Guard(state.log.arrived(arrival, body)), told).await;
+        }
         let guard = Guard(state.log.arrived(arrival, body));
         return elsewhere(guard, &parts.method, path);
     };
@@ -61,6 +68,9 @@ pub(crate) async fn respond(request: Request<Incoming>, state: &State) -> Respon
         asked.model = in_path.or(asked.model);
         let own = asked.script()?;
         check(endpoint, &asked)?;
+        if endpoint == Endpoint::Responses {
+            state.kept.goes_on(&body)?;
+        }
         Ok((asked, own))
     });
     let (asked, own) = match read {
@@ -78,9 +88,30 @@ pub(crate) async fn respond(request: Request<Incoming>, state: &State) -> Respon
     arrival.stream = turn.stream;
     arrival.include_usage = turn.include_usage;
     arrival.usage_told = turn.usage_told();
-    let row = state.log.arrived(arrival, body);
+    let row = state.log.arrived(arrival, body.clone());
     turn.name_it(row.n());
+    if endpoint == Endpoint::Responses {
+        turn.id = state.kept.name_response(&body);
+    }
     play(Guard(row), turn, state).await
+}
+
+/// Tells what is kept, maybe not to its end.
+async fn about_kept(guard: Guard, told: kept::Told) -> Response<Play> {
+    let half = told.body.slice(..told.body.len() / 2);
+    let step = match told.broken {
+        Some(Broken::Never) => return never(guard).await,
+        Some(Broken::Stall) => Step::Stall,
+        Some(Broken::Cut) => Step::Cut,
+        Some(Broken::Gone | Broken::Damaged) | None => {
+            return reply::whole(guard, told.status, JSON, told.body, 0, false);
+        }
+    };
+    let length = told.body.len();
+    let steps = vec![Step::Send { bytes: half, chunks: 0, usage: false }, step];
+    let mut response = reply::head(guard, told.status, JSON, false, Steps::Known(steps.into_iter()));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
 }
 
 fn check(endpoint: Endpoint, asked: &Asked) -> Result<(), String> {

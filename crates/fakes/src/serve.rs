@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    kept::Kept,
     log::Log,
     respond::respond,
     script::{Behaviour, Defaults},
@@ -24,11 +25,12 @@ pub(crate) struct State {
     pub(crate) address: SocketAddr,
     pub(crate) log: Log,
     pub(crate) defaults: Behaviour,
+    pub(crate) kept: Kept,
 }
 
 impl State {
     pub(crate) fn new(address: SocketAddr, defaults: Defaults) -> Self {
-        Self { address, log: Log::default(), defaults: Behaviour::new(defaults) }
+        Self { address, log: Log::default(), defaults: Behaviour::new(defaults), kept: Kept::default() }
     }
 }
 

@@ -63,6 +63,14 @@ pub enum RequestError {
     /// Broken off.
     #[error("The body of your request is incomplete.")]
     Incomplete,
+    /// One request of a batch.
+    #[error("Request {number} of the batch: {error}")]
+    InBatch {
+        /// Which, from 1.
+        number: u64,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
     /// `x-tollgate-tags` is not a list of pairs.
     #[error(
         "The header x-tollgate-tags must be such as `team=a,feature=b`: at most 16 pairs, at most 64 bytes a name or value."
@@ -73,7 +81,7 @@ pub enum RequestError {
 impl RequestError {
     /// A stable word for scripts.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::NotJson(_) | Self::NotAnObject | Self::Incomplete => "invalid_json",
             Self::Missing(_) => "missing_required_parameter",
@@ -84,6 +92,7 @@ impl RequestError {
             Self::TooLarge { .. } => "request_too_large",
             Self::Encoded => "unsupported_encoding",
             Self::TooSlow => "request_timeout",
+            Self::InBatch { error, .. } => error.code(),
             Self::BadTags => "invalid_tags",
         }
     }
@@ -94,6 +103,7 @@ impl RequestError {
         match self {
             Self::Missing(field) | Self::Invalid { field, .. } | Self::Refused { field, .. } => Some(field),
             Self::Duplicate(field) | Self::Spelling { found: field, .. } => Some(field),
+            Self::InBatch { error, .. } => error.param(),
             _ => None,
         }
     }

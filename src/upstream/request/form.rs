@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{
     INVALID_MODEL, ModelForm, ModelSpan, Request,
     error::RequestError,
+    kept::Kept,
     multipart::{Part, parts},
     shortened,
 };
@@ -58,6 +59,7 @@ pub(super) fn read(endpoint: Endpoint, content_type: &str, body: Bytes) -> Resul
         image_quality: image("quality"),
         model_spans: vec![ModelSpan { at: model.content.clone(), form: ModelForm::Bare }],
         usage_option: None,
+        kept: Kept::default(),
         body: body.clone(),
     })
 }

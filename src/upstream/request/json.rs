@@ -7,6 +7,7 @@ use super::{
     INVALID_MODEL, ModelForm, ModelSpan, Request,
     error::RequestError,
     fields::{Fields, flag, span, text},
+    kept::Kept,
     shortened,
     usage_option::UsageOption,
 };
@@ -30,8 +31,6 @@ const REFUSED: &[(Endpoint, &str, &str)] = &[
     (Endpoint::Interactions, "previous_interaction_id", NOT_BOUND),
     (Endpoint::Interactions, "previousInteractionId", NOT_BOUND),
     (Endpoint::Responses, "background", NO_BACKGROUND),
-    (Endpoint::Responses, "previous_response_id", NOT_BOUND),
-    (Endpoint::Responses, "conversation", NOT_BOUND),
 ];
 const OTHER_MODEL: &str = "another model might answer than the one that is allowed and priced";
 const NO_STREAM: &str = "its usage would come in events that are not metered";
@@ -80,6 +79,7 @@ pub(super) fn read(endpoint: Endpoint, in_path: Option<&str>, body: Bytes) -> Re
         image_quality,
         model_spans,
         usage_option,
+        kept: if endpoint == Endpoint::Responses { Kept::read(&fields)? } else { Kept::default() },
         body: body.clone(),
     })
 }

@@ -15,14 +15,18 @@ const HEAD_BYTES_MAX: usize = 4096;
 
 /// One field of a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) name: String,
+pub struct Part {
+    /// The field.
+    pub name: String,
     /// Where its content stands in the body.
-    pub(super) content: Range<usize>,
+    pub content: Range<usize>,
 }
 
 /// The parts of a form, in order.
-pub(super) fn parts(content_type: &str, body: &[u8]) -> Result<Vec<Part>, RequestError> {
+///
+/// # Errors
+/// [`RequestError::NotMultipart`] says what is wrong with it.
+pub fn parts(content_type: &str, body: &[u8]) -> Result<Vec<Part>, RequestError> {
     let boundary = boundary(content_type)?;
     let opening = format!("--{boundary}");
     let between = format!("\r\n--{boundary}");

@@ -1,0 +1,119 @@
+//! Stored responses and conversations.
+
+use serde_json::{Value, json};
+
+use super::scene::start;
+use crate::harness::{Answer, Harness, read};
+
+async fn respond(harness: &Harness, key: &str, more: Value) -> Answer {
+    let mut body = json!({ "model": "public", "input": "one two three" });
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    read(harness.client.post(harness.url("/v1/responses")).bearer_auth(key).json(&body)).await
+}
+
+fn id_of(answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    if let Some(event) = answer.text.strip_prefix("event: response.created\ndata: ") {
+        let event: Value = serde_json::from_str(event.lines().next().unwrap()).unwrap();
+        return event["response"]["id"].as_str().unwrap().to_owned();
+    }
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_stored_response_is_its_customers_plain_and_streamed() {
+    let harness = start().await;
+    let other = harness.other_key().await;
+    for stream in [false, true] {
+        let id = id_of(&respond(&harness, &harness.key, json!({ "stream": stream })).await);
+        assert_eq!(harness.get(&format!("/v1/responses/{id}")).await.json()["id"], json!(id));
+        assert_eq!(harness.get(&format!("/v1/responses/{id}/input_items")).await.json()["object"], "list");
+        let goes_on = respond(&harness, &harness.key, json!({ "previous_response_id": id, "stream": stream })).await;
+        assert_eq!(goes_on.status, 200, "{}", goes_on.text);
+        let sent = harness.upstream.count();
+        for (method, below) in [("GET", ""), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", "")] {
+            let refused = harness.call(&other, method, &format!("/v1/responses/{id}{below}"), None).await;
+            assert_eq!(refused.status, 404, "{}", refused.text);
+        }
+        let refused = respond(&harness, &other, json!({ "previous_response_id": id })).await;
+        assert_eq!((refused.status, refused.error_code()), (404, json!("previous_response_not_found")));
+        assert_eq!(harness.upstream.count(), sent, "something of this was sent upstream");
+        let path = format!("/v1/responses/{id}");
+        assert_eq!(harness.call(&harness.key, "DELETE", &path, None).await.json()["deleted"], true);
+        assert_eq!(harness.get(&path).await.status, 404);
+    }
+    harness.assert_clean_audit().await;
+}
+
+#[tokio::test]
+async fn a_response_that_is_not_stored_is_not_bound() {
+    let harness = start().await;
+    let id = id_of(&respond(&harness, &harness.key, json!({ "store": false })).await);
+    let sent = harness.upstream.count();
+    assert_eq!(harness.get(&format!("/v1/responses/{id}")).await.status, 404);
+    assert_eq!(harness.upstream.count(), sent);
+}
+
+#[tokio::test]
+async fn a_conversation_is_its_customers_and_responses_go_on_in_it() {
+    let harness = start().await;
+    let other = harness.other_key().await;
+    let items = json!([{ "type": "message", "role": "user", "content": "hello" }]);
+    let body = json!({ "metadata": { "topic": "x" }, "items": items });
+    let made = harness.call(&harness.key, "POST", "/v1/conversations", Some(body)).await;
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/conversations/{id}");
+    let item = harness.get(&format!("{path}/items")).await.json()["data"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(harness.get(&format!("{path}/items/{item}")).await.json()["id"], json!(item));
+    let added = harness.call(&harness.key, "POST", &format!("{path}/items"), Some(json!({ "items": items }))).await;
+    assert_eq!(added.json()["data"].as_array().unwrap().len(), 1);
+    let changed = harness.call(&harness.key, "POST", &path, Some(json!({ "metadata": { "topic": "y" } }))).await;
+    assert_eq!(changed.json()["metadata"]["topic"], "y");
+    for conversation in [json!(id), json!({ "id": id })] {
+        assert_eq!(respond(&harness, &harness.key, json!({ "conversation": conversation })).await.status, 200);
+        let sent = harness.upstream.count();
+        assert_eq!(respond(&harness, &other, json!({ "conversation": conversation })).await.status, 404);
+        assert_eq!(harness.upstream.count(), sent);
+    }
+    let sent = harness.upstream.count();
+    for (method, below) in [
+        ("GET", String::new()),
+        ("POST", String::new()),
+        ("DELETE", String::new()),
+        ("GET", "/items".to_owned()),
+        ("POST", "/items".to_owned()),
+        ("GET", format!("/items/{item}")),
+        ("DELETE", format!("/items/{item}")),
+    ] {
+        let refused = harness.call(&other, method, &format!("{path}{below}"), Some(json!({}))).await;
+        assert_eq!(refused.status, 404, "{method} {below}: {}", refused.text);
+    }
+    assert_eq!(harness.upstream.count(), sent);
+    assert_eq!(harness.call(&harness.key, "DELETE", &format!("{path}/items/{item}"), None).await.status, 200);
+    assert_eq!(harness.call(&harness.key, "DELETE", &path, None).await.json()["deleted"], true);
+    assert_eq!(harness.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn what_goes_on_goes_to_the_provider_that_keeps_it() {
+    let second = tollgate_fakes::FakeUpstream::start().await;
+    let toml = format!(
+        "[[provider]]\nname = \"second\"\nbase_url = \"{}\"\nallow_private = true\n[[model]]\nname = \"public\"\nretries = 1\n\
+         targets = [{{ provider = \"second\", model = \"demo-model\" }}, {{ provider = \"demo\", model = \"demo-model\" }}]\n\
+         [[model]]\nname = \"only-second\"\ntargets = [{{ provider = \"second\", model = \"demo-model\" }}]\n[prices]\nunpriced = \"record\"\n",
+        second.openai_url()
+    );
+    let harness = Harness::start_with(&toml).await;
+    second.set_script(&json!({ "status": 503, "times": 1 })).unwrap();
+    let id = id_of(&respond(&harness, &harness.key, json!({})).await);
+    assert_eq!((second.count(), harness.upstream.count()), (1, 1));
+    let goes_on = respond(&harness, &harness.key, json!({ "previous_response_id": id })).await;
+    assert_eq!(goes_on.status, 200, "{}", goes_on.text);
+    assert_eq!((second.count(), harness.upstream.count()), (1, 2));
+    let elsewhere =
+        respond(&harness, &harness.key, json!({ "previous_response_id": id, "model": "only-second" })).await;
+    assert_eq!((elsewhere.status, elsewhere.error_code()), (400, json!("kept_elsewhere")));
+    assert_eq!((second.count(), harness.upstream.count()), (1, 2));
+}
