@@ -257,6 +257,19 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
+/// Longest name of a price book.
+const BOOK_NAME_BYTES_MAX: usize = 64;
+
+/// What is said of a name that is none.
+pub const BOOK_NAME_EXPECTED: &str = "the name of a book has 1 to 64 of a-z, 0-9, _ and -";
+
+/// Whether a text may be the name of a price book: it stands in version ids, paths and arguments of commands.
+#[must_use]
+pub fn is_book_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    (1..=BOOK_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
 fn stored(id: &str, kind: &'static str, version: &impl Serialize) -> StoredVersion {
     StoredVersion { id: id.to_owned(), kind, body: serde_json::to_string(version).unwrap_or_default() }
 }

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use tollgate_core::{decimal::Decimal, price::BookRule};
 use toml::de::{DeTable, DeValue};
 
-use super::{BookVersion, Catalog, PriceVersion, toml_walk::Walk};
+use super::{BOOK_NAME_EXPECTED, BookVersion, Catalog, PriceVersion, is_book_name, toml_walk::Walk};
 use crate::config::Mistake;
 
 const PRICE_KEYS: &[&str] = &["provider", "model", "aliases", "valid_from", "recorded_at", "source"];
@@ -110,7 +110,7 @@ impl Walk<'_> {
         seen: &mut HashSet<(String, String, i64, i64)>,
     ) {
         self.known_keys(table, BOOK_KEYS);
-        let name = self.text(table, "name", at).map(|(name, _)| name.to_owned());
+        let name = self.book_name(table, at);
         let rules = self.tables(table, "rule");
         if rules.is_empty() {
             self.mistake(
@@ -143,6 +143,15 @@ impl Walk<'_> {
                 rule,
             });
         }
+    }
+
+    fn book_name(&mut self, table: &DeTable<'_>, at: usize) -> Option<String> {
+        let (name, at) = self.text(table, "name", at)?;
+        if is_book_name(name) {
+            return Some(name.to_owned());
+        }
+        self.mistake(at, BOOK_NAME_EXPECTED);
+        None
     }
 
     fn rule(&mut self, rule: &DeTable<'_>, at: usize) -> Option<BookRule> {
@@ -255,6 +264,14 @@ margin_over_cost = "0.25"
             ("\"0.25\"", "\"0.1234567\"", "t.toml:18: margin_over_cost: at most 4 decimals"),
             ("200_000", "-5", "t.toml:10: above_input_tokens must be a whole number"),
             ("[[book.rule]]", "[[book.rul]]", "t.toml:15: there is no rul; did you mean rule?"),
+            ("name = \"default\"", "name = \"a/b\"", "t.toml:14: the name of a book has 1 to 64 of a-z"),
+            ("name = \"default\"", "name = \"Gold\"", "t.toml:14: the name of a book has 1 to 64 of a-z"),
+            ("name = \"default\"", "name = \"gold@2026\"", "t.toml:14: the name of a book has 1 to 64 of a-z"),
+            (
+                "name = \"default\"",
+                "name = \"a23456789b123456789c123456789d123456789e123456789f123456789g1234\"",
+                "t.toml:14: the name of a book has 1 to 64 of a-z",
+            ),
             ("[[price]]", "[[price]", "t.toml:2: "),
             (
                 "[[book]]",

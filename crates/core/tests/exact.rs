@@ -86,7 +86,7 @@ fn naive(usage: &Usage, table: &PriceTable) -> Option<BigRational> {
 
 /// A query of tokens only.
 fn query<'a>(usage: &'a Usage, counters: &'a Counters, context: &'a PricingContext) -> Query<'a> {
-    Query { usage, counters: Some(counters), context, at_us: 0 }
+    Query { usage, counters: Some(counters), context, at_us: 0, is_used_elsewhere: false }
 }
 
 /// Nano-dollars of one token of a bucket at a place in the prompt; zero for none.
@@ -391,7 +391,7 @@ proptest! {
     fn damaged_bytes_are_an_error_or_another_record_and_never_a_panic(at in 0_usize..400, bit in 0_u8..8, cut in 0_usize..400) {
         let entry = entry(Usage::default(), vec!["f".into()], true);
         for record in [Record::Ended(Box::new(entry.clone())), Record::Opened(Box::new(entry.admission.clone())), Record::Sent(entry.admission.id),
-            Record::Progress(Progress { id: entry.admission.id, reported: None, delivered_bytes: 3, worker: Some(WorkerTime::default()) })] {
+            Record::Progress(Progress { worker: Some(WorkerTime::default()), ..Progress::delivered(entry.admission.id, 3) })] {
             let mut bytes = Vec::new();
             record.encode(&mut bytes);
             let _truncated = Record::decode(record.kind().code(), 1, &bytes[..cut.min(bytes.len())]);
@@ -427,7 +427,7 @@ fn journals_of_builds_that_knew_no_worker_time_read_the_same_and_theirs_read_our
     let old = hex::decode(OLD_ENTRY).unwrap();
     assert_eq!(decode_entry(&old).unwrap(), entry);
     assert_eq!(encode_entry(&entry), old, "without a worker nothing changes on disk");
-    let progress = |worker| Progress { id: entry.admission.id, reported: Some(usage), delivered_bytes: 41, worker };
+    let progress = |worker| Progress { reported: Some(usage), worker, ..Progress::delivered(entry.admission.id, 41) };
     let bytes = |record: &Record| {
         let mut bytes = Vec::new();
         record.encode(&mut bytes);

@@ -33,7 +33,7 @@ fn asked(
     context: &PricingContext,
     at_us: i64,
 ) -> Result<i64, String> {
-    let query = Query { usage: &usage, counters: Some(&counters), context, at_us };
+    let query = Query { usage: &usage, counters: Some(&counters), context, at_us, is_used_elsewhere: false };
     price(&query, table).map(|charge| charge.amount.get()).map_err(|error| error.to_string())
 }
 
@@ -115,7 +115,13 @@ fn a_service_tier_costs_its_own_price_or_has_none() {
     }];
     // The output has no priority price: the base's stands for it, and that is told.
     assert_eq!(ask(&tiers, ServiceTier::Priority), Ok(3_000_000));
-    let query = Query { usage: &usage, counters: None, context: &context(ServiceTier::Priority), at_us: 0 };
+    let query = Query {
+        usage: &usage,
+        counters: None,
+        context: &context(ServiceTier::Priority),
+        at_us: 0,
+        is_used_elsewhere: false,
+    };
     let lines = price(&query, &tiers).unwrap().lines;
     assert_eq!(lines.iter().map(|line| line.is_base).collect::<Vec<_>>(), [false, true]);
     assert_eq!(ask(&tiers, ServiceTier::Flex), Err("no price for input_uncached, output".to_owned()));
