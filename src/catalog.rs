@@ -123,6 +123,13 @@ pub struct Catalog {
 /// The snapshot in force.
 pub type CatalogHandle = ArcSwap<Catalog>;
 
+impl PriceVersion {
+    /// Model and aliases.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.model.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
+}
+
 impl Catalog {
     /// What we pay a provider or worker for a model at a time.
     #[must_use]
@@ -166,6 +173,16 @@ impl Catalog {
             });
             in_force.max_by_key(|(glob, _)| (glob.literals(), glob.clone())).map(|(_, version)| version)
         })
+    }
+
+    /// What was charged by before a rule of this name: the rule of the same name, else the one by which such a model was.
+    pub(crate) fn rule_before(&self, book: &str, model: &str, at_us: i64) -> Option<&Arc<BookVersion>> {
+        let own = self.rule_of(book, model, at_us);
+        if Glob::is_one(model) {
+            own.or_else(|| self.rule_of(book, "*", at_us))
+        } else {
+            own.or_else(|| self.charge_rule(book, model, at_us))
+        }
     }
 
     /// The rule that a book has under exactly this name.

@@ -269,7 +269,7 @@ margin_over_cost = "0.25"
             ("name = \"default\"", "name = \"gold@2026\"", "t.toml:14: the name of a book has 1 to 64 of a-z"),
             (
                 "name = \"default\"",
-                "name = \"a23456789b123456789c123456789d123456789e123456789f123456789g1234\"",
+                "name = \"a23456789b123456789c123456789d123456789e123456789f123456789g12345\"",
                 "t.toml:14: the name of a book has 1 to 64 of a-z",
             ),
             ("[[price]]", "[[price]", "t.toml:2: "),
