@@ -118,6 +118,8 @@ pub struct Catalog {
     rates: HashMap<String, Vec<Arc<RateVersion>>>,
     /// By book and model; versions ascend by `valid_from_us`.
     books: HashMap<String, HashMap<String, Vec<Arc<BookVersion>>>>,
+    /// By book, its names with holes, those with more characters of their own first, and how they are written.
+    book_globs: HashMap<String, Vec<(Glob, String)>>,
 }
 
 /// The snapshot in force.
@@ -165,13 +167,8 @@ impl Catalog {
     pub fn charge_rule(&self, book: &str, model: &str, at_us: i64) -> Option<&Arc<BookVersion>> {
         self.rule_of(book, model, at_us).or_else(|| {
             let name = model.to_ascii_lowercase();
-            let fitting = self.books.get(book)?.iter().filter(|(pattern, _)| Glob::is_one(pattern));
-            let fitting = fitting.map(|(pattern, versions)| (Glob::new(pattern), versions));
-            let fitting = fitting.filter(|(glob, _)| glob.fits(&name));
-            let in_force = fitting.filter_map(|(glob, versions)| {
-                Some((glob, versions.iter().rev().find(|version| version.valid_from_us <= at_us)?))
-            });
-            in_force.max_by_key(|(glob, _)| (glob.literals(), glob.clone())).map(|(_, version)| version)
+            let fitting = self.book_globs.get(book)?.iter().filter(|(glob, _)| glob.fits(&name));
+            fitting.filter_map(|(_, pattern)| self.rule_of(book, pattern, at_us)).next()
         })
     }
 
@@ -258,6 +255,13 @@ impl Catalog {
     }
 
     fn keep_rule(&mut self, version: Arc<BookVersion>) {
+        if Glob::is_one(&version.model) {
+            let globs = self.book_globs.entry(version.book.clone()).or_default();
+            if globs.iter().all(|(_, pattern)| *pattern != version.model) {
+                globs.push((Glob::new(&version.model), version.model.clone()));
+                globs.sort_by(|(a, _), (b, _)| (b.literals(), b).cmp(&(a.literals(), a)));
+            }
+        }
         let versions = self.books.entry(version.book.clone()).or_default().entry(version.model.clone()).or_default();
         versions.push(version);
         versions.sort_by_key(|version| (version.valid_from_us, version.recorded_at_us));

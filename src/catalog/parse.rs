@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use tollgate_core::{decimal::Decimal, price::BookRule};
 use toml::de::{DeTable, DeValue};
 
-use super::{BOOK_NAME_EXPECTED, BookVersion, Catalog, PriceVersion, is_book_name, toml_walk::Walk};
+use super::{BOOK_NAME_EXPECTED, BookVersion, Catalog, PriceVersion, glob::Glob, is_book_name, toml_walk::Walk};
 use crate::config::Mistake;
 
 const PRICE_KEYS: &[&str] = &["provider", "model", "aliases", "valid_from", "recorded_at", "source"];
@@ -50,6 +50,9 @@ impl Walk<'_> {
             for name in std::iter::once(&version.model).chain(&version.aliases) {
                 // Names are compared whatever their case.
                 let lower = name.to_ascii_lowercase();
+                if !Glob::is_well_formed(name) {
+                    self.mistake(at, format!("{name}: ~ is a version at the end of a name, behind some text"));
+                }
                 let key = (version.provider.clone(), lower, version.valid_from_us, version.recorded_at_us);
                 if !seen.insert(key) {
                     self.mistake(at, format!("{}/{name} has a price from the same time on already", version.provider));
@@ -121,6 +124,9 @@ impl Walk<'_> {
         for (rule, at) in rules {
             self.known_keys(rule, &[RULE_KEYS, table::KEYS].concat());
             let model = self.text(rule, "model", at).map(|(model, _)| model.to_owned());
+            if let Some(model) = model.as_ref().filter(|model| !Glob::is_well_formed(model)) {
+                self.mistake(at, format!("{model}: ~ is a version at the end of a name, behind some text"));
+            }
             let valid_from_us = self.time(rule, "valid_from", at);
             let recorded_at_us =
                 if rule.contains_key("recorded_at") { self.time(rule, "recorded_at", at).unwrap_or(0) } else { 0 };
