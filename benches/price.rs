@@ -24,7 +24,8 @@ fn lines(criterion: &mut Criterion, catalog: &Catalog) {
     let (counters, context) = (Counters::default(), PricingContext::default());
     let usage =
         Usage { input_uncached: 12_345, cache_read: 100_000, output: 1_234, reasoning: 200, ..Usage::default() };
-    let query = Query { usage: &usage, counters: Some(&counters), context: &context, at_us: AT_US };
+    let query =
+        Query { usage: &usage, counters: Some(&counters), context: &context, at_us: AT_US, is_used_elsewhere: false };
     let Some(version) = catalog.table("openai", "gpt-5", AT_US) else { return };
     let margin = "0.25".parse().map(BookRule::MarginOverCost).ok();
     criterion.bench_function("cost and charge of a line of four parts", |bencher| {

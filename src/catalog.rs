@@ -118,10 +118,19 @@ pub struct Catalog {
     rates: HashMap<String, Vec<Arc<RateVersion>>>,
     /// By book and model; versions ascend by `valid_from_us`.
     books: HashMap<String, HashMap<String, Vec<Arc<BookVersion>>>>,
+    /// By book, its names with holes, those with more characters of their own first, and how they are written.
+    book_globs: HashMap<String, Vec<(Glob, String)>>,
 }
 
 /// The snapshot in force.
 pub type CatalogHandle = ArcSwap<Catalog>;
+
+impl PriceVersion {
+    /// Model and aliases.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.model.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
+}
 
 impl Catalog {
     /// What we pay a provider or worker for a model at a time.
@@ -158,14 +167,19 @@ impl Catalog {
     pub fn charge_rule(&self, book: &str, model: &str, at_us: i64) -> Option<&Arc<BookVersion>> {
         self.rule_of(book, model, at_us).or_else(|| {
             let name = model.to_ascii_lowercase();
-            let fitting = self.books.get(book)?.iter().filter(|(pattern, _)| Glob::is_one(pattern));
-            let fitting = fitting.map(|(pattern, versions)| (Glob::new(pattern), versions));
-            let fitting = fitting.filter(|(glob, _)| glob.fits(&name));
-            let in_force = fitting.filter_map(|(glob, versions)| {
-                Some((glob, versions.iter().rev().find(|version| version.valid_from_us <= at_us)?))
-            });
-            in_force.max_by_key(|(glob, _)| (glob.literals(), glob.clone())).map(|(_, version)| version)
+            let fitting = self.book_globs.get(book)?.iter().filter(|(glob, _)| glob.fits(&name));
+            fitting.filter_map(|(_, pattern)| self.rule_of(book, pattern, at_us)).next()
         })
+    }
+
+    /// What was charged by before a rule of this name: the rule of the same name, else the one by which such a model was.
+    pub(crate) fn rule_before(&self, book: &str, model: &str, at_us: i64) -> Option<&Arc<BookVersion>> {
+        let own = self.rule_of(book, model, at_us);
+        if Glob::is_one(model) {
+            own.or_else(|| self.rule_of(book, "*", at_us))
+        } else {
+            own.or_else(|| self.charge_rule(book, model, at_us))
+        }
     }
 
     /// The rule that a book has under exactly this name.
@@ -241,6 +255,13 @@ impl Catalog {
     }
 
     fn keep_rule(&mut self, version: Arc<BookVersion>) {
+        if Glob::is_one(&version.model) {
+            let globs = self.book_globs.entry(version.book.clone()).or_default();
+            if globs.iter().all(|(_, pattern)| *pattern != version.model) {
+                globs.push((Glob::new(&version.model), version.model.clone()));
+                globs.sort_by(|(a, _), (b, _)| (b.literals(), b).cmp(&(a.literals(), a)));
+            }
+        }
         let versions = self.books.entry(version.book.clone()).or_default().entry(version.model.clone()).or_default();
         versions.push(version);
         versions.sort_by_key(|version| (version.valid_from_us, version.recorded_at_us));
@@ -255,6 +276,19 @@ const fn is_zero(value: &i64) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+/// Longest name of a price book.
+const BOOK_NAME_BYTES_MAX: usize = 64;
+
+/// What is said of a name that is none.
+pub const BOOK_NAME_EXPECTED: &str = "the name of a book has 1 to 64 of a-z, 0-9, _ and -";
+
+/// Whether a text may be the name of a price book: it stands in version ids, paths and arguments of commands.
+#[must_use]
+pub fn is_book_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    (1..=BOOK_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 fn stored(id: &str, kind: &'static str, version: &impl Serialize) -> StoredVersion {

@@ -94,6 +94,8 @@ pub struct Counters {
     pub drain_refused: AtomicU64,
     /// Attempts that ended without a price.
     pub unpriced: Arc<AtomicU64>,
+    /// Attempts that another model served for which there is no price: they cost what the target's does.
+    pub priced_as_target: Arc<AtomicU64>,
 }
 
 /// One request, read and understood.
@@ -212,7 +214,7 @@ impl Proxy {
         let book = &entered.key().record.price_book;
         let plan = self.plan(&route, called, book, admitted_at_us, provider.as_deref())?;
         let input_estimate = tokens_from_bytes(request.prompt_bytes);
-        let admitted = entered.admit(&route.model, input_estimate, request.output_max.unwrap_or(0))?;
+        let admitted = entered.admit(&route.model, input_estimate, request.output_tokens_max())?;
         let limits = admitted.limits_view();
         failpoint::pass(Point::Admitted);
         let permit = self.journal.try_permit()?;
@@ -260,8 +262,13 @@ impl Proxy {
         let planned =
             route.targets.iter().enumerate().filter(|(_, target)| same(target)).filter_map(|(index, target)| {
                 let cost = catalog.cost(&target.provider.name, &target.model, at_us);
-                let (catalog, unpriced) = (Arc::clone(&catalog), Arc::clone(&self.counters.unpriced));
-                let prices = Prices { cost, rule: rule.clone(), catalog, unpriced };
+                let prices = Prices {
+                    cost,
+                    rule: rule.clone(),
+                    catalog: Arc::clone(&catalog),
+                    unpriced: Arc::clone(&self.counters.unpriced),
+                    priced_as_target: Arc::clone(&self.counters.priced_as_target),
+                };
                 (prices.complete() || !self.settings.refuse_unpriced).then_some(PlannedTarget { index, prices })
             });
         let mut plan: Vec<_> = planned.collect();

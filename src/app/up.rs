@@ -260,7 +260,13 @@ mod tests {
         let rule = &catalog.charge_rule("default", MODEL, now_us).unwrap().rule;
         let BookRule::Absolute(table) = rule else { panic!("the shipped model has prices of its own") };
         let usage = Usage { input_uncached: 20, output: 30, ..Usage::default() };
-        let query = Query { usage: &usage, counters: None, context: &PricingContext::default(), at_us: now_us };
+        let query = Query {
+            usage: &usage,
+            counters: None,
+            context: &PricingContext::default(),
+            at_us: now_us,
+            is_used_elsewhere: false,
+        };
         let charge = price(&query, table).unwrap().amount.get();
         let receipt = receipt().unwrap();
         let cost: NanoUsd = receipt.scaled_cost(TRAINING_SCALE.parse().unwrap()).unwrap();

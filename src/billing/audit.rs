@@ -28,7 +28,7 @@ use crate::{
         Store, StoreError,
         archives::ArchiveRow,
         dump::{EntryFile, digest},
-        entries::StoredEntry,
+        entries::{EntryColumns, StoredEntry},
         rollups::{HOUR_US, RollupKey, Sums},
     },
 };
@@ -190,6 +190,7 @@ impl Audit {
         let admission = &entry.admission;
         let place = admission.id.to_string();
         self.entries += 1;
+        self.columns(stored, &place);
         if self.request.first().is_some_and(|first| first.admission.id.request_id != admission.id.request_id) {
             self.request.clear();
         }
@@ -240,6 +241,21 @@ impl Audit {
             self.charged_once(admission.id, charge);
         }
         self.request.push(entry.clone());
+    }
+
+    /// What queries read beside the entry is what the entry says.
+    fn columns(&mut self, stored: &StoredEntry, place: &str) {
+        let expected = EntryColumns::of(&stored.entry);
+        let found = &stored.columns;
+        self.differ("stored request_id", place, expected.request_id, found.request_id);
+        self.differ("stored attempt", place, expected.attempt, found.attempt);
+        self.differ("stored customer_id", place, expected.customer_id, found.customer_id);
+        self.differ("stored key_id", place, expected.key_id, found.key_id);
+        self.differ("stored model", place, &expected.model, &found.model);
+        self.differ("stored target", place, &expected.target, &found.target);
+        self.differ("stored outcome", place, &expected.outcome, &found.outcome);
+        self.differ("stored usage_source", place, &expected.usage_source, &found.usage_source);
+        self.differ("stored admitted_at_us", place, expected.admitted_at_us, found.admitted_at_us);
     }
 
     /// Entries come sorted, so that a request's attempts follow each other. Each attempt is there once, by its key; of them

@@ -23,6 +23,15 @@ pub struct RateVersion {
     pub rate: DeviceRate,
 }
 
+impl RateVersion {
+    /// Whether nothing is said of since when it applies. Changed in the configuration it applies from then on: of the past
+    /// it says nothing.
+    #[must_use]
+    pub const fn is_undated(&self) -> bool {
+        self.valid_from_us == 0
+    }
+}
+
 /// What we pay a target, in one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CostVersion {

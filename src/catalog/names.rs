@@ -1,19 +1,41 @@
 //! The models of one provider by their names: exact names first, then names with holes, those with fewer holes first.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+mod index;
 
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
+
+use foldhash::fast::RandomState;
+
+use self::index::Index;
 use super::{PriceVersion, glob::Glob};
 
 /// Versions of one name; they ascend by `valid_from_us`, then by `recorded_at_us`.
-type Dated = Vec<Arc<PriceVersion>>;
+type Dated = Vec<Named>;
+
+/// A version under one of its names.
+#[derive(Clone, Debug)]
+struct Named {
+    version: Arc<PriceVersion>,
+    /// Position of the versions of its model.
+    model: usize,
+}
 
 /// A provider's models. Names are compared whatever their case.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    /// In lower case.
-    exact: HashMap<String, Dated>,
+    /// In lower case. The keys are those of tables, so that nobody who asks can make them collide.
+    exact: HashMap<String, Dated, RandomState>,
     /// Those with more characters of their own first.
     globs: Vec<(Glob, Dated)>,
+    /// Over `globs`, made when it is first asked for.
+    index: OnceLock<Index>,
+    /// All versions of each model, ascending as above.
+    models: Vec<Vec<Arc<PriceVersion>>>,
+    model_positions: HashMap<String, usize>,
 }
 
 impl Names {
@@ -22,18 +44,16 @@ impl Names {
     /// need not say the other names again.
     pub(super) fn find(&self, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
         let found = self.by_any_name(model, at_us)?;
-        let own = self.exact.get(&found.model.to_ascii_lowercase()).into_iter().flatten().rev();
-        own.filter(|version| version.model == found.model)
-            .find(|version| version.valid_from_us <= at_us)
-            .or(Some(found))
+        let own = self.models.get(found.model).into_iter().flatten().rev();
+        own.into_iter().find(|version| version.valid_from_us <= at_us).or(Some(&found.version))
     }
 
     /// The version in force of a name that is written so, without holes.
     pub(super) fn find_exact(&self, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
-        in_force(self.exact.get(&model.to_ascii_lowercase())?, at_us)
+        in_force(self.exact.get(&model.to_ascii_lowercase())?, at_us).map(|named| &named.version)
     }
 
-    fn by_any_name(&self, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
+    fn by_any_name(&self, model: &str, at_us: i64) -> Option<&Named> {
         let name = if model.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Cow::Owned(model.to_ascii_lowercase())
         } else {
@@ -41,46 +61,56 @@ impl Names {
         };
         let exact = self.exact.get(name.as_ref()).and_then(|versions| in_force(versions, at_us));
         exact.or_else(|| {
-            let fitting = self.globs.iter().filter(|(glob, _)| glob.fits(&name));
-            fitting.filter_map(|(_, versions)| in_force(versions, at_us)).next()
+            let index = self.index.get_or_init(|| Index::of(self.globs.iter().map(|(glob, _)| glob)));
+            index.first(&name, |at| in_force(&self.globs.get(at)?.1, at_us))
         })
     }
 
     pub(super) fn insert(&mut self, version: &Arc<PriceVersion>) {
+        let model = *self.model_positions.entry(version.model.clone()).or_insert_with(|| {
+            self.models.push(Vec::new());
+            self.models.len() - 1
+        });
+        let before = |other: &Arc<PriceVersion>| {
+            (other.valid_from_us, other.recorded_at_us) <= (version.valid_from_us, version.recorded_at_us)
+        };
+        if let Some(versions) = self.models.get_mut(model) {
+            let at = versions.partition_point(before);
+            versions.insert(at, Arc::clone(version));
+        }
+        self.index = OnceLock::new();
         for name in std::iter::once(&version.model).chain(&version.aliases) {
             let versions = if Glob::is_one(name) {
                 self.of_glob(Glob::new(name))
             } else {
                 self.exact.entry(name.to_ascii_lowercase()).or_default()
             };
-            if versions.last().is_some_and(|last| Arc::ptr_eq(last, version)) {
+            if versions.iter().any(|named| Arc::ptr_eq(&named.version, version)) {
                 continue;
             }
-            let before = |other: &Arc<PriceVersion>| {
-                (other.valid_from_us, other.recorded_at_us) <= (version.valid_from_us, version.recorded_at_us)
-            };
-            let at = versions.partition_point(before);
-            versions.insert(at, Arc::clone(version));
+            let at = versions.partition_point(|named| before(&named.version));
+            versions.insert(at, Named { version: Arc::clone(version), model });
         }
     }
 
     /// Every version, some of them several times.
     pub(super) fn versions(&self) -> impl Iterator<Item = &Arc<PriceVersion>> {
-        self.exact.values().chain(self.globs.iter().map(|(_, versions)| versions)).flatten()
+        self.models.iter().flatten()
     }
 
     fn of_glob(&mut self, glob: Glob) -> &mut Dated {
-        let at = self.globs.iter().position(|(own, _)| *own == glob);
-        let at = at.unwrap_or_else(|| {
-            let order = |own: &Glob| (usize::MAX - own.literals(), own.clone());
-            let at = self.globs.partition_point(|(own, _)| order(own) < order(&glob));
-            self.globs.insert(at, (glob, Dated::new()));
-            at
-        });
+        let order = |own: &Glob| (usize::MAX - own.literals(), own.clone());
+        let at = match self.globs.binary_search_by_key(&order(&glob), |(own, _)| order(own)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.globs.insert(at, (glob, Dated::new()));
+                at
+            }
+        };
         &mut self.globs[at].1
     }
 }
 
-fn in_force(versions: &Dated, at_us: i64) -> Option<&Arc<PriceVersion>> {
-    versions.iter().rev().find(|version| version.valid_from_us <= at_us)
+fn in_force(versions: &Dated, at_us: i64) -> Option<&Named> {
+    versions.iter().rev().find(|named| named.version.valid_from_us <= at_us)
 }

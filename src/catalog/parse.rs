@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use tollgate_core::{decimal::Decimal, price::BookRule};
 use toml::de::{DeTable, DeValue};
 
-use super::{BookVersion, Catalog, PriceVersion, toml_walk::Walk};
+use super::{BOOK_NAME_EXPECTED, BookVersion, Catalog, PriceVersion, glob::Glob, is_book_name, toml_walk::Walk};
 use crate::config::Mistake;
 
 const PRICE_KEYS: &[&str] = &["provider", "model", "aliases", "valid_from", "recorded_at", "source"];
@@ -50,6 +50,9 @@ impl Walk<'_> {
             for name in std::iter::once(&version.model).chain(&version.aliases) {
                 // Names are compared whatever their case.
                 let lower = name.to_ascii_lowercase();
+                if !Glob::is_well_formed(name) {
+                    self.mistake(at, format!("{name}: ~ is a version at the end of a name, behind some text"));
+                }
                 let key = (version.provider.clone(), lower, version.valid_from_us, version.recorded_at_us);
                 if !seen.insert(key) {
                     self.mistake(at, format!("{}/{name} has a price from the same time on already", version.provider));
@@ -110,7 +113,7 @@ impl Walk<'_> {
         seen: &mut HashSet<(String, String, i64, i64)>,
     ) {
         self.known_keys(table, BOOK_KEYS);
-        let name = self.text(table, "name", at).map(|(name, _)| name.to_owned());
+        let name = self.book_name(table, at);
         let rules = self.tables(table, "rule");
         if rules.is_empty() {
             self.mistake(
@@ -121,6 +124,9 @@ impl Walk<'_> {
         for (rule, at) in rules {
             self.known_keys(rule, &[RULE_KEYS, table::KEYS].concat());
             let model = self.text(rule, "model", at).map(|(model, _)| model.to_owned());
+            if let Some(model) = model.as_ref().filter(|model| !Glob::is_well_formed(model)) {
+                self.mistake(at, format!("{model}: ~ is a version at the end of a name, behind some text"));
+            }
             let valid_from_us = self.time(rule, "valid_from", at);
             let recorded_at_us =
                 if rule.contains_key("recorded_at") { self.time(rule, "recorded_at", at).unwrap_or(0) } else { 0 };
@@ -143,6 +149,15 @@ impl Walk<'_> {
                 rule,
             });
         }
+    }
+
+    fn book_name(&mut self, table: &DeTable<'_>, at: usize) -> Option<String> {
+        let (name, at) = self.text(table, "name", at)?;
+        if is_book_name(name) {
+            return Some(name.to_owned());
+        }
+        self.mistake(at, BOOK_NAME_EXPECTED);
+        None
     }
 
     fn rule(&mut self, rule: &DeTable<'_>, at: usize) -> Option<BookRule> {
@@ -255,6 +270,14 @@ margin_over_cost = "0.25"
             ("\"0.25\"", "\"0.1234567\"", "t.toml:18: margin_over_cost: at most 4 decimals"),
             ("200_000", "-5", "t.toml:10: above_input_tokens must be a whole number"),
             ("[[book.rule]]", "[[book.rul]]", "t.toml:15: there is no rul; did you mean rule?"),
+            ("name = \"default\"", "name = \"a/b\"", "t.toml:14: the name of a book has 1 to 64 of a-z"),
+            ("name = \"default\"", "name = \"Gold\"", "t.toml:14: the name of a book has 1 to 64 of a-z"),
+            ("name = \"default\"", "name = \"gold@2026\"", "t.toml:14: the name of a book has 1 to 64 of a-z"),
+            (
+                "name = \"default\"",
+                "name = \"a23456789b123456789c123456789d123456789e123456789f123456789g12345\"",
+                "t.toml:14: the name of a book has 1 to 64 of a-z",
+            ),
             ("[[price]]", "[[price]", "t.toml:2: "),
             (
                 "[[book]]",

@@ -164,7 +164,7 @@ pub fn quote(catalog: &Catalog, question: &str, dialect: UsageDialect) -> Quote 
 
 fn answer<U, C>(catalog: &Catalog, asked: &Question<U, C>, usage: &Usage, counters: &Counters) -> Quote {
     let at_us = asked.at.as_microsecond();
-    let query = Query { usage, counters: Some(counters), context: &asked.context, at_us };
+    let query = Query { usage, counters: Some(counters), context: &asked.context, at_us, is_used_elsewhere: false };
     let Some(version) = catalog.table(&asked.provider, &asked.model, at_us) else {
         return Quote::Unpriced { unpriced: Unpriced::all_of(&query).names(), version: None };
     };

@@ -85,7 +85,7 @@ pub fn json_schema() -> Value {
             } },
             "book": { "type": "array", "items": {
                 "type": "object", "additionalProperties": false, "required": ["name", "rule"],
-                "properties": { "name": text, "rule": { "type": "array", "items": {
+                "properties": { "name": { "type": "string", "pattern": "^[a-z0-9_-]{1,64}$" }, "rule": { "type": "array", "items": {
                     "type": "object", "additionalProperties": false, "properties": rule,
                     "required": ["model", "valid_from"],
                 } } },

@@ -84,7 +84,7 @@ fn entry(admission: &Admission) -> Entry {
 }
 
 fn progress(number: u64, delivered_bytes: u64) -> Progress {
-    Progress { id: attempt_id(number), reported: None, delivered_bytes, worker: None }
+    Progress::delivered(attempt_id(number), delivered_bytes)
 }
 
 fn options(dir: &TempDir) -> Options {

@@ -1,8 +1,10 @@
 //! Concludes an answer of status 2xx from what its sniffer saw.
 
 use tollgate_core::{
+    counters::Counters,
     entry::{Outcome, UsageSource},
     estimate::tokens_from_bytes,
+    pricing_context::PricingContext,
     usage::Usage,
 };
 
@@ -100,12 +102,28 @@ fn fill_placeholder(usage: &mut Usage, seen: &Sniffed) -> bool {
     is_estimated
 }
 
-/// The tokens that an answer under way is known to have used; none when nothing was reported yet.
+/// What is known of an answer under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SoFar {
+    /// The tokens that it has used; none when nothing was reported yet.
+    pub usage: Option<Usage>,
+    /// What else picks the price.
+    pub context: PricingContext,
+    /// Units beside tokens.
+    pub counters: Counters,
+    /// The model that serves, as the upstream said.
+    pub billed_model: Option<String>,
+}
+
+/// What an answer under way has said of its use.
 #[must_use]
-pub fn used_so_far(seen: &Sniffed) -> Option<Usage> {
-    let mut usage = map_usage(seen)?.usage?;
-    fill_placeholder(&mut usage, seen);
-    Some(usage)
+pub fn used_so_far(seen: &Sniffed) -> SoFar {
+    let mut mapped = map_usage(seen).unwrap_or_else(|| without_report(seen));
+    if let Some(usage) = &mut mapped.usage {
+        fill_placeholder(usage, seen);
+    }
+    let billed_model = mapped.billed_model.or_else(|| seen.model.clone());
+    SoFar { usage: mapped.usage, context: mapped.context, counters: mapped.counters, billed_model }
 }
 
 /// Pictures and speech are billed by the unit when nothing is reported.

@@ -58,6 +58,7 @@ pub(super) struct Entries {
     object: ObjectRow,
     pub(super) detail: Detail,
     catalog: Arc<Catalog>,
+    priced_as_target: Arc<std::sync::atomic::AtomicU64>,
     unpriced: Arc<std::sync::atomic::AtomicU64>,
     ended_at_us: i64,
     /// How often a name came; one comes once, unless the provider is wrong.
@@ -72,6 +73,7 @@ impl Entries {
             detail: Detail::of(&object.detail),
             catalog: objects.proxy.catalog.load_full(),
             unpriced: Arc::clone(&objects.proxy.counters.unpriced),
+            priced_as_target: Arc::clone(&objects.proxy.counters.priced_as_target),
             ended_at_us,
             seen: HashMap::new(),
         }
@@ -185,6 +187,7 @@ impl Entries {
             rule: self.catalog.charge_rule(book, &admission.model, at_us).cloned(),
             catalog: Arc::clone(&self.catalog),
             unpriced: Arc::clone(&self.unpriced),
+            priced_as_target: Arc::clone(&self.priced_as_target),
         }
     }
 

@@ -204,7 +204,15 @@ async fn post_boot(
         .map(|open| {
             let cost = versions.cost(open.admission.cost_price_version.as_deref());
             let rule = versions.rule(open.admission.charge_price_version.as_deref());
-            (open.sequence, resolve_orphan(open.admission, open.progress.as_ref(), cost, rule))
+            let entry = resolve_orphan(open.admission, open.progress.as_ref(), cost, rule);
+            if entry.is_unpriced() {
+                tracing::error!(
+                    attempt = %entry.admission.id,
+                    target = entry.admission.target,
+                    "an attempt that was cut off has no price; `tollgate rerate` prices it later"
+                );
+            }
+            (open.sequence, entry)
         })
         .collect();
     while orphans.len() > BATCH_RECORDS_MAX {

@@ -12,7 +12,7 @@ use std::{
 
 use tollgate_core::{
     counters::Counters,
-    entry::{Admission, Entry, Line},
+    entry::{Admission, Entry, Line, PRICED_AS_TARGET, UNPRICED},
     money::NanoUsd,
     orphan::resolve_orphan,
     price::{BookRule, CostBasis, Terms, price_entry},
@@ -33,9 +33,6 @@ use crate::{
 /// Least time between two PROGRESS records.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
-/// The flag of an entry with a line that has no cost or no charge.
-const UNPRICED: &str = "unpriced";
-
 /// The price versions in force for an attempt; none: unpriced.
 #[derive(Clone, Debug)]
 pub struct Prices {
@@ -47,6 +44,8 @@ pub struct Prices {
     pub catalog: Arc<Catalog>,
     /// Counts attempts that ended without a price.
     pub unpriced: Arc<AtomicU64>,
+    /// Counts attempts that another model served for which there is no price.
+    pub priced_as_target: Arc<AtomicU64>,
 }
 
 impl Prices {
@@ -100,6 +99,15 @@ impl Prices {
         let served = self.catalog.table(provider, &line.billed_model, admission.admitted_at_us)?;
         (served.id != target.id).then(|| Arc::clone(served))
     }
+
+    /// Whether the target's price table stands for a line that another model served, because that one has none.
+    fn stand_for(&self, line: &Line, admission: &Admission) -> bool {
+        let is_table = matches!(self.cost, Some(CostVersion::Table(_)));
+        let (provider, model) = admission.target.split_once('/').unwrap_or_default();
+        is_table
+            && !line.billed_model.eq_ignore_ascii_case(model)
+            && self.catalog.table(provider, &line.billed_model, admission.admitted_at_us).is_none()
+    }
 }
 
 /// An attempt under way.
@@ -120,6 +128,12 @@ pub struct Counted {
     pub worker: Option<WorkerTime>,
     /// UTF-8 bytes of delivered text.
     pub delivered_bytes: u64,
+    /// What else picks the price, as the answer said so far.
+    pub context: PricingContext,
+    /// Units beside tokens so far.
+    pub counters: Counters,
+    /// The model that serves, as the upstream said.
+    pub billed_model: Option<String>,
 }
 
 /// What an ended attempt came to.
@@ -167,8 +181,11 @@ impl Attempt {
         }
         self.progress_at = now;
         if let Some(open) = &self.open {
-            let Counted { reported, worker, delivered_bytes } = counted();
-            open.progress(Progress { id: open.admission().id, reported, delivered_bytes, worker });
+            let Counted { reported, worker, delivered_bytes, context, counters, billed_model } = counted();
+            let id = open.admission().id;
+            let target = model_of(open.admission());
+            let billed_model = billed_model.filter(|served| !served.eq_ignore_ascii_case(target));
+            open.progress(Progress { id, reported, delivered_bytes, worker, context, counters, billed_model });
             failpoint::pass(Point::Progress);
         }
     }
@@ -217,7 +234,7 @@ impl Prices {
     #[must_use]
     pub fn entry(&self, admission: Admission, metered: Metered, status: Option<u16>, times: Times) -> Entry {
         let mut flags = metered.flags;
-        let target_model = admission.target.split_once('/').map_or("", |(_, model)| model).to_owned();
+        let target_model = model_of(&admission).to_owned();
         let line_of = |MeteredLine { billed_model, usage, context }| Line {
             billed_model: billed_model.unwrap_or_else(|| target_model.clone()),
             usage,
@@ -227,6 +244,10 @@ impl Prices {
         };
         let mut lines: Vec<Line> = metered.lines.into_iter().map(line_of).collect();
         self.price(&mut lines, &metered.counters, &admission);
+        if lines.iter().any(|line| self.stand_for(line, &admission)) {
+            flags.push(PRICED_AS_TARGET.to_owned());
+            self.priced_as_target.fetch_add(1, Ordering::Relaxed);
+        }
         if lines.iter().any(|line| line.cost.is_none() || line.charge.is_none()) {
             flags.push(UNPRICED.to_owned());
             self.unpriced.fetch_add(1, Ordering::Relaxed);
@@ -249,6 +270,11 @@ impl Prices {
             corrects: None,
         }
     }
+}
+
+/// The target's name for the model.
+fn model_of(admission: &Admission) -> &str {
+    admission.target.split_once('/').map_or("", |(_, model)| model)
 }
 
 impl Drop for Attempt {

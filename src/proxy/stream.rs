@@ -21,7 +21,7 @@ use super::{
     worker::Asking,
 };
 use crate::{
-    metering::{End, Reporter, used_so_far},
+    metering::{End, Reporter, SoFar, used_so_far},
     upstream::{
         sniff::{Sniffed, Sniffer},
         worker::worker_time,
@@ -171,11 +171,9 @@ pub(super) fn progress(live: &mut Live, sniffer: &Sniffer) {
         attempt.progress(now, || {
             let seen = sniffer.summary();
             let raw = seen.usage_raw.as_deref();
-            Counted {
-                reported: used_so_far(&seen),
-                worker: raw.filter(|_| reporter == Reporter::Worker).and_then(worker_time),
-                delivered_bytes: seen.output_bytes(),
-            }
+            let worker = raw.filter(|_| reporter == Reporter::Worker).and_then(worker_time);
+            let SoFar { usage: reported, context, counters, billed_model } = used_so_far(&seen);
+            Counted { reported, worker, delivered_bytes: seen.output_bytes(), context, counters, billed_model }
         });
     }
 }

@@ -249,6 +249,11 @@ fn lines(entry: &Entry, versions: &Versions) -> Vec<LineView> {
             counters: (index == 0).then_some(&entry.counters),
             context: &line.context,
             at_us: admission.admitted_at_us,
+            is_used_elsewhere: entry
+                .lines
+                .iter()
+                .enumerate()
+                .any(|(other, line)| other != index && line.usage.total() > 0),
         };
         let parts = |table| {
             let charge = price(&query, table).ok()?;

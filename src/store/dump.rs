@@ -7,12 +7,15 @@ use tokio::{
     fs::File,
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter, Lines},
 };
-use tollgate_core::{id::BootId, record::decode_entry};
+use tollgate_core::{
+    id::{BootId, CustomerId, KeyId, RequestId},
+    record::decode_entry,
+};
 
 use super::{
     Store, StoreError,
     copy_text::{Value, read_row},
-    entries::StoredEntry,
+    entries::{EntryColumns, StoredEntry},
     tables::{ENTRIES, TABLES, Table},
 };
 
@@ -209,31 +212,40 @@ fn filed(row: &[Value]) -> Result<FiledEntry, StoreError> {
         let position = ENTRIES.columns.iter().position(|(column, _)| *column == name);
         position.and_then(|position| row.get(position)).ok_or(StoreError::Damaged("entry"))
     };
-    match (
-        value("replica")?,
-        value("boot_id")?,
-        value("cost_nanousd")?,
-        value("charge_nanousd")?,
-        value("unpriced")?,
-        value("body")?,
-    ) {
-        (
-            Value::Text(replica),
-            Value::Id(boot_id),
-            Value::Integer(cost_nanousd),
-            Value::Integer(charge_nanousd),
-            Value::Flag(unpriced),
-            Value::Bytes(body),
-        ) => Ok(FiledEntry {
-            replica: replica.clone(),
-            boot_id: BootId::from_bytes(*boot_id),
-            stored: StoredEntry {
-                entry: decode_entry(body).map_err(|_| StoreError::Damaged("entry"))?,
-                cost_nanousd: *cost_nanousd,
-                charge_nanousd: *charge_nanousd,
-                unpriced: *unpriced,
-            },
-        }),
+    let id = |name| match value(name)? {
+        Value::Id(id) => Ok(*id),
         _ => Err(StoreError::Damaged("entry")),
-    }
+    };
+    let integer = |name| match value(name)? {
+        Value::Integer(integer) => Ok(*integer),
+        _ => Err(StoreError::Damaged("entry")),
+    };
+    let text = |name| match value(name)? {
+        Value::Text(text) => Ok(text.clone()),
+        _ => Err(StoreError::Damaged("entry")),
+    };
+    let (Value::Flag(unpriced), Value::Bytes(body)) = (value("unpriced")?, value("body")?) else {
+        return Err(StoreError::Damaged("entry"));
+    };
+    Ok(FiledEntry {
+        replica: text("replica")?,
+        boot_id: BootId::from_bytes(id("boot_id")?),
+        stored: StoredEntry {
+            entry: decode_entry(body).map_err(|_| StoreError::Damaged("entry"))?,
+            columns: EntryColumns {
+                request_id: RequestId::from_bytes(id("request_id")?),
+                attempt: integer("attempt")?,
+                customer_id: CustomerId::from_bytes(id("customer_id")?),
+                key_id: KeyId::from_bytes(id("key_id")?),
+                model: text("model")?,
+                target: text("target")?,
+                outcome: text("outcome")?,
+                usage_source: text("usage_source")?,
+                admitted_at_us: integer("admitted_at_us")?,
+            },
+            cost_nanousd: integer("cost_nanousd")?,
+            charge_nanousd: integer("charge_nanousd")?,
+            unpriced: *unpriced,
+        },
+    })
 }

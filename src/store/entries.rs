@@ -2,7 +2,7 @@
 
 use tollgate_core::{
     entry::Entry,
-    id::{AttemptId, BootId, RequestId},
+    id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
     record::RecordKind,
 };
 
@@ -63,11 +63,55 @@ impl Posted {
     }
 }
 
+/// The columns that repeat what an entry says, for queries: the entry itself is the truth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryColumns {
+    /// The request.
+    pub request_id: RequestId,
+    /// Its attempt.
+    pub attempt: i64,
+    /// Who pays.
+    pub customer_id: CustomerId,
+    /// The key.
+    pub key_id: KeyId,
+    /// Public model.
+    pub model: String,
+    /// `provider/model`
+    pub target: String,
+    /// How it ended.
+    pub outcome: String,
+    /// Where its numbers come from.
+    pub usage_source: String,
+    /// Admission, microseconds since 1970 UTC.
+    pub admitted_at_us: i64,
+}
+
+impl EntryColumns {
+    /// What the columns of an entry must be.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        let admission = &entry.admission;
+        Self {
+            request_id: admission.id.request_id,
+            attempt: i64::from(admission.id.attempt),
+            customer_id: admission.customer_id,
+            key_id: admission.key_id,
+            model: admission.model.clone(),
+            target: admission.target.clone(),
+            outcome: entry.outcome.name().to_owned(),
+            usage_source: entry.usage_source.name().to_owned(),
+            admitted_at_us: admission.admitted_at_us,
+        }
+    }
+}
+
 /// An entry and the columns that were stored beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEntry {
     /// The entry.
     pub entry: Entry,
+    /// What the columns say of it.
+    pub columns: EntryColumns,
     /// Sum of costs as stored.
     pub cost_nanousd: i64,
     /// Sum of charges as stored.

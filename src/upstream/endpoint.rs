@@ -125,6 +125,8 @@ pub struct Shape {
     pub prompt: &'static [&'static str],
     /// Output maximum in tokens; the first that is there counts.
     pub output_max: &'static [FieldPlace],
+    /// How many answers are asked for, each of up to that maximum; the largest that is there counts.
+    pub choices: &'static [FieldPlace],
     /// Who uses it, in the client's words; the first that is there counts.
     pub end_user: &'static [FieldPlace],
 }

@@ -34,6 +34,8 @@ pub struct Request {
     pub stream: bool,
     /// The output maximum that was asked for, in tokens.
     pub output_max: Option<u64>,
+    /// How many answers were asked for, each of up to that maximum.
+    pub choices: u64,
     /// Bytes of the prompt and the tools as sent: the base of the input estimate.
     pub prompt_bytes: u64,
     /// What the SDK sent as end user.
@@ -88,6 +90,12 @@ impl Request {
             return Err(INVALID_MODEL);
         }
         Ok(request)
+    }
+
+    /// Output tokens that the answers may have together, as far as a maximum was asked for.
+    #[must_use]
+    pub fn output_tokens_max(&self) -> u64 {
+        self.output_max.unwrap_or(0).saturating_mul(self.choices)
     }
 
     /// The body for an upstream: the model's name there, and usage asked for in a stream, if it `may_be_asked`. Says whether
@@ -203,6 +211,51 @@ mod tests {
             parse(r#"{"model":"a", "messages":[], "stream":true,"stream_options":{"include_usage":true}}"#).unwrap();
         let (body, injected) = request.upstream_body("a", true);
         assert_eq!((body.as_ptr(), injected), (request.body.as_ptr(), false));
+    }
+
+    #[test]
+    fn every_answer_that_is_asked_for_reserves_its_own_maximum() {
+        for (endpoint, body, tokens) in [
+            (Endpoint::ChatCompletions, r#"{"model":"m","messages":[],"max_tokens":9}"#, 9),
+            (Endpoint::ChatCompletions, r#"{"model":"m","messages":[],"max_tokens":9,"n":128}"#, 1152),
+            (Endpoint::ChatCompletions, r#"{"model":"m","messages":[],"n":128}"#, 0),
+            (Endpoint::Completions, r#"{"model":"m","prompt":"x","max_tokens":9,"n":2,"best_of":5}"#, 45),
+            (Endpoint::Completions, r#"{"model":"m","prompt":["x","y","z"],"max_tokens":9,"n":2}"#, 54),
+            (Endpoint::Completions, r#"{"model":"m","prompt":[[1,2],[3]],"max_tokens":9}"#, 18),
+            (Endpoint::Completions, r#"{"model":"m","prompt":[1,2,3],"max_tokens":9}"#, 9),
+            (
+                Endpoint::GenerateContent,
+                r#"{"contents":[],"generationConfig":{"maxOutputTokens":9,"candidateCount":3}}"#,
+                27,
+            ),
+            (
+                Endpoint::StreamGenerateContent,
+                r#"{"contents":[],"generation_config":{"max_output_tokens":9,"candidate_count":3}}"#,
+                27,
+            ),
+            (Endpoint::InvokeModel, r#"{"prompt":"x","max_tokens":9,"num_generations":4}"#, 36),
+            // The largest of each together still is a number, and not a small one.
+            (Endpoint::ChatCompletions, r#"{"model":"m","messages":[],"max_tokens":4294967296,"n":128}"#, 1 << 39),
+        ] {
+            let request = parse_as(endpoint, Some("m"), body).unwrap_or_else(|error| panic!("{body}: {error}"));
+            assert_eq!(request.output_tokens_max(), tokens, "{body}");
+        }
+        for (endpoint, body, param) in [
+            (Endpoint::Completions, r#"{"model":"m","prompt":"x","best_of":0}"#, "best_of"),
+            (Endpoint::Completions, r#"{"model":"m","prompt":"x","best_of":1000000}"#, "best_of"),
+            (
+                Endpoint::GenerateContent,
+                r#"{"contents":[],"generationConfig":{"candidateCount":-1}}"#,
+                "candidateCount",
+            ),
+            (
+                Endpoint::GenerateContent,
+                r#"{"contents":[],"generationConfig":{"candidateCount":1.5}}"#,
+                "candidateCount",
+            ),
+        ] {
+            assert_eq!(parse_as(endpoint, Some("m"), body).unwrap_err().param(), Some(param), "{body}");
+        }
     }
 
     /// For each endpoint of a JSON body: its model, path and the fields that a body must have.

@@ -161,6 +161,46 @@ async fn the_audit_finds_what_was_tampered_with() {
             "update entries set charge_nanousd = charge_nanousd - 1",
             "stored charge",
         ),
+        // Every column that repeats what the entry says.
+        ("update entries set attempt = attempt + 7", "update entries set attempt = attempt - 7", "stored attempt"),
+        (
+            "update entries set request_id = substr(request_id, 1, 8) || substr(request_id, 10, 7) || substr(request_id, 9, 1)",
+            "update entries set request_id = substr(request_id, 1, 8) || substr(request_id, 16, 1) || substr(request_id, 9, 7)",
+            "stored request_id",
+        ),
+        (
+            "update entries set customer_id = key_id, key_id = customer_id",
+            "update entries set customer_id = key_id, key_id = customer_id",
+            "stored customer_id",
+        ),
+        (
+            "update entries set customer_id = key_id, key_id = customer_id",
+            "update entries set customer_id = key_id, key_id = customer_id",
+            "stored key_id",
+        ),
+        ("update entries set model = model || 'x'", "update entries set model = rtrim(model, 'x')", "stored model"),
+        (
+            "update entries set target = target || 'x'",
+            "update entries set target = rtrim(target, 'x')",
+            "stored target",
+        ),
+        ("update entries set outcome = 'refused'", "update entries set outcome = 'complete'", "stored outcome"),
+        (
+            "update entries set usage_source = 'estimated'",
+            "update entries set usage_source = 'provider_final'",
+            "stored usage_source",
+        ),
+        (
+            "update entries set admitted_at_us = admitted_at_us + 1",
+            "update entries set admitted_at_us = admitted_at_us - 1",
+            "stored admitted_at_us",
+        ),
+        (
+            "update entries set cost_nanousd = cost_nanousd - 1",
+            "update entries set cost_nanousd = cost_nanousd + 1",
+            "stored cost",
+        ),
+        ("update entries set unpriced = 1", "update entries set unpriced = 0", "stored unpriced mark"),
         (
             "update rollups_hourly set output = output + 1",
             "update rollups_hourly set output = output - 1",

@@ -102,7 +102,13 @@ pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
     let version = catalog.cost("demo", "demo-model", admitted_at_us);
     let rule = catalog.charge_rule("default", "demo-model", admitted_at_us).map(|version| &version.rule);
     let (counters, context) = (Counters::default(), PricingContext::default());
-    let query = Query { usage: &usage, counters: Some(&counters), context: &context, at_us: admitted_at_us };
+    let query = Query {
+        usage: &usage,
+        counters: Some(&counters),
+        context: &context,
+        at_us: admitted_at_us,
+        is_used_elsewhere: false,
+    };
     let (cost, charge) = price_line(&query, None, version.as_ref().map(CostVersion::basis), rule);
     Entry {
         admission,
@@ -164,15 +170,10 @@ async fn orphans_are_resolved_once_by_the_published_rule_and_priced() {
     let open = |number: u64| journal.try_permit().unwrap().open(admission(number, NOVEMBER_US));
     let nothing_known = open(1).await.unwrap();
     let delivered = open(2).await.unwrap();
-    delivered.progress(Progress { id: delivered.admission().id, reported: None, delivered_bytes: 41, worker: None });
+    delivered.progress(Progress::delivered(delivered.admission().id, 41));
     let reported = open(3).await.unwrap();
     let counted = Usage { input_uncached: 7, output: 5, ..Usage::default() };
-    reported.progress(Progress {
-        id: reported.admission().id,
-        reported: Some(counted),
-        delivered_bytes: 41,
-        worker: None,
-    });
+    reported.progress(Progress { reported: Some(counted), ..Progress::delivered(reported.admission().id, 41) });
     open(4).await.unwrap().void();
     let ended = open(5).await.unwrap();
     ended.end(entry(5, NOVEMBER_US)).await.unwrap();

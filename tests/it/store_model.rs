@@ -6,7 +6,7 @@ use tollgate::store::{
     boots::BootRow,
     customers::CustomerRow,
     dead_letters::DeadLetter,
-    entries::{PostBatch, Posted, Stage, StoredEntry},
+    entries::{EntryColumns, PostBatch, Posted, Stage, StoredEntry},
     keys::KeyRow,
     objects::{ObjectKind, ObjectRow, PageOf},
     prices::PriceVersionRow,
@@ -531,6 +531,7 @@ fn stored(entry: &Entry) -> StoredEntry {
     sums.add(entry).unwrap();
     StoredEntry {
         entry: entry.clone(),
+        columns: EntryColumns::of(entry),
         cost_nanousd: sums.cost.get(),
         charge_nanousd: sums.charge.get(),
         unpriced: entry.is_unpriced(),

@@ -357,6 +357,36 @@ async fn a_rate_applies_from_its_day_on_and_old_entries_keep_theirs() {
 }
 
 #[tokio::test]
+async fn another_rate_without_a_day_changes_nothing_of_the_past_and_one_with_a_day_does() {
+    let (mut harness, _worker) = started("").await;
+    let before = ask(&harness, false, json!({})).await;
+    let before = harness.booked(&before.request_id()).await;
+    let path = harness.dir.path().join("tollgate.toml");
+    let toml = std::fs::read_to_string(&path).unwrap();
+    let (flat, _) = toml.split_once("device_usd_per_hour = \"").unwrap().1.split_once('"').unwrap();
+    let rerated =
+        async |harness: &Harness| harness.admin("POST", "/rerate", Some(json!({ "apply": true }))).await.json();
+    let edited = toml.replacen(&format!("device_usd_per_hour = \"{flat}\""), "device_usd_per_hour = \"36\"", 1);
+    assert_ne!(edited, toml);
+    std::fs::write(&path, &edited).unwrap();
+    harness.restart().await;
+    let after = ask(&harness, false, json!({})).await;
+    let after = harness.booked(&after.request_id()).await;
+    assert_ne!(after["cost_usd"], before["cost_usd"], "it applies from now on");
+    let nothing = rerated(&harness).await;
+    assert_eq!((&nothing["entries"], &nothing["corrected"]), (&json!(2), &json!(0)), "{nothing}");
+
+    let dated = "rates = [{ valid_from = \"2026-01-01\", device_usd_per_hour = \"36\" }]\n";
+    std::fs::write(&path, format!("{edited}{dated}")).unwrap();
+    harness.restart().await;
+    let corrected = rerated(&harness).await;
+    assert_eq!(corrected["corrected"], 1, "a day says that it was so since then: {corrected}");
+    let view = harness.booked(before["request_id"].as_str().unwrap()).await;
+    assert_eq!(view["cost_usd"], after["cost_usd"]);
+    harness.assert_clean_audit().await;
+}
+
+#[tokio::test]
 async fn the_audit_sees_busy_time_that_no_entry_bears_out() {
     let (mut harness, _worker) = started("").await;
     let answer = ask(&harness, false, json!({})).await;

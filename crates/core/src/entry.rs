@@ -236,6 +236,12 @@ pub struct Correction {
     pub settles: bool,
 }
 
+/// The flag of an entry with a line that has no cost or no charge.
+pub const UNPRICED: &str = "unpriced";
+
+/// The flag of an entry with a line that another model served for which there is no price: it costs what the target's does.
+pub const PRICED_AS_TARGET: &str = "priced_as_target";
+
 /// Attempt numbers from here on are those of corrections.
 pub const CORRECTIONS_FROM: u16 = 0x8000;
 

@@ -2,14 +2,13 @@
 //!
 //! Usage is the provider's last cumulative count if one was seen, else the input estimate plus the estimate of the text
 //! delivered so far. The outcome is `interrupted`; the source is `estimated` in every case. A worker's time is its last
-//! cumulative count; without one it is zero and flagged: nobody can estimate it.
+//! cumulative count; without one it is zero and flagged: nobody can estimate it. Tier, region and units are what the answer
+//! had said by then. An answer of another model is priced as the target's, and flagged: what had no price is, too.
 
 use crate::{
-    counters::Counters,
-    entry::{Admission, Entry, Line, Outcome, UsageSource},
+    entry::{Admission, Entry, Line, Outcome, PRICED_AS_TARGET, UNPRICED, UsageSource},
     estimate::tokens_from_bytes,
     price::{BookRule, CostBasis, Terms, price_entry},
-    pricing_context::PricingContext,
     record::Progress,
     usage::Usage,
     worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
@@ -35,16 +34,26 @@ pub fn resolve_orphan(
         flags.push(WORKER_TIME_UNKNOWN.to_owned());
         worker = Some(WorkerTime::default());
     }
-    let (context, counters) = (PricingContext::default(), Counters::default());
+    let context = progress.map(|progress| progress.context.clone()).unwrap_or_default();
+    let counters = progress.map(|progress| progress.counters).unwrap_or_default();
     let terms = Terms { usage: &usage, context: &context, worker: worker.as_ref(), cost, rule };
     let priced = price_entry(&[terms], &counters, admission.admitted_at_us).first().copied().unwrap_or_default();
-    let billed_model = admission.target.split_once('/').map_or(admission.target.as_str(), |(_, model)| model);
+    let target = admission.target.split_once('/').map_or(admission.target.as_str(), |(_, model)| model);
+    let served = progress.and_then(|progress| progress.billed_model.as_deref());
+    if served.is_some_and(|served| !served.eq_ignore_ascii_case(target)) && !matches!(cost, Some(CostBasis::Device(_)))
+    {
+        flags.push(PRICED_AS_TARGET.to_owned());
+    }
+    if priced.cost.is_none() || priced.charge.is_none() {
+        flags.push(UNPRICED.to_owned());
+    }
     let lines = vec![Line {
-        billed_model: billed_model.to_owned(),
+        billed_model: served.unwrap_or(target).to_owned(),
         usage,
         cost: priced.cost,
         charge: priced.charge,
         worker,
+        context,
         price_fallbacks: priced.fallbacks,
         ..Line::default()
     }];

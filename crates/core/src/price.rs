@@ -7,6 +7,7 @@ mod charge;
 mod entry;
 mod line;
 mod parts;
+mod places;
 mod prices;
 mod rate;
 mod select;
@@ -18,6 +19,7 @@ pub use self::{
     charge::{Charge, ChargeLine, Item, PriceError, Query, Unpriced, price},
     entry::{PricedLine, Terms, price_entry},
     line::{BookRule, CostBasis, charge, price_line},
+    places::{Asked, Place},
     prices::{PriceKey, Prices},
     rate::{Rate, Rates},
     select::{Hours, When},

@@ -3,8 +3,10 @@
 use minicbor::{Decode, Encode};
 
 use crate::{
+    counters::Counters,
     entry::{Admission, Entry},
     id::AttemptId,
+    pricing_context::PricingContext,
     usage::Usage,
     worker_cost::WorkerTime,
 };
@@ -27,6 +29,33 @@ pub struct Progress {
     /// The worker's last cumulative time, if one of ours serves and has told it.
     #[n(3)]
     pub worker: Option<WorkerTime>,
+    /// What else picks the price, as the answer said so far.
+    #[n(4)]
+    #[cbor(with = "crate::nil_default", has_nil)]
+    pub context: PricingContext,
+    /// Units beside tokens so far.
+    #[n(5)]
+    #[cbor(with = "crate::nil_default", has_nil)]
+    pub counters: Counters,
+    /// The model that serves, as the upstream said, where that is another one than the target's.
+    #[n(6)]
+    pub billed_model: Option<String>,
+}
+
+impl Progress {
+    /// So much text was delivered, and nothing was reported yet.
+    #[must_use]
+    pub fn delivered(id: AttemptId, delivered_bytes: u64) -> Self {
+        Self {
+            id,
+            reported: None,
+            delivered_bytes,
+            worker: None,
+            context: PricingContext::default(),
+            counters: Counters::default(),
+            billed_model: None,
+        }
+    }
 }
 
 /// One record of the journal.

@@ -15,11 +15,12 @@ use tollgate_core::{
     entry::{Admission, Entry, Line, Outcome, UsageSource},
     id::{AttemptId, CustomerId, KeyId, RequestId},
     money::NanoUsd,
+    orphan::resolve_orphan,
     price::{
         BookRule, Charge, CostBasis, PriceError, PriceTable, Query, Rate, Rates, Tier, TierApplies, charge,
         price as price_query, price_line as line_of_query,
     },
-    pricing_context::PricingContext,
+    pricing_context::{PricingContext, ServiceTier},
     record::{Progress, Record, decode_entry, encode_entry},
     usage::{Bucket, Usage},
     worker_cost::{DeviceRate, WorkerTime},
@@ -52,7 +53,9 @@ fn naive(usage: &Usage, table: &PriceTable) -> Option<BigRational> {
         usage.cache_write_unspecified,
     ];
     let total: u64 = prompt.iter().sum();
-    let mut sum = table.usd_per_request.map_or(ratio(0), |usd| of_decimal(usd) * ratio(1_000_000_000));
+    // What used nothing costs no fee.
+    let fee = table.usd_per_request.filter(|_| total + usage.output > 0);
+    let mut sum = fee.map_or(ratio(0), |usd| of_decimal(usd) * ratio(1_000_000_000));
     let is_excess = table.tiers.iter().any(|tier| tier.applies == TierApplies::Excess);
     // Where in the prompt a bucket ends: what was read from a cache stands first, fresh input last.
     let order = [
@@ -86,7 +89,7 @@ fn naive(usage: &Usage, table: &PriceTable) -> Option<BigRational> {
 
 /// A query of tokens only.
 fn query<'a>(usage: &'a Usage, counters: &'a Counters, context: &'a PricingContext) -> Query<'a> {
-    Query { usage, counters: Some(counters), context, at_us: 0 }
+    Query { usage, counters: Some(counters), context, at_us: 0, is_used_elsewhere: false }
 }
 
 /// Nano-dollars of one token of a bucket at a place in the prompt; zero for none.
@@ -391,7 +394,7 @@ proptest! {
     fn damaged_bytes_are_an_error_or_another_record_and_never_a_panic(at in 0_usize..400, bit in 0_u8..8, cut in 0_usize..400) {
         let entry = entry(Usage::default(), vec!["f".into()], true);
         for record in [Record::Ended(Box::new(entry.clone())), Record::Opened(Box::new(entry.admission.clone())), Record::Sent(entry.admission.id),
-            Record::Progress(Progress { id: entry.admission.id, reported: None, delivered_bytes: 3, worker: Some(WorkerTime::default()) })] {
+            Record::Progress(Progress { worker: Some(WorkerTime::default()), ..Progress::delivered(entry.admission.id, 3) })] {
             let mut bytes = Vec::new();
             record.encode(&mut bytes);
             let _truncated = Record::decode(record.kind().code(), 1, &bytes[..cut.min(bytes.len())]);
@@ -427,7 +430,7 @@ fn journals_of_builds_that_knew_no_worker_time_read_the_same_and_theirs_read_our
     let old = hex::decode(OLD_ENTRY).unwrap();
     assert_eq!(decode_entry(&old).unwrap(), entry);
     assert_eq!(encode_entry(&entry), old, "without a worker nothing changes on disk");
-    let progress = |worker| Progress { id: entry.admission.id, reported: Some(usage), delivered_bytes: 41, worker };
+    let progress = |worker| Progress { reported: Some(usage), worker, ..Progress::delivered(entry.admission.id, 41) };
     let bytes = |record: &Record| {
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
@@ -445,6 +448,39 @@ fn journals_of_builds_that_knew_no_worker_time_read_the_same_and_theirs_read_our
     assert_eq!(Record::decode(3, 1, &written).unwrap(), ours);
     entry.lines[0].worker = Some(time);
     assert_eq!(decode_entry(&encode_entry(&entry)).unwrap(), entry);
+}
+
+#[test]
+fn an_orphan_keeps_tier_units_and_model_and_says_when_it_has_no_price() {
+    let admission = entry(Usage::default(), Vec::new(), false).admission;
+    let target = admission.target.split_once('/').unwrap().1.to_owned();
+    let table = PriceTable {
+        usd_per_mtok: Rates::from_iter([(Rate::Input, Decimal::ONE), (Rate::Output, Decimal::ONE)]),
+        ..PriceTable::default()
+    };
+    let rule = BookRule::Multiplier(Decimal::ONE);
+    let context = PricingContext { service_tier: Some(ServiceTier::Flex), ..PricingContext::default() };
+    let counters = Counters { web_search_requests: 2, ..Counters::default() };
+    let seen = Progress {
+        reported: Some(Usage { input_uncached: 7, output: 5, ..Usage::default() }),
+        context: context.clone(),
+        counters,
+        billed_model: Some("another".to_owned()),
+        ..Progress::delivered(admission.id, 41)
+    };
+    let mut bytes = Vec::new();
+    Record::Progress(seen.clone()).encode(&mut bytes);
+    assert_eq!(Record::decode(3, 1, &bytes).unwrap(), Record::Progress(seen.clone()));
+    let resolve = |progress, cost| resolve_orphan(admission.clone(), progress, cost, Some(&rule));
+    let orphan = resolve(Some(&seen), Some(CostBasis::Table(&table)));
+    // Neither the tier nor the searches have a price.
+    assert_eq!(orphan.flags, ["recovered", "priced_as_target", "unpriced"]);
+    let line = &orphan.lines[0];
+    assert_eq!((&line.context, orphan.counters, line.billed_model.as_str()), (&context, counters, "another"));
+    assert_eq!((line.cost, line.charge), (None, None));
+    let orphan = resolve(None, Some(CostBasis::Table(&table)));
+    assert_eq!((orphan.flags, orphan.lines[0].billed_model.as_str()), (vec!["recovered".to_owned()], target.as_str()));
+    assert_eq!(resolve(None, None).flags, ["recovered", "unpriced"]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn asked(
     context: &PricingContext,
     at_us: i64,
 ) -> Result<i64, String> {
-    let query = Query { usage: &usage, counters: Some(&counters), context, at_us };
+    let query = Query { usage: &usage, counters: Some(&counters), context, at_us, is_used_elsewhere: false };
     price(&query, table).map(|charge| charge.amount.get()).map_err(|error| error.to_string())
 }
 
@@ -115,7 +115,13 @@ fn a_service_tier_costs_its_own_price_or_has_none() {
     }];
     // The output has no priority price: the base's stands for it, and that is told.
     assert_eq!(ask(&tiers, ServiceTier::Priority), Ok(3_000_000));
-    let query = Query { usage: &usage, counters: None, context: &context(ServiceTier::Priority), at_us: 0 };
+    let query = Query {
+        usage: &usage,
+        counters: None,
+        context: &context(ServiceTier::Priority),
+        at_us: 0,
+        is_used_elsewhere: false,
+    };
     let lines = price(&query, &tiers).unwrap().lines;
     assert_eq!(lines.iter().map(|line| line.is_base).collect::<Vec<_>>(), [false, true]);
     assert_eq!(ask(&tiers, ServiceTier::Flex), Err("no price for input_uncached, output".to_owned()));
@@ -236,4 +242,59 @@ fn counters_and_the_request_are_priced_once_and_a_minimum_is_of_the_whole_entry(
         0,
         "nothing used, nothing owed"
     );
+}
+
+#[test]
+fn a_variant_without_a_price_for_a_long_prompt_does_not_lend_its_short_one() {
+    let mut long = table();
+    long.tiers = vec![Tier {
+        above_input_tokens: 1_000,
+        applies: TierApplies::Whole,
+        usd_per_mtok: rates(&[(Rate::Input, "2")]),
+    }];
+    let flex = |tiers: Vec<Tier>| Variant {
+        when: When { service_tier: Some(ServiceTier::Flex), ..When::default() },
+        usd_per_mtok: rates(&[(Rate::Input, "0.5"), (Rate::Output, "5")]),
+        tiers,
+        ..Variant::default()
+    };
+    let context = PricingContext { service_tier: Some(ServiceTier::Flex), ..PricingContext::default() };
+    let ask = |table: &PriceTable, input| {
+        let usage = Usage { input_uncached: input, output: 10, ..Usage::default() };
+        asked(table, usage, Counters::default(), &context, 0)
+    };
+    for applies in [TierApplies::Whole, TierApplies::Excess] {
+        long.tiers[0].applies = applies;
+        long.variants = vec![flex(Vec::new())];
+        assert_eq!(ask(&long, 1_000), Ok(500_000 + 50_000));
+        assert_eq!(ask(&long, 1_001), Err("no price for input_uncached".to_owned()), "{applies:?}");
+    }
+    long.tiers[0].applies = TierApplies::Whole;
+    long.variants = vec![flex(vec![Tier {
+        above_input_tokens: 1_000,
+        applies: TierApplies::Whole,
+        usd_per_mtok: rates(&[(Rate::Input, "1")]),
+    }])];
+    assert_eq!(ask(&long, 1_001), Ok(1_001_000 + 50_000), "said of it");
+}
+
+#[test]
+fn what_used_nothing_costs_no_fee_and_a_fee_is_asked_once_whichever_line_used_something() {
+    let mut fee = table();
+    fee.usd_per_request = Some(usd("0.005"));
+    let (unused, used) = (Usage::default(), Usage { output: 1_000, ..Usage::default() });
+    assert_eq!(of(&fee, unused), Ok(0));
+    assert_eq!(of(&fee, used), Ok(10_000_000 + 5_000_000));
+    let drawn = Counters { web_fetch_requests: 1, ..Counters::default() };
+    assert_eq!(asked(&fee, unused, drawn, &PricingContext::default(), 0), Ok(5_000_000));
+    let context = PricingContext::default();
+    let priced = |lines: &[&Usage]| {
+        let terms =
+            |usage| Terms { usage, context: &context, worker: None, cost: Some(CostBasis::Table(&fee)), rule: None };
+        let terms: Vec<Terms<'_>> = lines.iter().copied().map(terms).collect();
+        let lines = price_entry(&terms, &Counters::default(), 0);
+        lines.iter().map(|line| line.cost.unwrap().get()).collect::<Vec<_>>()
+    };
+    assert_eq!(priced(&[&unused, &used]), [5_000_000, 10_000_000]);
+    assert_eq!(priced(&[&unused, &unused]), [0, 0]);
 }

@@ -107,17 +107,23 @@ impl<'a> Pricing<'a> {
         let admission = &entry.admission;
         let at_us = admission.admitted_at_us;
         let (provider, model) = admission.target.split_once('/').unwrap_or((&admission.target, ""));
-        let of_target = self.catalog.cost(provider, model, at_us);
+        let cost_id = line.cost_price_version.as_deref().or(admission.cost_price_version.as_deref());
+        let named = self.versions.cost(cost_id);
+        // What a device costs without a day corrects nothing that was booked by another rate: it was in force then.
+        let is_kept = |version: &CostVersion| {
+            let is_undated = matches!(version, CostVersion::Device(rate) if rate.is_undated());
+            is_undated && matches!(named, Some(CostBasis::Device(_)))
+        };
+        let of_target = self.catalog.cost(provider, model, at_us).filter(|version| !is_kept(version));
         let served = match &of_target {
             Some(CostVersion::Table(_)) => self.catalog.table(provider, &line.billed_model, at_us),
             _ => None,
         };
-        let cost_id = line.cost_price_version.as_deref().or(admission.cost_price_version.as_deref());
         let charge_id = line.charge_price_version.as_deref().or(admission.charge_price_version.as_deref());
         let book = charge_id.and_then(book_of).or_else(|| self.books.get(&admission.customer_id).map(String::as_str));
         NewTerms {
             cost: served.cloned().map(CostVersion::Table).or(of_target),
-            old_cost: cost_id.and_then(|id| Some((id, self.versions.cost(Some(id))?))),
+            old_cost: cost_id.zip(named),
             rule: book.and_then(|book| self.catalog.charge_rule(book, &admission.model, at_us)).map(AsRef::as_ref),
             old_rule: charge_id.and_then(|id| Some((id, self.versions.rule(Some(id))?))),
         }

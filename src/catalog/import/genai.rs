@@ -21,6 +21,8 @@ use super::{ImportError, Outcome, Read, regex::as_glob};
 use crate::catalog::PriceVersion;
 
 const NO_PRICES: &str = "it has no prices, and does not say that it is free";
+/// Marks of the name of a fine-tuned model.
+const FINE_TUNED: &[&str] = &["ft:", ".ft-"];
 /// A model of such a name without prices is free: its name says so.
 const FREE_SUFFIX: &str = ":free";
 
@@ -164,9 +166,9 @@ fn model(
 fn names_of(clause: &Clause, names: &mut Vec<String>) -> Result<(), String> {
     match clause {
         Clause::Equals(name) => names.push(name.clone()),
-        Clause::StartsWith(start) => names.push(format!("{start}*")),
+        Clause::StartsWith(start) => names.push(open_ended(start)),
         Clause::EndsWith(end) => names.push(format!("*{end}")),
-        Clause::Contains(part) => names.push(format!("*{part}*")),
+        Clause::Contains(part) => names.push(open_ended(&format!("*{part}"))),
         Clause::Regex(regex) => {
             names.push(as_glob(regex).ok_or_else(|| format!("names cannot say the expression {regex}"))?);
         }
@@ -174,6 +176,18 @@ fn names_of(clause: &Clause, names: &mut Vec<String>) -> Result<(), String> {
         Clause::And(_) => return Err("names cannot say a clause of several conditions at once".to_owned()),
     }
     Ok(())
+}
+
+/// A name that goes on: with a version, as the file means it, and not with the word of a sibling that has a price of its
+/// own. The names of fine-tuned models go on with whatever their owners called them.
+fn open_ended(start: &str) -> String {
+    if FINE_TUNED.iter().any(|mark| start.contains(mark)) {
+        return format!("{start}*");
+    }
+    match start.trim_end_matches(['-', ':', '@', '.']) {
+        "" | "*" => format!("{start}*"),
+        start => format!("{start}~"),
+    }
 }
 
 /// Prices and since when they apply.

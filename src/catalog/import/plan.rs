@@ -9,7 +9,11 @@ use tollgate_core::{
 };
 
 use super::{Outcome, Read, Row};
-use crate::catalog::{BookVersion, Catalog, PriceVersion, jump::jump, parse::at_any_tier};
+use crate::catalog::{
+    BookVersion, Catalog, PriceVersion,
+    jump::{is_free, jump, rule_jump},
+    parse::at_any_tier,
+};
 
 /// What an import comes to.
 #[derive(Clone, Debug, Default)]
@@ -107,6 +111,7 @@ impl Plan {
             let skipped = if is_known { begun.saturating_sub(1) } else { 0 };
             let mut outcome = if is_known { Outcome::Unchanged } else { Outcome::Added };
             let mut told = String::new();
+            let mut rules = Vec::new();
             for (index, version) in versions.into_iter().enumerate().skip(skipped) {
                 let valid_from_us = if is_known && index < begun { manner.from_us } else { version.valid_from_us };
                 let table = at_any_tier(version.table);
@@ -116,23 +121,30 @@ impl Plan {
                         continue;
                     }
                     told = changes(before, &table);
-                    if let Some(what) = jump(before, &table).filter(|_| !manner.is_forced) {
-                        (outcome, told) = (Outcome::Refused, format!("{what}: say --force if it is meant"));
-                        break;
-                    }
+                }
+                let rule = BookRule::Absolute(table);
+                let before = catalog.rule_before(book, &model, valid_from_us);
+                let what = before.and_then(|before| rule_jump(&before.rule, &rule, before.model == model));
+                if let Some(what) = what.filter(|_| !manner.is_forced) {
+                    (outcome, told) = (Outcome::Refused, format!("{what}: say --force if it is meant"));
+                    break;
                 }
                 if is_known {
                     outcome = Outcome::Changed;
                 }
-                self.rules.push(BookVersion {
+                rules.push(BookVersion {
                     id: String::new(),
                     book: book.to_owned(),
                     model: model.clone(),
                     valid_from_us,
                     recorded_at_us: version.recorded_at_us,
                     is_imported: true,
-                    rule: BookRule::Absolute(table),
+                    rule,
                 });
+            }
+            // All of a model or nothing of it.
+            if outcome != Outcome::Refused {
+                self.rules.extend(rules);
             }
             self.row(&place, outcome, &told);
         }
@@ -159,13 +171,6 @@ fn differing(catalog: &Catalog, versions: Vec<PriceVersion>, from_us: i64) -> Ve
         }
     }
     new
-}
-
-fn is_free(table: &PriceTable) -> bool {
-    let zero = |price: Decimal| price == Decimal::ZERO;
-    table.usd_per_mtok.iter().all(|(_, price)| zero(price))
-        && table.usd_per_unit.iter().all(|(_, price)| zero(price))
-        && table.usd_per_request.is_none_or(zero)
 }
 
 /// Which base prices change, such as `input 2 -> 3`; else that something else does.

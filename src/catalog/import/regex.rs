@@ -9,7 +9,8 @@ pub(super) fn as_glob(regex: &str) -> Option<String> {
     };
     let (body, end) = match rest.strip_suffix('$') {
         Some(body) => (body, ""),
-        None => (rest, "*"),
+        // What goes on does so with a version.
+        None => (rest, "~"),
     };
     let mut glob = start.to_owned();
     let mut left = body;
@@ -19,7 +20,7 @@ pub(super) fn as_glob(regex: &str) -> Option<String> {
             glob.push_str(&"#".repeat(count));
             left = behind;
         } else if let Some(escaped) = left.strip_prefix('\\') {
-            let escaped = escaped.chars().next().filter(|c| c.is_ascii_punctuation() && !"*#".contains(*c))?;
+            let escaped = escaped.chars().next().filter(|c| c.is_ascii_punctuation() && !"*#~".contains(*c))?;
             glob.push(escaped);
             left = left.get(2..)?;
         } else if first.is_ascii_alphanumeric() || "-_/: @,".contains(first) {
@@ -52,8 +53,8 @@ mod tests {
         for (regex, glob) in [
             (r"^grok-4\.3-\d{8}$", Some("grok-4.3-########")),
             (r"^gpt-5\.6-luna-\d{4}-\d{2}-\d{2}$", Some("gpt-5.6-luna-####-##-##")),
-            (r"^gemini-3\.5-flash-\d", Some("gemini-3.5-flash-#*")),
-            ("flash", Some("*flash*")),
+            (r"^gemini-3\.5-flash-\d", Some("gemini-3.5-flash-#~")),
+            ("flash", Some("*flash~")),
             (r"^o[134]", None),
             (r"^a.b$", None),
             (r"^a+$", None),

@@ -184,6 +184,9 @@ fn metrics_text(running: &Running) -> String {
     let unpriced = counters.unpriced.load(Ordering::Relaxed);
     let help = "Attempts that ended without a price; `tollgate rerate` prices them";
     row(&mut text, "tollgate_unpriced_total", "counter", help, unpriced);
+    let as_target = counters.priced_as_target.load(Ordering::Relaxed);
+    let help = "Attempts that another model served for which there is no price; they cost what the target's does";
+    row(&mut text, "tollgate_priced_as_target_total", "counter", help, as_target);
     for (name, kind, help, value) in rows {
         row(&mut text, name, kind, help, value);
     }

@@ -17,7 +17,9 @@ use super::{
 use crate::{
     billing::rerate::{self, RerateError, Rerating, Scope},
     catalog::{
+        BOOK_NAME_EXPECTED,
         import::{self, Format, Manner, Outcome, Row},
+        is_book_name,
         quote::{Quote, UsageDialect, quote},
     },
     fleet::prices::{self, Decision, ReloadError},
@@ -99,6 +101,9 @@ pub(super) async fn import(
     State(state): State<AdminState>,
     Body(body): Body<ImportBody>,
 ) -> Result<Json<Imported>, Problem> {
+    if body.into.as_deref().is_some_and(|into| !is_book_name(into)) {
+        return Err(Problem::bad_request("invalid_book", BOOK_NAME_EXPECTED.to_owned()));
+    }
     let now_us = state.accounts.clock.unix_us();
     let day = Timestamp::from_microsecond(now_us).unwrap_or_default().to_string();
     let source = format!("{} {}, {}", body.from.name(), body.name, day.get(..10).unwrap_or_default());
@@ -222,7 +227,8 @@ pub(super) async fn history(
     let prefix = format!("{}@", params.r#for);
     let mut versions: Vec<KeptVersion> = kept
         .values()
-        .filter(|row| row.id.starts_with(&prefix))
+        // `provider/model@2026-01-01#…`: a model's name may have an @ of its own.
+        .filter(|row| row.id.strip_prefix(&prefix).is_some_and(|rest| rest.find('#') == Some("2026-01-01".len())))
         .map(|row| {
             let body: Value = serde_json::from_str(&row.body).unwrap_or(Value::Null);
             let time =

@@ -114,12 +114,7 @@ async fn ends_are_never_refused_when_all_permits_are_out_and_the_disk_hangs() {
         let end = |attempt: OpenAttempt| {
             attempt.sent();
             for delivered in 0..5 {
-                attempt.progress(Progress {
-                    id: attempt.admission().id,
-                    reported: None,
-                    delivered_bytes: delivered,
-                    worker: None,
-                });
+                attempt.progress(Progress::delivered(attempt.admission().id, delivered));
             }
             let last = entry(attempt.admission());
             attempt.end(last)

@@ -36,7 +36,7 @@ async fn a_disk_that_is_full_for_ever_takes_the_end_of_every_attempt_that_was_le
     assert!(attempts.len() > 10, "{}", attempts.len());
     for attempt in attempts {
         attempt.sent();
-        attempt.progress(Progress { id: attempt.admission().id, reported: None, delivered_bytes: 1, worker: None });
+        attempt.progress(Progress::delivered(attempt.admission().id, 1));
         let last = entry(attempt.admission());
         attempt.end(last).await.unwrap();
     }
@@ -60,12 +60,7 @@ async fn while_room_is_scarce_progress_is_not_written() {
         number += 1;
     }
     for delivered in 0..10 {
-        attempt.progress(Progress {
-            id: attempt.admission().id,
-            reported: None,
-            delivered_bytes: delivered,
-            worker: None,
-        });
+        attempt.progress(Progress::delivered(attempt.admission().id, delivered));
     }
     attempt.end(entry(&admission(1))).await.unwrap();
     script.create_failures.store(0, Ordering::SeqCst);

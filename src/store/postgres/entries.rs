@@ -10,7 +10,7 @@ use sqlx::{Connection, PgConnection, Row, postgres::PgRow, types::Uuid};
 use tokio::time::{sleep, timeout};
 use tollgate_core::{
     entry::Entry,
-    id::{AttemptId, BootId, RequestId},
+    id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
     record::{decode_entry, encode_entry},
 };
 
@@ -19,7 +19,7 @@ use crate::store::{
     StoreError,
     boots::{Tally, days_of},
     column,
-    entries::{PostBatch, Posted, StoredEntry},
+    entries::{EntryColumns, PostBatch, Posted, StoredEntry},
     rollups::{RollupKey, Sums, cell_of},
 };
 
@@ -47,13 +47,17 @@ from unnest(
 on conflict (request_id, attempt) do nothing
 returning request_id, attempt";
 const OF_REQUEST: &str = "
-select cost_nanousd, charge_nanousd, unpriced, body
+select
+  request_id, attempt, customer_id, key_id, model, target, outcome, usage_source, admitted_at_us, cost_nanousd,
+  charge_nanousd, unpriced, body
 from entries
 where request_id = $1
 order by attempt";
 /// The second condition says nothing new, but it is the one by which partitions are left out.
 const PAGE: &str = "
-select cost_nanousd, charge_nanousd, unpriced, body
+select
+  request_id, attempt, customer_id, key_id, model, target, outcome, usage_source, admitted_at_us, cost_nanousd,
+  charge_nanousd, unpriced, body
 from entries
 where (request_id, attempt) > ($1, $2)
   and request_id >= $1
@@ -236,6 +240,17 @@ fn read(from: &PgRow) -> Result<StoredEntry, StoreError> {
     let body: Vec<u8> = from.try_get("body")?;
     Ok(StoredEntry {
         entry: decode_entry(&body).map_err(|_| StoreError::Damaged("entry"))?,
+        columns: EntryColumns {
+            request_id: RequestId::from_bytes(row::id(from, "request_id")?),
+            attempt: i64::from(from.try_get::<i32, _>("attempt")?),
+            customer_id: CustomerId::from_bytes(row::id(from, "customer_id")?),
+            key_id: KeyId::from_bytes(row::id(from, "key_id")?),
+            model: from.try_get("model")?,
+            target: from.try_get("target")?,
+            outcome: from.try_get("outcome")?,
+            usage_source: from.try_get("usage_source")?,
+            admitted_at_us: from.try_get("admitted_at_us")?,
+        },
         cost_nanousd: from.try_get("cost_nanousd")?,
         charge_nanousd: from.try_get("charge_nanousd")?,
         unpriced: from.try_get("unpriced")?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 use tollgate_core::{
     entry::Entry,
-    id::{AttemptId, BootId, RequestId},
+    id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
     record::{decode_entry, encode_entry},
 };
 
@@ -14,7 +14,7 @@ use crate::store::{
     StoreError,
     boots::Tally,
     column,
-    entries::{PostBatch, Posted, StoredEntry},
+    entries::{EntryColumns, PostBatch, Posted, StoredEntry},
     rollups::{RollupKey, Sums, cell_of},
 };
 
@@ -26,12 +26,16 @@ insert into entries (
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (request_id, attempt) do nothing";
 const OF_REQUEST: &str = "
-select cost_nanousd, charge_nanousd, unpriced, body
+select
+  request_id, attempt, customer_id, key_id, model, target, outcome, usage_source, admitted_at_us, cost_nanousd,
+  charge_nanousd, unpriced, body
 from entries
 where request_id = ?
 order by attempt";
 const PAGE: &str = "
-select cost_nanousd, charge_nanousd, unpriced, body
+select
+  request_id, attempt, customer_id, key_id, model, target, outcome, usage_source, admitted_at_us, cost_nanousd,
+  charge_nanousd, unpriced, body
 from entries
 where (request_id, attempt) > (?, ?)
 order by request_id, attempt
@@ -120,6 +124,17 @@ fn read(from: &SqliteRow) -> Result<StoredEntry, StoreError> {
     let body: Vec<u8> = from.try_get("body")?;
     Ok(StoredEntry {
         entry: decode_entry(&body).map_err(|_| StoreError::Damaged("entry"))?,
+        columns: EntryColumns {
+            request_id: RequestId::from_bytes(row::id(from, "request_id")?),
+            attempt: from.try_get("attempt")?,
+            customer_id: CustomerId::from_bytes(row::id(from, "customer_id")?),
+            key_id: KeyId::from_bytes(row::id(from, "key_id")?),
+            model: from.try_get("model")?,
+            target: from.try_get("target")?,
+            outcome: from.try_get("outcome")?,
+            usage_source: from.try_get("usage_source")?,
+            admitted_at_us: from.try_get("admitted_at_us")?,
+        },
         cost_nanousd: from.try_get("cost_nanousd")?,
         charge_nanousd: from.try_get("charge_nanousd")?,
         unpriced: from.try_get("unpriced")?,

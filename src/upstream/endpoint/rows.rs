@@ -17,6 +17,11 @@ const USER: &[FieldPlace] = &[top(&["user"]), top(&["safety_identifier"])];
 const GEMINI_CONFIG: &[&str] = &["generationConfig", "generation_config"];
 const GEMINI_PROMPT: &[&str] = &["contents", "systemInstruction", "system_instruction", "tools"];
 const CHAT_MAX: &[FieldPlace] = &[top(&["max_completion_tokens"]), top(&["max_tokens"])];
+const CHAT_CHOICES: &[FieldPlace] = &[top(&["n"])];
+const COMPLETION_CHOICES: &[FieldPlace] = &[top(&["n"]), top(&["best_of"])];
+const GEMINI_CHOICES: &[FieldPlace] = &[inner(GEMINI_CONFIG, &["candidateCount", "candidate_count"])];
+/// The names that vendors have for it in the bodies that Bedrock passes to them.
+const INVOKE_CHOICES: &[FieldPlace] = &[top(&["n"]), top(&["num_generations"]), top(&["numResults"])];
 const MAX_TOKENS: &[FieldPlace] = &[top(&["max_tokens"])];
 const MAX_OUTPUT_TOKENS: &[FieldPlace] = &[top(&["max_output_tokens"])];
 const METADATA_USER: &[FieldPlace] = &[inner(&["metadata"], &["user_id"])];
@@ -72,6 +77,7 @@ const fn row(dialect: ProviderDialect, path: &'static str) -> Shape {
         required: &[],
         prompt: &[],
         output_max: &[],
+        choices: &[],
         end_user: &[],
     }
 }
@@ -85,6 +91,7 @@ const fn openai_text(endpoint: Endpoint) -> Shape {
             required: &["messages"],
             prompt: &["messages", "tools"],
             output_max: CHAT_MAX,
+            choices: CHAT_CHOICES,
             ..openai
         },
         Endpoint::Completions => Shape {
@@ -93,6 +100,7 @@ const fn openai_text(endpoint: Endpoint) -> Shape {
             required: &["prompt"],
             prompt: &["prompt"],
             output_max: MAX_TOKENS,
+            choices: COMPLETION_CHOICES,
             ..openai
         },
         Endpoint::Responses => Shape {
@@ -155,6 +163,7 @@ const fn gemini(endpoint: Endpoint) -> Shape {
         required: &["contents"],
         prompt: GEMINI_PROMPT,
         output_max: GEMINI_MAX,
+        choices: GEMINI_CHOICES,
         ..row(ProviderDialect::Gemini, "/v1beta/models/{model}:generateContent")
     };
     match endpoint {
@@ -166,6 +175,7 @@ const fn gemini(endpoint: Endpoint) -> Shape {
             required: &[],
             prompt: &["contents", "generateContentRequest", "generate_content_request"],
             output_max: &[],
+            choices: &[],
             ..content
         },
         Endpoint::EmbedContent => Shape {
@@ -173,6 +183,7 @@ const fn gemini(endpoint: Endpoint) -> Shape {
             required: &["content"],
             prompt: &["content"],
             output_max: &[],
+            choices: &[],
             ..content
         },
         Endpoint::BatchEmbedContents => Shape {
@@ -180,6 +191,7 @@ const fn gemini(endpoint: Endpoint) -> Shape {
             required: &["requests"],
             prompt: &["requests"],
             output_max: &[],
+            choices: &[],
             ..content
         },
         Endpoint::Interactions => Shape {
@@ -189,6 +201,7 @@ const fn gemini(endpoint: Endpoint) -> Shape {
             required: &["input"],
             prompt: &["input", "system_instruction", "tools"],
             output_max: INTERACTIONS_MAX,
+            choices: &[],
             ..content
         },
         _ => content,
@@ -252,6 +265,7 @@ const fn bedrock(endpoint: Endpoint) -> Shape {
         required: &[],
         prompt: &["messages", "system", "tools", "prompt", "inputText", "texts"],
         output_max: INVOKE_MAX,
+        choices: INVOKE_CHOICES,
         ..converse
     };
     match endpoint {

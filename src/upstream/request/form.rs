@@ -52,6 +52,7 @@ pub(super) fn read(endpoint: Endpoint, content_type: &str, body: Bytes) -> Resul
         model: name,
         stream: false,
         output_max: None,
+        choices: 1,
         prompt_bytes: u64::try_from(prompt_bytes).unwrap_or(u64::MAX),
         end_user: field("user").map(str::to_owned).map(shortened),
         characters: 0,

@@ -47,13 +47,13 @@ pub(super) fn read(endpoint: Endpoint, in_path: Option<&str>, body: Bytes) -> Re
     let stream = stream(&shape, &fields)?;
     let usage_option = match endpoint {
         Endpoint::ChatCompletions | Endpoint::Completions => {
-            count(fields.get(&["n"])?, "n", "a whole number from 1 to 128", 1, CHOICES_MAX)?;
             // Read also where there is no stream, so that what is wrong is said.
             Some(UsageOption::read(whole, &fields)?).filter(|_| stream)
         }
         _ => None,
     };
     let output_max = output_max(&shape, &fields)?;
+    let choices = choices(&shape, &fields)?.saturating_mul(prompts(endpoint, &fields)?);
     let prompt_bytes = prompt_bytes(&shape, &fields)?;
     let mut end_user = None;
     for place in shape.end_user {
@@ -72,6 +72,7 @@ pub(super) fn read(endpoint: Endpoint, in_path: Option<&str>, body: Bytes) -> Re
         model,
         stream,
         output_max,
+        choices,
         prompt_bytes,
         end_user: end_user.map(shortened),
         characters,
@@ -172,6 +173,29 @@ fn output_max(shape: &Shape, fields: &Fields<'_>) -> Result<Option<u64>, Request
         found = found.or(most);
     }
     Ok(found)
+}
+
+/// How many answers each prompt is to have.
+fn choices(shape: &Shape, fields: &Fields<'_>) -> Result<u64, RequestError> {
+    let mut most = 1;
+    for place in shape.choices {
+        let name = place.names.first().copied().unwrap_or("n");
+        let asked = count(fields.at(place)?, name, "a whole number from 1 to 128", 1, CHOICES_MAX)?;
+        most = most.max(asked.unwrap_or(1));
+    }
+    Ok(most)
+}
+
+/// How many prompts a completion has: a list of texts, or of lists of tokens, is answered one by one.
+fn prompts(endpoint: Endpoint, fields: &Fields<'_>) -> Result<u64, RequestError> {
+    let raw = if endpoint == Endpoint::Completions { fields.get(&["prompt"])? } else { None };
+    let list: Vec<&RawValue> = match raw {
+        Some(raw) if raw.starts_with('[') => serde_json::from_str(raw).unwrap_or_default(),
+        _ => return Ok(1),
+    };
+    let is_prompt = |item: &&RawValue| item.get().starts_with(['"', '[']);
+    let prompts = list.iter().filter(|item| is_prompt(item)).count();
+    Ok(u64::try_from(prompts).unwrap_or(u64::MAX).max(1))
 }
 
 fn prompt_bytes(shape: &Shape, fields: &Fields<'_>) -> Result<u64, RequestError> {

@@ -28,6 +28,9 @@ pub struct Query<'a> {
     pub context: &'a PricingContext,
     /// Time of admission, microseconds since 1970 UTC: picks windows of the day.
     pub at_us: i64,
+    /// Another line of the entry used something: then the entry's first line costs what a request does, even if it used
+    /// nothing itself.
+    pub is_used_elsewhere: bool,
 }
 
 /// What a part of a charge is for.
@@ -159,7 +162,7 @@ pub(super) fn walk(
         walk.tokens(part, tiers, &mut visit)?;
     }
     if let Some(counters) = query.counters {
-        walk.once_per_request(counters, query.usage.total() > 0, &mut visit)?;
+        walk.once_per_request(query, counters, &mut visit)?;
     }
     if walk.unpriced.is_empty() { Ok(walk.sum.exact()) } else { Err(PriceError::Unpriced(walk.unpriced)) }
 }
@@ -250,28 +253,44 @@ impl Walk<'_> {
     }
 
     /// The price of a rate, by its chain: of each link first what the variant says, then what the base says; of each first
-    /// what its tier says.
+    /// what its tier says. None also where the base has another price for so long a prompt and the variant only one for any:
+    /// what the variant would ask for then is not known.
     fn find(&self, rate: Rate, (of_variant, of_base): Tiers<'_>) -> Option<Found> {
         let declared = rate.declared(&self.table.fallback);
-        rate.chain().iter().chain(declared).find_map(|rate| {
-            let own = self.variant.and_then(|variant| {
-                tiered(of_variant, *rate).or_else(|| Some((variant.usd_per_mtok.get(*rate)?, None)))
-            });
-            let base = || tiered(of_base, *rate).or_else(|| Some((self.table.usd_per_mtok.get(*rate)?, None)));
-            let is_base = own.is_none() && self.variant.is_some();
-            let (price, above_input_tokens) = own.or_else(base)?;
-            Some(Found { price, rate: *rate, is_base, above_input_tokens })
-        })
+        for link in rate.chain().iter().chain(declared) {
+            let found = |price, tier: Option<&Tier>, is_base| {
+                let above_input_tokens = tier.map(|tier| tier.above_input_tokens);
+                Some(Found { price, rate: *link, is_base, above_input_tokens })
+            };
+            let of_base_tier = tiered(of_base, *link);
+            if let Some(price) = tiered(of_variant, *link) {
+                return found(price, of_variant, false);
+            }
+            if let Some(price) = self.variant.and_then(|variant| variant.usd_per_mtok.get(*link)) {
+                return if of_base_tier.is_some() { None } else { found(price, None, false) };
+            }
+            let is_base = self.variant.is_some();
+            if let Some(price) = of_base_tier {
+                return found(price, of_base, is_base);
+            }
+            if let Some(price) = self.table.usd_per_mtok.get(*link) {
+                return found(price, None, is_base);
+            }
+        }
+        None
     }
 
     fn once_per_request(
         &mut self,
+        query: &Query<'_>,
         counters: &Counters,
-        has_tokens: bool,
         visit: &mut impl FnMut(ChargeLine),
     ) -> Result<(), MoneyOverflow> {
+        let has_tokens = query.usage.total() > 0;
+        let is_used = has_tokens || !counters.is_empty() || query.is_used_elsewhere;
         let own = self.variant.and_then(|variant| variant.usd_per_request);
-        if let Some(price) = own.or(self.table.usd_per_request) {
+        // A request that used nothing costs nothing.
+        if let Some(price) = own.or(self.table.usd_per_request).filter(|_| is_used) {
             self.sum.add(Unit::Image.nanousd_per_usd(), price)?;
             visit(self.plain(Item::Request, 1, price, own.is_none()));
         }
@@ -303,7 +322,6 @@ impl Walk<'_> {
     }
 }
 
-fn tiered(tier: Option<&Tier>, rate: Rate) -> Option<(Decimal, Option<u64>)> {
-    let tier = tier?;
-    Some((tier.usd_per_mtok.get(rate)?, Some(tier.above_input_tokens)))
+fn tiered(tier: Option<&Tier>, rate: Rate) -> Option<Decimal> {
+    tier?.usd_per_mtok.get(rate)
 }

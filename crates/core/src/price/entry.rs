@@ -44,7 +44,12 @@ pub fn price_entry(lines: &[Terms<'_>], counters: &Counters, at_us: i64) -> Vec<
         .enumerate()
         .map(|(index, terms)| {
             let counters = (index == 0).then_some(counters);
-            price_terms(terms, &Query { usage: terms.usage, counters, context: terms.context, at_us })
+            let is_used_elsewhere =
+                lines.iter().enumerate().any(|(other, terms)| other != index && terms.usage.total() > 0);
+            price_terms(
+                terms,
+                &Query { usage: terms.usage, counters, context: terms.context, at_us, is_used_elsewhere },
+            )
         })
         .collect();
     if let Some(missing) = missing_to_minimum(lines, counters, &priced)

@@ -108,6 +108,22 @@ pub struct When {
     pub hours: Option<Hours>,
 }
 
+/// `service_tier flex, hours 16:30-00:30`
+impl std::fmt::Display for When {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let texts = [
+            ("region", &self.region),
+            ("traffic_type", &self.traffic_type),
+            ("image_size", &self.image_size),
+            ("image_quality", &self.image_quality),
+        ];
+        let tier = self.service_tier.map(|tier| format!("service_tier {}", tier.name()));
+        let texts = texts.into_iter().filter_map(|(name, text)| text.as_ref().map(|text| format!("{name} {text}")));
+        let hours = self.hours.map(|hours| format!("hours {hours}"));
+        f.write_str(&tier.into_iter().chain(texts).chain(hours).collect::<Vec<_>>().join(", "))
+    }
+}
+
 impl When {
     /// Whether a line of this context, admitted at this time, is meant.
     #[must_use]

@@ -1,0 +1,165 @@
+//! Finds the names with holes that may fit a name, without trying them one by one: each is filed under four bytes of its
+//! own text, and a name is read once, four bytes at a time.
+//!
+//! It is made of the tables alone and keeps nothing of what is asked.
+
+use crate::catalog::glob::{End, Glob, is_version};
+
+/// Bytes under which a name with holes is filed.
+const WINDOW: usize = 4;
+/// Bits of the filter that passes over windows of no name with holes.
+const FILTER_BITS: usize = 1 << 13;
+
+/// An index over names with holes; they are told by their position.
+#[derive(Clone, Debug)]
+pub(super) struct Index {
+    filter: Box<[u64]>,
+    /// Ascending by window.
+    filed: Vec<Filed>,
+    shapes: Vec<Shape>,
+    /// Those without text enough to be filed: always tried.
+    others: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Filed {
+    window: u32,
+    glob: usize,
+    /// Where in its piece of text the window stands.
+    offset: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Shape {
+    Single { leading: bool, piece: Box<str>, end: End },
+    Other(Glob),
+}
+
+impl Index {
+    pub(super) fn of<'g>(globs: impl Iterator<Item = &'g Glob> + Clone) -> Self {
+        let mut counts = std::collections::HashMap::<u32, usize>::new();
+        for piece in globs.clone().flat_map(Glob::pieces) {
+            for window in windows(piece.as_bytes()) {
+                *counts.entry(window).or_default() += 1;
+            }
+        }
+        let mut index = Self {
+            filter: vec![0; FILTER_BITS / 64].into(),
+            filed: Vec::new(),
+            shapes: Vec::new(),
+            others: Vec::new(),
+        };
+        for (glob, name) in globs.enumerate() {
+            let all = name.pieces().flat_map(|piece| windows(piece.as_bytes()).enumerate());
+            // The window that the fewest have.
+            match all.min_by_key(|(_, window)| counts.get(window).copied().unwrap_or(0)) {
+                Some((offset, window)) => {
+                    index.filed.push(Filed { window, glob, offset });
+                    let bit = hash(window);
+                    if let Some(word) = index.filter.get_mut(bit / 64) {
+                        *word |= 1 << (bit % 64);
+                    }
+                }
+                None => index.others.push(glob),
+            }
+            index.shapes.push(match name.single() {
+                Some((leading, piece, end)) => Shape::Single { leading, piece: piece.into(), end },
+                None => Shape::Other(name.clone()),
+            });
+        }
+        index.filed.sort_unstable();
+        index
+    }
+
+    /// The first name with holes, by position, that fits a name in lower case and is `wanted`, with what makes it so.
+    pub(super) fn first<T>(&self, name: &str, wanted: impl Fn(usize) -> Option<T>) -> Option<T> {
+        let mut best: Option<(usize, T)> = None;
+        let is_better = |best: &Option<(usize, T)>, glob: usize| best.as_ref().is_none_or(|(other, _)| glob < *other);
+        for glob in self.others.iter().copied() {
+            if is_better(&best, glob) && self.fits(glob, name) {
+                best = wanted(glob).map(|found| (glob, found)).or(best);
+            }
+        }
+        for (at, window) in windows(name.as_bytes()).enumerate() {
+            let bit = hash(window);
+            if self.filter.get(bit / 64).is_none_or(|word| word & (1 << (bit % 64)) == 0) {
+                continue;
+            }
+            let from = self.filed.partition_point(|filed| filed.window < window);
+            let here = self.filed.iter().skip(from).take_while(|filed| filed.window == window);
+            for filed in here {
+                if is_better(&best, filed.glob) && self.fits_at(filed, name, at) {
+                    best = wanted(filed.glob).map(|found| (filed.glob, found)).or(best);
+                }
+            }
+        }
+        best.map(|(_, found)| found)
+    }
+
+    fn fits(&self, glob: usize, name: &str) -> bool {
+        match self.shapes.get(glob) {
+            Some(Shape::Other(glob)) => glob.fits(name),
+            Some(Shape::Single { leading, piece, end }) => {
+                let last = if *leading { name.len() } else { 0 };
+                (0..=last).any(|start| single_fits(name.as_bytes(), start, *leading, piece, *end))
+            }
+            None => false,
+        }
+    }
+
+    /// Whether a filed one fits where its window stands in the name.
+    fn fits_at(&self, filed: &Filed, name: &str, at: usize) -> bool {
+        match self.shapes.get(filed.glob) {
+            Some(Shape::Other(glob)) => glob.fits(name),
+            Some(Shape::Single { leading, piece, end }) => at
+                .checked_sub(filed.offset)
+                .is_some_and(|start| single_fits(name.as_bytes(), start, *leading, piece, *end)),
+            None => false,
+        }
+    }
+}
+
+fn single_fits(name: &[u8], start: usize, leading: bool, piece: &str, end: End) -> bool {
+    let fits = (leading || start == 0) && name.get(start..).is_some_and(|rest| rest.starts_with(piece.as_bytes()));
+    let behind = start + piece.len();
+    fits && match end {
+        End::Nothing => behind == name.len(),
+        End::Anything => true,
+        End::Version => is_version(name, behind),
+    }
+}
+
+fn windows(text: &[u8]) -> impl Iterator<Item = u32> {
+    text.windows(WINDOW).map(|window| window.try_into().map_or(0, u32::from_le_bytes))
+}
+
+fn hash(window: u32) -> usize {
+    let mixed = window.wrapping_mul(0x9e37_79b1) >> (32 - FILTER_BITS.trailing_zeros());
+    usize::try_from(mixed).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Held against trying them one by one.
+        #[test]
+        fn the_index_finds_what_trying_one_by_one_finds(
+            patterns in prop::collection::vec("[ab*#~1-]{1,9}|[*]?(claude|gpt)-[0-9](-mini|-pro)?[*~]?", 0..30),
+            names in prop::collection::vec("[ab1-]{0,14}|(us[.])?(claude|gpt)-[0-9](-mini|-pro)?(-20[0-9]{6}|-latest|-1)?", 1..30),
+            skipped in 0_usize..4,
+        ) {
+            let globs: Vec<Glob> =
+                patterns.iter().filter(|name| Glob::is_well_formed(name)).map(|name| Glob::new(name)).collect();
+            let index = Index::of(globs.iter());
+            for name in &names {
+                let wanted = |glob: usize| (glob % 4 != skipped).then_some(glob);
+                let slow = globs.iter().enumerate().filter(|(_, glob)| glob.fits(name)).find_map(|(at, _)| wanted(at));
+                prop_assert_eq!(index.first(name, wanted), slow, "{} in {:?}", name, &globs);
+            }
+        }
+    }
+}
