@@ -1,6 +1,6 @@
 # make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: its books in a private Postgres).
 # make test: everything a change must pass.
-.PHONY: help run model test test-sdk-all test-torture test-worker test-all lint torture bench oracle oracle-self bench-worker clean
+.PHONY: help run model test test-sdk-all test-torture test-worker test-all lint torture bench bench-parts oracle oracle-self bench-worker clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -45,10 +45,16 @@ torture:         ## Power cuts and kills by the thousand; the table goes into do
 	@scripts/setup.sh build
 	scripts/torture.sh
 
-bench:           ## Measurements; figures go into docs and commit bodies
+bench:           ## nginx and the gateway side by side, 8 minutes (BENCH=quick: 2); docs/performance.md says what is measured
+	@scripts/setup.sh bench
+	cargo build --quiet --release -p tollgate -p tollgate-bench
+	python3 bench/run.py $(or $(BENCH),full)
+
+bench-parts:     ## Parts alone: journal, client, sniffer, prices, posting; figures go into docs and commit bodies
 	cargo bench --bench journal
 	cargo bench --bench http_client
 	cargo bench --bench sniff
+	cargo bench --bench price
 	cargo bench --bench posting
 
 oracle:          ## Opt-in: the candle worker against llama.cpp, token by token (fetches a model of 238 MB)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the given purpose needs and is missing: by apt when it can, else says exactly what.
-# Usage: scripts/setup.sh build|test|sdk|lint|oracle
+# Usage: scripts/setup.sh build|test|sdk|lint|oracle|bench
 set -euo pipefail
 purpose=${1:-build}
 
@@ -11,8 +11,12 @@ if [ "$purpose" = test ] || [ "$purpose" = sdk ]; then
   command -v python3 >/dev/null || missing+=(python3)
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi
-if [ "$purpose" = test ] || [ "${STORE:-}" = postgres ]; then
+if [ "$purpose" = test ] || [ "$purpose" = bench ] || [ "${STORE:-}" = postgres ]; then
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
+fi
+if [ "$purpose" = bench ]; then
+  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+  command -v python3 >/dev/null || missing+=(python3)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -214,7 +214,10 @@ impl Watch {
         };
         match self.field {
             Field::Mark(mark) if !matches!(byte, b'n' | b'f') => mark_in(mark, document),
-            Field::Base64(node) if byte == b'"' => self.begin_inner(node),
+            Field::Base64(node) if byte == b'"' => {
+                document.has_depths = true;
+                self.begin_inner(node);
+            }
             _ => {}
         }
         self.open_hole(byte);
@@ -229,6 +232,9 @@ impl Watch {
     }
 
     fn open_hole(&mut self, byte: u8) {
+        if byte == b'{' && matches!(self.field, Field::Keep(Slot::Usage | Slot::UsageAtStart)) {
+            return self.holes.open_usage(self.at);
+        }
         let delivers = match self.field {
             Field::Unwatched => None,
             Field::Keep(Slot::Model) if !self.captures => None,
@@ -274,7 +280,10 @@ impl Watch {
             self.plain(eaten, len(eaten), document);
             match (byte, depth_now) {
                 (b'"', _) => self.mode = Mode::SkipText(depth),
-                (_, 0) => self.end_value(document),
+                (_, 0) => {
+                    self.holes.close_usage(self.at + index + 1);
+                    self.end_value(document);
+                }
                 _ => self.mode = Mode::Skip(depth_now),
             }
             return rest;
@@ -381,6 +390,7 @@ impl Watch {
             }
         } else if let (Field::Raw(to), Mode::Skip(_) | Mode::SkipText(_)) = (self.field, self.mode) {
             document.delivered(to, raw_len);
+            document.has_depths = true;
         }
     }
 
