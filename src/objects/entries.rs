@@ -213,7 +213,7 @@ impl Objects {
         let records = (1..=closing.unwrap_or(0)).map(|sequence| (sequence, RecordKind::Opened)).collect();
         let stage = if closing.is_some() { Stage::Closing } else { Stage::Resolving };
         Shipper::new(self.store.clone(), self.proxy.clock.clone(), Arc::default())
-            .ship(PostBatch { records, stage, ..batch })
+            .ship(&PostBatch { records, stage, ..batch })
             .await
             .map(drop)
     }
