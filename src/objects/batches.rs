@@ -1,6 +1,6 @@
 //! OpenAI's batches: made from a file of the caller's, metered when they are done.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -8,6 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
+use tokio::time::sleep;
 use tollgate_core::id::ObjectId;
 
 use super::{
@@ -26,6 +27,10 @@ use crate::{
     },
     upstream::request::error::RequestError,
 };
+
+/// Who deletes what a batch wrote waits so long for it to be metered.
+const METERED_LOOKS: u32 = 20;
+const METERED_EVERY: Duration = Duration::from_millis(100);
 
 /// What of a request for a batch is looked at. A field that stands twice is refused.
 #[derive(Deserialize)]
@@ -175,10 +180,27 @@ impl Objects {
 
     /// Has an object looked after at once, here or at another gateway.
     pub(super) async fn look_soon(&self, object: &ObjectRow) {
-        if let Err(error) = self.store.poll_object(object.id, std::time::Duration::ZERO).await {
+        if let Err(error) = self.store.poll_object(object.id, Duration::ZERO).await {
             tracing::warn!(%error, object = %object.id, "a batch that is done is looked after later");
         }
         self.news.notify_one();
+    }
+
+    /// Has a batch looked after at once, and waits a little for all that it used to be in the books.
+    pub(super) async fn is_metered_soon(&self, object: &ObjectRow) -> Result<bool, ProxyError> {
+        if object.metered_at_us.is_some() {
+            return Ok(true);
+        }
+        self.look_soon(object).await;
+        let id = object.upstream_id.as_deref().unwrap_or_default();
+        for _ in 0..METERED_LOOKS {
+            sleep(METERED_EVERY).await;
+            let found = self.store.object_at(&object.provider, object.kind, id).await.map_err(store_down)?;
+            if found.is_some_and(|found| found.metered_at_us.is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What a provider says of a batch now.
