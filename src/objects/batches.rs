@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     admission::refusal::Refusal,
-    proxy::error::ProxyError,
+    proxy::{attempt::Prices, error::ProxyError},
     routing::Provider,
     store::{
         StoreError,
@@ -106,15 +106,19 @@ impl Objects {
     fn still_allowed(&self, caller: &Caller, file: &Detail) -> Result<(), ProxyError> {
         let key = &caller.entered.key().record;
         let at_us = self.proxy.clock.unix_us();
-        let catalog = self.proxy.catalog.load();
+        let catalog = self.proxy.catalog.load_full();
         for (model, target) in &file.models.named {
             if key.models.as_ref().is_some_and(|models| !models.contains(model)) {
                 return Err(Refusal::ModelNotAllowed(model.clone()).into());
             }
             let (provider, upstream_model) = target.split_once('/').unwrap_or((target, ""));
-            let is_priced = catalog.cost(provider, upstream_model, at_us).is_some()
-                && catalog.charge_rule(&key.price_book, model, at_us).is_some();
-            if self.proxy.settings.refuse_unpriced && !is_priced {
+            let prices = Prices {
+                cost: catalog.cost(provider, upstream_model, at_us),
+                rule: catalog.charge_rule(&key.price_book, model, at_us).cloned(),
+                catalog: Arc::clone(&catalog),
+                unpriced: Arc::clone(&self.proxy.counters.unpriced),
+            };
+            if self.proxy.settings.refuse_unpriced && !prices.prices_batches() {
                 return Err(ProxyError::UnpricedBatch(model.clone()));
             }
         }

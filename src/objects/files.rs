@@ -120,7 +120,7 @@ impl Objects {
             }
             // What has no price is found now and not when the results are there.
             if self.proxy.settings.refuse_unpriced {
-                plan.retain(|planned| planned.prices.price_a_batch());
+                plan.retain(|planned| planned.prices.prices_batches());
             }
             if plan.is_empty() {
                 return Err(ProxyError::UnpricedBatch(model.clone()));
