@@ -35,6 +35,9 @@ base_url = "http://127.0.0.1:$upstream"
 allow_private = true
 PROVIDER
 done)
+[batches]
+poll_ms_min = 100
+poll_ms_max = 200
 [prices]
 dir = "$dir/pricing"
 TOML
@@ -50,6 +53,9 @@ valid_from = "2025-01-01"
 recorded_at = "2025-01-01"
 source = "illustrative"
 usd_per_mtok = { input = "3.00", cache_read = "0.30", cache_write_5m = "3.75", cache_write_1h = "6.00", output = "15.00" }
+[[price.variant]]
+when = { service_tier = "batch" }
+usd_per_mtok = { input = "1.50", cache_read = "0.15", cache_write_5m = "1.875", cache_write_1h = "3.00", output = "7.50" }
 TOML
 done
 tollgate() { "$bin/tollgate" --config "$dir/tollgate.toml" "$@"; }
@@ -61,16 +67,18 @@ export TOLLGATE_BASE_URL=http://127.0.0.1:$data/v1 TOLLGATE_ROOT_URL=http://127.
 export TOLLGATE_FAKE_URL=http://127.0.0.1:$upstream TOLLGATE_CUSTOMER=$customer
 export TOLLGATE_MODEL=test-model TOLLGATE_EMBEDDING_MODEL=test-embedding
 TOLLGATE_KEY=$(tollgate keys create --customer "$customer" --rpm 100000 --json | json key)
+other=$(tollgate customers create "Somebody else" --json | json id)
+TOLLGATE_OTHER_KEY=$(tollgate keys create --customer "$other" --json | json key)
 TOLLGATE_LIMITED_KEY=$(tollgate keys create --customer "$customer" --rpm 3 --json | json key)
 tollgate audit >/dev/null
-export TOLLGATE_KEY TOLLGATE_LIMITED_KEY
+export TOLLGATE_KEY TOLLGATE_LIMITED_KEY TOLLGATE_OTHER_KEY
 TOLLGATE_ADMIN_TOKEN=$(cat "$dir/data/admin-token")
 export TOLLGATE_ADMIN_URL=http://127.0.0.1:$admin TOLLGATE_ADMIN_TOKEN
 if [ "$which" = all ]; then
   REQUIREMENTS=requirements-all.txt tests/sdk/python/run.sh "$@"
   tests/sdk/node/run.sh
 else
-  tests/sdk/python/run.sh "$@" test_openai.py test_responses.py test_anthropic.py
+  tests/sdk/python/run.sh "$@" test_openai.py test_responses.py test_anthropic.py test_objects.py
 fi
 # Whatever the SDK did, the books hold together.
 tollgate audit

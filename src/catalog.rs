@@ -6,6 +6,7 @@
 pub mod device;
 mod files;
 mod glob;
+pub mod half;
 pub mod import;
 pub mod jump;
 mod names;

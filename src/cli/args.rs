@@ -267,6 +267,9 @@ pub(super) struct PriceConvertArgs {
     /// Providers, as the file names them, separated by commas: each becomes a file
     #[arg(long, value_delimiter = ',', required = true)]
     pub(super) providers: Vec<String>,
+    /// Of these, providers whose batches cost half of their prices per token, as they publish it
+    #[arg(long, value_delimiter = ',', value_name = "PROVIDERS")]
+    pub(super) batches_at_half: Vec<String>,
     /// The day of the file, which becomes the day on which its prices were recorded
     #[arg(long, value_name = "DAY")]
     pub(super) day: String,

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::catalog::{
     self, PriceVersion,
+    half::with_batches_at_half,
     import::{self, Format},
     schema::json_schema,
     write::to_toml,
@@ -134,9 +135,14 @@ pub(super) fn convert(args: &PriceConvertArgs) -> Result<Output, CliError> {
         if versions.is_empty() {
             return Err(CliError::Failed(format!("the file has no provider {provider}")));
         }
+        let is_half = args.batches_at_half.contains(provider);
+        for version in versions.iter_mut().filter(|_| is_half) {
+            version.table = with_batches_at_half(&version.table).unwrap_or_else(|| version.table.clone());
+        }
+        let batches = if is_half { "\nBatches cost half of it, as the provider publishes." } else { "" };
         let head = format!(
             "{provider}, US dollars. Made from the data file of {source} by `tollgate prices convert`; do not edit.\n\
-             A price from 1970 on is one of which that file does not say since when it applies."
+             A price from 1970 on is one of which that file does not say since when it applies.{batches}"
         );
         let path = args.dir.join(format!("{provider}.toml"));
         std::fs::write(&path, to_toml(&head, &versions)).map_err(|error| failed(&path, error))?;

@@ -1,6 +1,6 @@
 //! OpenAI's batches: made from a file of the caller's, metered when they are done.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -8,6 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
+use tokio::time::sleep;
 use tollgate_core::id::ObjectId;
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     admission::refusal::Refusal,
-    proxy::error::ProxyError,
+    proxy::{attempt::Prices, error::ProxyError},
     routing::Provider,
     store::{
         StoreError,
@@ -26,6 +27,10 @@ use crate::{
     },
     upstream::request::error::RequestError,
 };
+
+/// Who deletes what a batch wrote waits so long for it to be metered.
+const METERED_LOOKS: u32 = 20;
+const METERED_EVERY: Duration = Duration::from_millis(100);
 
 /// What of a request for a batch is looked at. A field that stands twice is refused.
 #[derive(Deserialize)]
@@ -101,15 +106,19 @@ impl Objects {
     fn still_allowed(&self, caller: &Caller, file: &Detail) -> Result<(), ProxyError> {
         let key = &caller.entered.key().record;
         let at_us = self.proxy.clock.unix_us();
-        let catalog = self.proxy.catalog.load();
+        let catalog = self.proxy.catalog.load_full();
         for (model, target) in &file.models.named {
             if key.models.as_ref().is_some_and(|models| !models.contains(model)) {
                 return Err(Refusal::ModelNotAllowed(model.clone()).into());
             }
             let (provider, upstream_model) = target.split_once('/').unwrap_or((target, ""));
-            let is_priced = catalog.cost(provider, upstream_model, at_us).is_some()
-                && catalog.charge_rule(&key.price_book, model, at_us).is_some();
-            if self.proxy.settings.refuse_unpriced && !is_priced {
+            let prices = Prices {
+                cost: catalog.cost(provider, upstream_model, at_us),
+                rule: catalog.charge_rule(&key.price_book, model, at_us).cloned(),
+                catalog: Arc::clone(&catalog),
+                unpriced: Arc::clone(&self.proxy.counters.unpriced),
+            };
+            if self.proxy.settings.refuse_unpriced && !prices.prices_batches() {
                 return Err(ProxyError::UnpricedBatch(model.clone()));
             }
         }
@@ -175,10 +184,27 @@ impl Objects {
 
     /// Has an object looked after at once, here or at another gateway.
     pub(super) async fn look_soon(&self, object: &ObjectRow) {
-        if let Err(error) = self.store.poll_object(object.id, std::time::Duration::ZERO).await {
+        if let Err(error) = self.store.poll_object(object.id, Duration::ZERO).await {
             tracing::warn!(%error, object = %object.id, "a batch that is done is looked after later");
         }
         self.news.notify_one();
+    }
+
+    /// Has a batch looked after at once, and waits a little for all that it used to be in the books.
+    pub(super) async fn is_metered_soon(&self, object: &ObjectRow) -> Result<bool, ProxyError> {
+        if object.metered_at_us.is_some() {
+            return Ok(true);
+        }
+        self.look_soon(object).await;
+        let id = object.upstream_id.as_deref().unwrap_or_default();
+        for _ in 0..METERED_LOOKS {
+            sleep(METERED_EVERY).await;
+            let found = self.store.object_at(&object.provider, object.kind, id).await.map_err(store_down)?;
+            if found.is_some_and(|found| found.metered_at_us.is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What a provider says of a batch now.

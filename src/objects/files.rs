@@ -86,8 +86,9 @@ impl Objects {
         let batch = Detail::of(&file.detail).batch;
         if !batch.is_empty() {
             let found = self.store.object_at(&file.provider, ObjectKind::Batch, &batch).await.map_err(store_down)?;
-            if let Some(batch) = found.filter(|batch| batch.metered_at_us.is_none()) {
-                self.look_soon(&batch).await;
+            if let Some(batch) = found
+                && !self.is_metered_soon(&batch).await?
+            {
                 return Err(ProxyError::NotNow(
                     "The results of this batch are being metered. Delete them in a moment.",
                 ));
@@ -119,7 +120,7 @@ impl Objects {
             }
             // What has no price is found now and not when the results are there.
             if self.proxy.settings.refuse_unpriced {
-                plan.retain(|planned| planned.prices.price_a_batch());
+                plan.retain(|planned| planned.prices.prices_batches());
             }
             if plan.is_empty() {
                 return Err(ProxyError::UnpricedBatch(model.clone()));

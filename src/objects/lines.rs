@@ -200,9 +200,7 @@ struct FileLine<'a> {
 pub(super) fn of_file(file: &Bytes) -> Result<Checked, RequestError> {
     let mut names = HashSet::new();
     let mut checked: Option<Checked> = None;
-    let mut number = 0;
-    for line in file.split(|byte| *byte == b'\n') {
-        number += 1;
+    for (line, number) in file.split(|byte| *byte == b'\n').zip(1..) {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }

@@ -130,8 +130,7 @@ impl Objects {
     /// As [`Self::pass`]; [`ProxyError::NotNow`] while they are not.
     pub async fn delete_message_batch(&self, caller: &Caller, id: &str) -> Result<Response<Body>, ProxyError> {
         let (object, _) = self.owned(caller.customer_id(), ObjectKind::MessageBatch, id, None).await?;
-        if object.metered_at_us.is_none() {
-            self.look_soon(&object).await;
+        if !self.is_metered_soon(&object).await? {
             return Err(ProxyError::NotNow(
                 "The results of this batch are not metered yet. Delete it when it has ended, in a moment.",
             ));

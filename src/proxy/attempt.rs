@@ -57,7 +57,7 @@ impl Prices {
 
     /// Whether an input token of a batch has a cost and a charge.
     #[must_use]
-    pub fn price_a_batch(&self) -> bool {
+    pub fn prices_batches(&self) -> bool {
         let usage = Usage { input_uncached: 1, ..Usage::default() };
         let context = PricingContext { service_tier: Some(ServiceTier::Batch), ..PricingContext::default() };
         let terms = Terms { usage: &usage, context: &context, worker: None, cost: self.basis(), rule: self.rule() };

@@ -378,14 +378,23 @@ fn ask_model_of_objects(model: &mut Model, ask: &ObjectAsk) -> String {
     match ask {
         ObjectAsk::Bind(objects) => modelled(Ok(model.bind_objects(objects))),
         ObjectAsk::Name(n, upstream, poll) => modelled(model.name_object(object_id(*n), &name(upstream), *poll)),
-        ObjectAsk::Forget(n) => modelled(Ok(model.forget_object(object_id(*n)))),
+        ObjectAsk::Forget(n) => {
+            model.forget_object(object_id(*n));
+            "Ok(())".to_owned()
+        }
         ObjectAsk::Get(n, kind, upstream) => modelled(Ok(model.object(customer_id(*n), *kind, &name(upstream)))),
         ObjectAsk::At(n, kind, upstream) => modelled(Ok(model.object_at(&format!("p{n}"), *kind, &name(upstream)))),
         ObjectAsk::Page(page) => modelled(Ok(model.objects_page(page))),
-        ObjectAsk::Delete(n, at_us) => modelled(Ok(model.delete_object(object_id(*n), *at_us))),
+        ObjectAsk::Delete(n, at_us) => {
+            model.delete_object(object_id(*n), *at_us);
+            "Ok(())".to_owned()
+        }
         ObjectAsk::Claim => modelled(Ok(model.claim_object())),
         ObjectAsk::Finish(n, at_us) => modelled(model.finish_object(object_id(*n), *at_us)),
-        ObjectAsk::Metered(n, at_us, lines) => modelled(Ok(model.object_is_metered(object_id(*n), *at_us, *lines))),
+        ObjectAsk::Metered(n, at_us, lines) => {
+            model.object_is_metered(object_id(*n), *at_us, *lines);
+            "Ok(())".to_owned()
+        }
     }
 }
 

@@ -8,6 +8,7 @@ TOLLGATE_FAKE_URL         the scripted upstream
 TOLLGATE_CUSTOMER         the customer of the keys
 TOLLGATE_KEY              a key with room for some hundred requests and a requests-per-minute limit
 TOLLGATE_LIMITED_KEY      a key with 3 requests per minute
+TOLLGATE_OTHER_KEY        a key of another customer
 TOLLGATE_MODEL            a public chat model that is priced and served by the scripted upstream
 TOLLGATE_EMBEDDING_MODEL  the same for embeddings
 TOLLGATE_ADMIN_URL        admin plane, without a path
@@ -34,6 +35,7 @@ class Settings:
     customer: str
     key: str
     limited_key: str
+    other_key: str
     model: str
     embedding_model: str
     admin_url: str
@@ -110,6 +112,10 @@ class Fake:
         self.http.post("/__fake/script", json=fields).raise_for_status()
         self.http.post("/__fake/reset").raise_for_status()
 
+    def plan(self, **fields):
+        """How what is kept behaves from now on; without fields, as usual."""
+        self.http.post("/__fake/plan", json=fields).raise_for_status()
+
     def count(self) -> int:
         return self.http.get("/__fake/count").json()["count"]
 
@@ -121,6 +127,7 @@ def fake(settings):
         fake.script()
         yield fake
         fake.script()
+        fake.plan()
 
 
 @pytest.fixture(scope="session")

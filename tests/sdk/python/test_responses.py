@@ -72,8 +72,11 @@ class TestResponses:
         assert outcome == ("error_mid_stream" if fault == "error_mid_stream" else "truncated")
 
     def test_what_leads_past_the_meter_is_refused_by_name(self, client, settings):
-        for fields in ({"background": True}, {"previous_response_id": "resp_1"}, {"conversation": "conv_1"}):
-            with pytest.raises(openai.BadRequestError) as caught:
+        with pytest.raises(openai.BadRequestError) as caught:
+            ask(client, settings, background=True)
+        assert caught.value.param == "background"
+        for fields in ({"previous_response_id": "resp_1"}, {"conversation": "conv_1"}):
+            with pytest.raises(openai.NotFoundError) as caught:
                 ask(client, settings, **fields)
             assert caught.value.param in fields
 
