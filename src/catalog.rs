@@ -69,6 +69,9 @@ pub struct PriceVersion {
     pub recorded_at_us: i64,
     /// Where the prices were read.
     pub source: String,
+    /// Where prices were read that the source does not have, and which; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub completed_from: String,
     /// It came through the admin API, and not from a file of this gateway's.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_imported: bool,
@@ -153,12 +156,6 @@ impl Catalog {
     #[must_use]
     pub fn table(&self, provider: &str, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
         self.tables_of(provider).find_map(|names| names.find(model, at_us))
-    }
-
-    /// The version in force of a name that a provider's own tables say without holes.
-    #[must_use]
-    pub fn named_table(&self, provider: &str, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
-        self.costs.get(provider)?.find_exact(model, at_us)
     }
 
     /// The rule of a book for a public model at a time: the model's own, else that of the name with holes that fits it with
