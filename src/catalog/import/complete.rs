@@ -12,7 +12,7 @@ use std::{
 
 use tollgate_core::{
     decimal::Decimal,
-    price::{Place, PriceTable, Rate, Tier, Variant},
+    price::{Place, PriceTable, Rate, Rates, Tier, Variant},
 };
 
 use crate::catalog::{PriceVersion, glob::Glob, jump::is_free, names::Names};
@@ -199,18 +199,39 @@ fn add(version: &mut PriceVersion, rows: &[&PriceVersion], told: &mut BTreeSet<S
     tiers.sort_unstable();
     tiers.dedup();
     for tier in tiers {
-        let of_row = |row: &&PriceVersion| -> Option<Variant> {
+        let mut of_rows = rows.iter().filter_map(|row| {
             row.table.variants.iter().find(|variant| variant.when.service_tier == Some(tier)).cloned()
-        };
-        match one(rows.iter().filter_map(of_row)) {
-            One::Is(variant) => {
+        });
+        let first = of_rows.next();
+        match first.and_then(|first| of_rows.try_fold(first, |all, other| joined(&all, &other))) {
+            Some(variant) => {
                 what.push(format!("service tier {}", tier.name()));
                 table.variants.push(variant);
             }
-            _ => disagree(&format!("service tier {}", tier.name())),
+            None => disagree(&format!("service tier {}", tier.name())),
         }
     }
     what
+}
+
+/// What two variants say together; none when they contradict each other.
+fn joined(first: &Variant, second: &Variant) -> Option<Variant> {
+    let mut all = first.clone();
+    all.usd_per_mtok = joined_rates(&first.usd_per_mtok, &second.usd_per_mtok)?;
+    for tier in &second.tiers {
+        match all.tiers.iter_mut().find(|own| own.above_input_tokens == tier.above_input_tokens) {
+            Some(own) => own.usd_per_mtok = joined_rates(&own.usd_per_mtok, &tier.usd_per_mtok)?,
+            None => all.tiers.push(tier.clone()),
+        }
+    }
+    all.tiers.sort_by_key(|tier| tier.above_input_tokens);
+    let is_same = first.usd_per_request == second.usd_per_request && first.usd_per_unit == second.usd_per_unit;
+    is_same.then_some(all)
+}
+
+fn joined_rates(first: &Rates, second: &Rates) -> Option<Rates> {
+    let agrees = |(rate, price): (Rate, Decimal)| first.get(rate).is_none_or(|own| own == price);
+    second.iter().all(agrees).then(|| first.iter().chain(second.iter()).collect())
 }
 
 /// Whether a price says what the table does not: not nothing, not what its bucket costs anyway, and said for every context

@@ -191,7 +191,7 @@ pub(super) async fn prices(State(state): State<AdminState>, Params(params): Para
     let costs = catalog.cost_versions().into_iter().map(|version| {
         json!({
             "id": version.id, "kind": "cost", "for": format!("{}/{}", version.provider, version.model),
-            "valid_from": time(version.valid_from_us), "source": version.source, "table": version.table,
+            "valid_from": time(version.valid_from_us), "source": version.source, "completed_from": version.completed_from, "table": version.table,
             "summary": summary(&version.table),
         })
     });
@@ -236,6 +236,6 @@ fn summary(table: &PriceTable) -> String {
     let units = table.usd_per_unit.iter().map(|(unit, price)| format!("{} {price} each", unit.name()));
     let request = table.usd_per_request.map(|price| format!("request {price}"));
     let tiers = table.tiers.iter().map(|tier| format!("other prices above {} tokens", tier.above_input_tokens));
-    let variants = table.variants.iter().map(|_| "a variant".to_owned());
+    let variants = table.variants.iter().map(|variant| format!("other prices when {}", variant.when));
     prices.chain(units).chain(request).chain(tiers).chain(variants).collect::<Vec<_>>().join(", ")
 }
