@@ -6,7 +6,6 @@
 pub mod device;
 mod files;
 mod glob;
-pub mod half;
 pub mod import;
 pub mod jump;
 mod names;
@@ -31,7 +30,7 @@ use tollgate_core::price::{BookRule, PriceTable};
 
 use self::{
     device::{CostVersion, RateVersion},
-    glob::Glob,
+    glob::{Glob, is_version},
     names::Names,
 };
 pub use self::{
@@ -70,6 +69,9 @@ pub struct PriceVersion {
     pub recorded_at_us: i64,
     /// Where the prices were read.
     pub source: String,
+    /// Where prices were read that the source does not have, and which; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub completed_from: String,
     /// It came through the admin API, and not from a file of this gateway's.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_imported: bool,
@@ -154,12 +156,6 @@ impl Catalog {
     #[must_use]
     pub fn table(&self, provider: &str, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
         self.tables_of(provider).find_map(|names| names.find(model, at_us))
-    }
-
-    /// The version in force of a name that a provider's own tables say without holes.
-    #[must_use]
-    pub fn named_table(&self, provider: &str, model: &str, at_us: i64) -> Option<&Arc<PriceVersion>> {
-        self.costs.get(provider)?.find_exact(model, at_us)
     }
 
     /// The rule of a book for a public model at a time: the model's own, else that of the name with holes that fits it with
@@ -279,6 +275,19 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
+/// Whether an answer's name for its model is only a shorter one of the target's: without its region, vendor and version, as
+/// Bedrock's `global.anthropic.claude-sonnet-4-5-20250929-v1:0` answers as `claude-sonnet-4-5-20250929`. The target's price is
+/// meant then, and not that of another region whose table has the short name.
+#[must_use]
+pub fn is_short_name(target: &str, answered: &str) -> bool {
+    let (target, answered) = (target.to_ascii_lowercase(), answered.to_ascii_lowercase());
+    !answered.is_empty()
+        && target.match_indices(&answered).any(|(at, _)| {
+            let before = target.get(..at).unwrap_or_default();
+            (before.is_empty() || before.ends_with(['.', '/'])) && is_version(target.as_bytes(), at + answered.len())
+        })
+}
+
 /// Longest name of a price book.
 const BOOK_NAME_BYTES_MAX: usize = 64;
 
@@ -311,6 +320,23 @@ fn day(at_us: i64) -> String {
 mod tests {
     use super::*;
     use crate::config::known::KNOWN;
+
+    #[test]
+    fn a_short_name_of_the_target_is_the_target_and_a_sibling_is_not() {
+        for (target, answered, is_short) in [
+            ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5-20250929", true),
+            ("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "Claude-Sonnet-4-5", true),
+            ("gpt-4o-2024-08-06", "gpt-4o", true),
+            ("gpt-4o", "gpt-4o", true),
+            ("gpt-4o-mini", "gpt-4o", false),
+            ("gpt-4o", "gpt-4o-mini", false),
+            ("ft-gpt-4o", "gpt-4o", false),
+            ("claude-opus-5-5", "claude-opus-5", false),
+            ("gpt-4o", "", false),
+        ] {
+            assert_eq!(is_short_name(target, answered), is_short, "{target} {answered}");
+        }
+    }
 
     #[test]
     fn providers_find_their_tables_under_the_names_of_price_files() {

@@ -148,7 +148,11 @@ async fn audit_snapshot(store: &Store, archives: &[PathBuf]) -> Result<AuditRepo
     loop {
         let page = store.entries_after(after, PAGE).await?;
         let Some(last) = page.last() else { break };
-        after = Some(last.entry.admission.id);
+        if after == Some(last.key()) {
+            audit.differ("stored attempt", &last.key().to_string(), "a number of sixteen bits", last.columns.attempt);
+            break;
+        }
+        after = Some(last.key());
         for stored in &page {
             audit.entry(stored, &versions);
         }

@@ -19,7 +19,7 @@ use crate::{
     catalog::{Catalog, Versions},
     store::{
         Store, StoreError,
-        entries::{PostBatch, Stage},
+        entries::{PostBatch, Stage, StoredEntry},
     },
 };
 
@@ -104,10 +104,12 @@ pub async fn rerate(
     let mut request: Vec<Entry> = Vec::new();
     loop {
         let page = store.entries_after(after, PAGE).await?;
-        let is_last = page.is_empty();
+        let next = page.last().map(StoredEntry::key);
+        // A key that does not go on is damage, which the audit tells.
+        let is_last = next.is_none() || next == after;
+        after = next.or(after);
         for stored in page {
             let id = stored.entry.admission.id;
-            after = Some(id);
             if request.first().is_some_and(|first| first.admission.id.request_id != id.request_id) {
                 run.request(&pricing, scope, &request, now_us)?;
                 request.clear();

@@ -1,6 +1,7 @@
 //! Reads price files of other projects: what they say becomes price versions, what they cannot say or we cannot express is
 //! told row by row.
 
+mod complete;
 mod genai;
 mod litellm;
 mod plan;
@@ -8,7 +9,10 @@ mod regex;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::plan::{Manner, Plan, plan};
+pub use self::{
+    complete::{Completion, complete},
+    plan::{Manner, Plan, plan},
+};
 use super::PriceVersion;
 
 /// A price file of another project.

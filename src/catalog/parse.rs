@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::{BOOK_NAME_EXPECTED, BookVersion, Catalog, PriceVersion, glob::Glob, is_book_name, toml_walk::Walk};
 use crate::config::Mistake;
 
-const PRICE_KEYS: &[&str] = &["provider", "model", "aliases", "valid_from", "recorded_at", "source"];
+const PRICE_KEYS: &[&str] = &["provider", "model", "aliases", "valid_from", "recorded_at", "source", "completed_from"];
 const BOOK_KEYS: &[&str] = &["name", "rule"];
 const RULE_KEYS: &[&str] =
     &["model", "valid_from", "recorded_at", "margin_over_cost", "multiplier", "usd_per_request_min"];
@@ -72,6 +72,10 @@ impl Walk<'_> {
         let valid_from_us = self.time(table, "valid_from", at);
         let recorded_at_us = self.time(table, "recorded_at", at);
         let source = self.text(table, "source", at);
+        let completed_from = match table.get("completed_from") {
+            Some(_) => self.text(table, "completed_from", at)?.0.to_owned(),
+            None => String::new(),
+        };
         let aliases = self.aliases(table);
         let prices = self.price_table(table, at);
         Some(PriceVersion {
@@ -82,6 +86,7 @@ impl Walk<'_> {
             valid_from_us: valid_from_us?,
             recorded_at_us: recorded_at_us?,
             source: source?.0.to_owned(),
+            completed_from,
             is_imported: false,
             table: prices?,
         })

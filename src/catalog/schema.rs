@@ -65,6 +65,7 @@ pub fn json_schema() -> Value {
         ("valid_from", time.clone()),
         ("recorded_at", time.clone()),
         ("source", text.clone()),
+        ("completed_from", text.clone()),
     ]);
     let rule = with(&[
         ("model", text.clone()),

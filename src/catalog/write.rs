@@ -25,6 +25,9 @@ pub fn to_toml(head: &str, versions: &[PriceVersion]) -> String {
             text.push_str(&format!("{key} = \"{}\"\n", time(at_us)));
         }
         text.push_str(&format!("source = {}\n", quoted(&version.source)));
+        if !version.completed_from.is_empty() {
+            text.push_str(&format!("completed_from = {}\n", quoted(&version.completed_from)));
+        }
         table(&mut text, &version.table);
     }
     text
@@ -113,6 +116,7 @@ aliases = ["a-*", "b-####"]
 valid_from = "1970-01-01"
 recorded_at = "2026-08-21T10:11:12.000013Z"
 source = "s"
+completed_from = "another: tiers"
 usd_per_mtok = { input = "1", cache_write_1h = "0.000000000000000001", citation = "2" }
 usd_per_request = "0.01"
 usd_per_unit = { web_search = "0.01", audio_input_second = "0.0001" }

@@ -267,12 +267,19 @@ pub(super) struct PriceConvertArgs {
     /// Providers, as the file names them, separated by commas: each becomes a file
     #[arg(long, value_delimiter = ',', required = true)]
     pub(super) providers: Vec<String>,
-    /// Of these, providers whose batches cost half of their prices per token, as they publish it
-    #[arg(long, value_delimiter = ',', value_name = "PROVIDERS")]
-    pub(super) batches_at_half: Vec<String>,
     /// The day of the file, which becomes the day on which its prices were recorded
     #[arg(long, value_name = "DAY")]
     pub(super) day: String,
+    /// A file of LiteLLM's that completes them: service tiers, long prompts and caches of models whose prices are the same
+    /// in both, and names that have a price of their own there
+    #[arg(long, value_name = "FILE", requires = "complete_as", requires = "complete_day")]
+    pub(super) complete_from: Option<PathBuf>,
+    /// What that file is called in the tables, such as `litellm 1.109.1`
+    #[arg(long, value_name = "TEXT")]
+    pub(super) complete_as: Option<String>,
+    /// The day of that file
+    #[arg(long, value_name = "DAY")]
+    pub(super) complete_day: Option<String>,
     /// The file
     pub(super) file: PathBuf,
     /// The folder that the tables are written to

@@ -15,8 +15,7 @@ use super::{
 };
 use crate::catalog::{
     self, PriceVersion,
-    half::with_batches_at_half,
-    import::{self, Format},
+    import::{self, Completion, Format, complete},
     schema::json_schema,
     write::to_toml,
 };
@@ -112,41 +111,52 @@ pub(super) fn schema() -> Result<Output, CliError> {
     Ok(Output::ok(serde_json::to_string_pretty(&json_schema()).unwrap_or_default()))
 }
 
-/// Makes price tables from a file of another project.
+/// Makes price tables from a file of another project, completed from a second one.
 pub(super) fn convert(args: &PriceConvertArgs) -> Result<Output, CliError> {
-    let failed = |path: &Path, error: std::io::Error| CliError::Failed(format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(&args.file).map_err(|error| failed(&args.file, error))?;
-    let day: Timestamp = format!("{}T00:00:00Z", args.day)
-        .parse()
-        .map_err(|_| CliError::Usage(format!("`{}` is not a day such as 2026-08-21", args.day)))?;
     let format = match args.from {
         PriceFormat::GenaiPrices => Format::GenaiPrices,
         PriceFormat::Litellm => Format::Litellm,
     };
     let source = format!("{}, {}", format.name(), args.day);
-    let read = import::read(format, &text, &source, day.as_microsecond())
-        .map_err(|error| CliError::Failed(error.to_string()))?;
+    let (read, _) = read_file(format, &args.file, &source, &args.day)?;
+    let second = match (&args.complete_from, &args.complete_as, &args.complete_day) {
+        (Some(file), Some(name), Some(day)) => {
+            let source = format!("{name}, {day}");
+            let (read, at_us) = read_file(Format::Litellm, file, &source, day)?;
+            Some((read, source, at_us))
+        }
+        _ => None,
+    };
     let mut told = Vec::new();
     for provider in &args.providers {
         let of_provider = read.versions.iter().filter(|version| version.provider == *provider);
-        let mut versions: Vec<PriceVersion> =
+        let versions: Vec<PriceVersion> =
             of_provider.map(|version| PriceVersion { is_imported: false, ..version.clone() }).collect();
-        versions.sort_by(|a, b| (&a.model, a.valid_from_us).cmp(&(&b.model, b.valid_from_us)));
         if versions.is_empty() {
             return Err(CliError::Failed(format!("the file has no provider {provider}")));
         }
-        let is_half = args.batches_at_half.contains(provider);
-        for version in versions.iter_mut().filter(|_| is_half) {
-            version.table = with_batches_at_half(&version.table).unwrap_or_else(|| version.table.clone());
-        }
-        let batches = if is_half { "\nBatches cost half of it, as the provider publishes." } else { "" };
-        let head = format!(
+        let mut head = format!(
             "{provider}, US dollars. Made from the data file of {source} by `tollgate prices convert`; do not edit.\n\
-             A price from 1970 on is one of which that file does not say since when it applies.{batches}"
+             A price from 1970 on is one of which that file does not say since when it applies."
         );
+        let Completion { mut versions, told: differences } = match &second {
+            None => Completion { versions, told: Vec::new() },
+            Some((second, source, at_us)) => {
+                head.push_str(&format!("\nCompleted from {source}, where both say the same prices."));
+                let is_partner = |row: &&PriceVersion| partners(provider).any(|name| name == row.provider);
+                let rows: Vec<PriceVersion> = second.versions.iter().filter(is_partner).cloned().collect();
+                complete(versions, &rows, source, *at_us)
+            }
+        };
+        if !differences.is_empty() {
+            head.push_str("\nWhere they do not:");
+            differences.iter().for_each(|line| head.push_str(&format!("\n- {line}")));
+        }
+        versions.sort_by(|a, b| (&a.model, a.valid_from_us).cmp(&(&b.model, b.valid_from_us)));
         let path = args.dir.join(format!("{provider}.toml"));
         std::fs::write(&path, to_toml(&head, &versions)).map_err(|error| failed(&path, error))?;
         told.push(format!("{}: {} prices", path.display(), versions.len()));
+        told.extend(differences.into_iter().map(|line| format!("{provider}: {line}")));
     }
     let left_out = read
         .left_out
@@ -154,4 +164,30 @@ pub(super) fn convert(args: &PriceConvertArgs) -> Result<Output, CliError> {
         .filter(|row| args.providers.iter().any(|provider| row.place.split('/').next() == Some(provider.as_str())));
     told.extend(left_out.map(|row| format!("{}: {}", row.place, row.what)));
     Ok(Output::ok(told.join("\n")))
+}
+
+fn failed(path: &Path, error: std::io::Error) -> CliError {
+    CliError::Failed(format!("{}: {error}", path.display()))
+}
+
+/// A file of a day, and that day.
+fn read_file(format: Format, path: &Path, source: &str, day: &str) -> Result<(import::Read, i64), CliError> {
+    let text = std::fs::read_to_string(path).map_err(|error| failed(path, error))?;
+    let at: Timestamp = format!("{day}T00:00:00Z")
+        .parse()
+        .map_err(|_| CliError::Usage(format!("`{day}` is not a day such as 2026-08-21")))?;
+    let at_us = at.as_microsecond();
+    let read = import::read(format, &text, source, at_us).map_err(|error| CliError::Failed(error.to_string()))?;
+    Ok((read, at_us))
+}
+
+/// The names that LiteLLM has for a provider of genai-prices.
+fn partners(provider: &str) -> impl Iterator<Item = &str> {
+    let others: &[&str] = match provider {
+        "aws" => &["bedrock"],
+        "google" => &["gemini", "vertex_ai"],
+        "x-ai" => &["xai"],
+        _ => &[],
+    };
+    std::iter::once(provider).filter(|_| others.is_empty()).chain(others.iter().copied())
 }

@@ -52,8 +52,10 @@ pub fn conclude(seen: &Sniffed, end: End, asked: &Asked, reporter: Reporter) -> 
         (source, Some(usage))
     } else if is_by_unit(seen, asked) {
         if seen.images > 0 {
-            mapped.context.image_size.clone_from(&asked.image_size);
-            mapped.context.image_quality.clone_from(&asked.image_quality);
+            // What was made counts, and what was asked for where the answer does not say.
+            let context = &mut mapped.context;
+            context.image_size = context.image_size.take().or_else(|| asked.image_size.clone());
+            context.image_quality = context.image_quality.take().or_else(|| asked.image_quality.clone());
         }
         (UsageSource::CountedUnits, Some(Usage::default()))
     } else {
@@ -161,4 +163,31 @@ fn lines(usage: Usage, mapped: MappedUsage, seen: &Sniffed) -> Vec<MeteredLine> 
         context: mapped.context.clone(),
     });
     std::iter::once(first).chain(more).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_priced_as_they_were_made_and_as_asked_for_where_the_answer_does_not_say() {
+        let asked = Asked {
+            image_size: Some("1024x1024".to_owned()),
+            image_quality: Some("high".to_owned()),
+            ..Asked::default()
+        };
+        let mut seen =
+            Sniffed { dialect: Dialect::OpenAiImages, images: 2, is_json_object: true, ..Sniffed::default() };
+        let context = |seen: &Sniffed| {
+            let metered = conclude(seen, End::Eof, &asked, Reporter::Provider);
+            assert_eq!((metered.source, metered.counters.image_count), (UsageSource::CountedUnits, 2));
+            let context = metered.lines[0].context.clone();
+            (context.image_size.unwrap(), context.image_quality.unwrap())
+        };
+        assert_eq!(context(&seen), ("1024x1024".to_owned(), "high".to_owned()));
+        seen.members = vec![("size", "\"512x512\"".to_owned())];
+        assert_eq!(context(&seen), ("512x512".to_owned(), "high".to_owned()));
+        seen.members.push(("quality", "\"low\"".to_owned()));
+        assert_eq!(context(&seen), ("512x512".to_owned(), "low".to_owned()));
+    }
 }

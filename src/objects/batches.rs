@@ -117,6 +117,7 @@ impl Objects {
                 rule: catalog.charge_rule(&key.price_book, model, at_us).cloned(),
                 catalog: Arc::clone(&catalog),
                 unpriced: Arc::clone(&self.proxy.counters.unpriced),
+                priced_as_target: Arc::clone(&self.proxy.counters.priced_as_target),
             };
             if self.proxy.settings.refuse_unpriced && !prices.prices_batches() {
                 return Err(ProxyError::UnpricedBatch(model.clone()));

@@ -60,10 +60,12 @@ impl Shipper {
                     self.state.posted(&batch, done.inserted, self.clock.monotonic());
                     self.pace.was_done();
                 }
-                Err(error) if error.blames_the_rows() && !batch.entries.is_empty() => match halves(batch.into_owned()) {
-                    Halves::Two(first, second) => waiting.extend([Cow::Owned(*second), Cow::Owned(*first)]),
-                    Halves::One(poison) => self.bury(&poison, &error).await?,
-                },
+                Err(error) if error.blames_the_rows() && !batch.entries.is_empty() => {
+                    match halves(batch.into_owned()) {
+                        Halves::Two(first, second) => waiting.extend([Cow::Owned(*second), Cow::Owned(*first)]),
+                        Halves::One(poison) => self.bury(&poison, &error).await?,
+                    }
+                }
                 // A store that is gone says so at the next attempt: there is no connection to be had then.
                 Err(error) if error.is_too_slow() && batch.entries.len() > 1 => {
                     self.state.failed();

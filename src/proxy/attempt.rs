@@ -23,7 +23,7 @@ use tollgate_core::{
 };
 
 use crate::{
-    catalog::{BookVersion, Catalog, PriceVersion, device::CostVersion},
+    catalog::{BookVersion, Catalog, PriceVersion, device::CostVersion, is_short_name},
     clock::Clock,
     failpoint::{self, Point},
     journal::attempt::{EndReceipt, OpenAttempt},
@@ -95,7 +95,10 @@ impl Prices {
     fn served_by(&self, line: &Line, admission: &Admission) -> Option<Arc<PriceVersion>> {
         let Some(CostVersion::Table(target)) = &self.cost else { return None };
         // By the name under which the provider is configured, as every other look-up.
-        let provider = admission.target.split_once('/').map_or("", |(provider, _)| provider);
+        let (provider, model) = admission.target.split_once('/').unwrap_or_default();
+        if is_short_name(model, &line.billed_model) {
+            return None;
+        }
         let served = self.catalog.table(provider, &line.billed_model, admission.admitted_at_us)?;
         (served.id != target.id).then(|| Arc::clone(served))
     }
@@ -105,7 +108,7 @@ impl Prices {
         let is_table = matches!(self.cost, Some(CostVersion::Table(_)));
         let (provider, model) = admission.target.split_once('/').unwrap_or_default();
         is_table
-            && !line.billed_model.eq_ignore_ascii_case(model)
+            && !is_short_name(model, &line.billed_model)
             && self.catalog.table(provider, &line.billed_model, admission.admitted_at_us).is_none()
     }
 }
@@ -184,7 +187,7 @@ impl Attempt {
             let Counted { reported, worker, delivered_bytes, context, counters, billed_model } = counted();
             let id = open.admission().id;
             let target = model_of(open.admission());
-            let billed_model = billed_model.filter(|served| !served.eq_ignore_ascii_case(target));
+            let billed_model = billed_model.filter(|served| !is_short_name(target, served));
             open.progress(Progress { id, reported, delivered_bytes, worker, context, counters, billed_model });
             failpoint::pass(Point::Progress);
         }

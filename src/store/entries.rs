@@ -105,6 +105,15 @@ impl EntryColumns {
     }
 }
 
+impl StoredEntry {
+    /// The key of its row, by which pages go on: that of the columns, whatever the entry says.
+    #[must_use]
+    pub fn key(&self) -> AttemptId {
+        let attempt = u16::try_from(self.columns.attempt).unwrap_or(u16::MAX);
+        AttemptId { request_id: self.columns.request_id, attempt }
+    }
+}
+
 /// An entry and the columns that were stored beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEntry {

@@ -21,6 +21,8 @@ use tollgate_core::{
 use self::reader::{Object, Reader};
 use super::{dialect::Dialect, sniff::Sniffed};
 
+/// Members of an answer that tell what its pictures are like, and nothing of its usage.
+const PICTURE_MEMBERS: &[&str] = &["size", "quality"];
 /// Longest raw usage object that is kept in an entry, in bytes.
 const RAW_BYTES_MAX: usize = 16 * 1024;
 
@@ -75,6 +77,7 @@ pub fn map_usage(seen: &Sniffed) -> Option<MappedUsage> {
     invariants::check(&mut reader, seen);
     let mut mapped = reader.mapped;
     count_units(&mut mapped, seen);
+    note_pictures(&mut mapped, seen);
     if let Some(tier) = &seen.tier {
         note_tier(&mut mapped, tier);
     }
@@ -88,6 +91,7 @@ pub fn map_usage(seen: &Sniffed) -> Option<MappedUsage> {
 pub fn without_report(seen: &Sniffed) -> MappedUsage {
     let mut mapped = MappedUsage::default();
     count_units(&mut mapped, seen);
+    note_pictures(&mut mapped, seen);
     if let Some(tier) = &seen.tier {
         note_tier(&mut mapped, tier);
     }
@@ -109,26 +113,40 @@ fn reported(seen: &Sniffed, reader: &mut Reader) -> Option<(Object, String)> {
     if seen.usage_overflow {
         reader.note("usage_too_large");
     }
+    let members: Vec<&(&'static str, String)> =
+        seen.members.iter().filter(|(name, _)| !PICTURE_MEMBERS.contains(name)).collect();
     let (mut object, mut raw) = match (&seen.usage_raw, &seen.metrics_raw, &seen.headers_raw) {
         (Some(raw), ..) => parsed(raw).unwrap_or_default(),
-        (None, Some(raw), _) if seen.members.is_empty() => parsed(raw)?,
-        (None, None, Some(raw)) if seen.members.is_empty() && seen.dialect == Dialect::BedrockInvoke => {
+        (None, Some(raw), _) if members.is_empty() => parsed(raw)?,
+        (None, None, Some(raw)) if members.is_empty() && seen.dialect == Dialect::BedrockInvoke => {
             reader.mapped.from_headers = true;
             parsed(raw)?
         }
         // Ollama leaves a count out that is zero.
-        _ if !seen.members.is_empty() || (seen.dialect == Dialect::Ollama && seen.done) => Default::default(),
+        _ if !members.is_empty() || (seen.dialect == Dialect::Ollama && seen.done) => Default::default(),
         _ => return None,
     };
-    for (name, value) in &seen.members {
+    for (name, value) in &members {
         if let Ok(value) = serde_json::from_str(value) {
             object.entry(*name).or_insert(value);
         }
     }
-    if !seen.members.is_empty() || raw.is_empty() {
+    if !members.is_empty() || raw.is_empty() {
         raw = serde_json::to_string(&object).ok()?;
     }
     Some((object, raw))
+}
+
+/// Size and quality of the pictures, as the answer says: what was made may be another one than what was asked for.
+fn note_pictures(mapped: &mut MappedUsage, seen: &Sniffed) {
+    let said = |wanted: &str| {
+        let (_, raw) = seen.members.iter().find(|(name, _)| *name == wanted)?;
+        serde_json::from_str::<String>(raw).ok()
+    };
+    if seen.dialect == Dialect::OpenAiImages {
+        mapped.context.image_size = said("size");
+        mapped.context.image_quality = said("quality");
+    }
 }
 
 /// Notes the tier that served, by whatever name.

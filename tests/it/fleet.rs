@@ -140,6 +140,76 @@ async fn a_new_price_applies_everywhere_at_once_and_an_old_file_does_not_bring_t
     fleet.stop_all().await;
 }
 
+/// Puts a file of price tables in the place of another at once, as an operator's tool does.
+fn put(fleet: &Fleet, folder: &str, text: &str) {
+    let dir = fleet.dir.path().join(folder);
+    fs::write(dir.join("demo.new"), text).unwrap();
+    fs::rename(dir.join("demo.new"), dir.join("demo.toml")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_one_gateway_reads_at_a_hangup_applies_to_all_and_a_bad_or_old_one_to_none() {
+    let mut fleet = fleet(0).await;
+    for name in ["a", "b", "c"] {
+        let prices = price_files(&fleet, &format!("{name}-prices"), "3.00");
+        fleet.add(name, name, &prices);
+    }
+    fleet.start_all().await;
+    let key = fleet.known_key().await;
+    let before = charge(&fleet, 0, &key).await;
+    until_all_charge(&fleet, &[1, 2], &key, &before).await;
+    let old = fs::read_to_string(fleet.dir.path().join("a-prices/demo.toml")).unwrap();
+    let new = old.replacen("output = \"3.00\"", "output = \"4.00\"", 1);
+
+    put(&fleet, "a-prices", &new);
+    fleet.hang_up(0);
+    fleet.until_logged(0, "price files were read anew", 1).await;
+    let after = charge(&fleet, 0, &key).await;
+    let mut seen = Vec::new();
+    for round in 0..60 {
+        seen.push(charge(&fleet, round % 3, &key).await);
+    }
+    until_all_charge(&fleet, &[0, 1, 2], &key, &after).await;
+    assert_ne!(before, after);
+    assert!(seen.iter().all(|charge| *charge == before || *charge == after), "the one or the other: {seen:?}");
+
+    // A bad file: the old prices stay everywhere, and the log says file and line.
+    put(&fleet, "b-prices", &new.replacen("\"4.00\"", "4.00", 1));
+    fleet.hang_up(1);
+    fleet.until_logged(1, "price files are not taken; prices stay as they are", 1).await;
+    fleet.until_logged(1, "demo.toml:", 1).await;
+    // A slipped point is no better.
+    put(&fleet, "c-prices", &new.replacen("\"4.00\"", "\"4000\"", 1));
+    fleet.hang_up(2);
+    fleet.until_logged(2, "a thousand times off", 1).await;
+    until_all_charge(&fleet, &[0, 1, 2], &key, &after).await;
+    // A file that was in force once: nothing is rolled back, and it is told.
+    put(&fleet, "b-prices", &old);
+    fleet.hang_up(1);
+    fleet.until_logged(1, "price files that were in force once are not taken again", 1).await;
+    for number in 0..3 {
+        fleet.hang_up(number);
+    }
+    tokio::time::sleep(SECOND).await;
+    for number in 0..3 {
+        assert_eq!(charge(&fleet, number, &key).await, after, "gateway {number}");
+    }
+    // Every entry names the version that it was charged by, the same on all gateways.
+    let mut versions = Vec::new();
+    for number in 0..3 {
+        let answer = fleet.ask(number, &key, chat(json!({}))).await.unwrap();
+        let id = answer.headers()["x-tollgate-request-id"].to_str().unwrap().to_owned();
+        drop(answer.bytes().await);
+        fleet.until_posted(number).await;
+        let view = fleet.cli(number, &["requests", "show", &id]);
+        assert_eq!(view["charge_usd"], after.as_str());
+        versions.push(view["lines"][0]["cost_price_version"].clone());
+    }
+    assert!(versions.iter().all(|version| *version == versions[0] && version.is_string()), "{versions:?}");
+    assert_eq!(fleet.cli(0, &["audit"])["differences"], json!([]));
+    fleet.stop_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_living_gateways_of_one_name_are_refused_and_a_dead_ones_name_is_free() {
     let mut fleet = fleet(1).await;

@@ -49,6 +49,7 @@ fn run_cases(config: &Path, cases: &[Value]) {
         assert_eq!(quote["nanousd"], case["expected_nanousd"], "{case} {quote}");
         assert!(quote["version"].is_string() && quote["lines"].is_array(), "{quote}");
     }
+    eprintln!("{} cases agree to the nano-dollar", cases.len());
 }
 
 fn own(name: &str) -> std::path::PathBuf {
@@ -75,6 +76,98 @@ fn quotes_agree_to_the_nano_dollar_with_another_library_after_its_file_is_import
     run_cases(&config, cases.as_array().unwrap());
     let again = ok_json(&config, &["prices", "import", "--from", "genai-prices", file.to_str().unwrap()]);
     assert_eq!((&again["added"], &again["changed"], &again["versions"]), (&json!(0), &json!(0), &json!(0)));
+}
+
+/// The command that made the tables that are shipped; the README beside them has it, too.
+const MADE_BY: &[&str] = &[
+    "--from",
+    "genai-prices",
+    "--day",
+    "2026-08-21",
+    "--complete-as",
+    "litellm 1.109.1",
+    "--complete-day",
+    "2026-11-12",
+    "--providers",
+    "openai,anthropic,google,aws,azure,mistral,deepseek,groq,cohere,x-ai",
+];
+
+#[test]
+fn the_shipped_tables_are_what_the_command_makes_of_the_two_files() {
+    let Some(prices) = shared::folder("prices") else { return };
+    let (dir, config) = folder();
+    let (first, second) = (prices.join("genai-prices-v2.json"), prices.join("litellm-model-prices.json"));
+    let made = dir.path().join("made");
+    fs::create_dir(&made).unwrap();
+    let files = ["--complete-from", second.to_str().unwrap(), first.to_str().unwrap(), made.to_str().unwrap()];
+    ok(&config, &[&["prices", "convert"], MADE_BY, &files].concat());
+    let mut compared = 0;
+    for file in fs::read_dir(&made).unwrap() {
+        let file = file.unwrap();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("pricing").join(file.file_name());
+        let (made, shipped) = (fs::read_to_string(file.path()).unwrap(), fs::read_to_string(shipped).unwrap());
+        assert!(made == shipped, "{:?} is not what the command makes", file.file_name());
+        compared += 1;
+    }
+    assert_eq!(compared, 10);
+}
+
+/// Quotes of the shipped tables: a thousand tokens in and a thousand out.
+fn shipped(config: &Path, provider: &str, model: &str, more: Value) -> Value {
+    let mut question = json!({
+        "provider": provider, "model": model, "at": "2026-11-20T00:00:00Z",
+        "usage": { "input_uncached": 1_000, "output": 1_000 },
+    });
+    for (name, value) in more.as_object().unwrap() {
+        question[name] = value.clone();
+    }
+    quote(config, &[question], &[])[0].clone()
+}
+
+#[test]
+fn a_sibling_of_a_shipped_name_costs_its_own_price_or_has_none() {
+    let (_dir, config) = folder();
+    for (provider, model, usd) in [
+        ("gemini", "gemini-2.5-pro", Some("11.25")),
+        ("gemini", "gemini-2.5-pro-preview-05-06", Some("11.25")),
+        ("gemini", "gemini-2.5-pro-preview-tts", None),
+        ("gemini", "gemini-2.5-pro-tts", Some("21")),
+        ("gemini", "gemini-2.5-pro-live", None),
+        ("anthropic", "claude-opus-5-20260601", Some("30")),
+        ("anthropic", "claude-opus-5-5", Some("24")),
+        ("anthropic", "claude-opus-5-9", None),
+        ("bedrock", "us.amazon.nova-lite-v1:0", Some("0.3")),
+        ("bedrock", "eu.amazon.nova-lite-v1:0", Some("0.39")),
+        ("bedrock", "us.anthropic.claude-opus-5-5", Some("26.4")),
+        ("azure", "o4-mini-deep-research", None),
+        ("openai", "gpt-5-nano-2025-08-07", Some("0.45")),
+        ("openai", "gpt-4o-audio-preview-2024-12-17", Some("12.5")),
+        ("cohere", "command-a-plus-05-2026", None),
+    ] {
+        let answer = shipped(&config, provider, model, json!({}));
+        let nanousd = usd.map(|usd| (usd.parse::<f64>().unwrap() * 1e6).round());
+        assert_eq!(answer["nanousd"].as_f64(), nanousd, "{provider}/{model} {answer}");
+    }
+}
+
+#[test]
+fn the_shipped_tables_know_the_service_tiers_that_a_source_has_and_no_others() {
+    let (_dir, config) = folder();
+    let tier = |tier: &str| json!({ "context": { "service_tier": tier } });
+    for (model, word, nanousd) in [
+        ("gpt-5", "flex", Some(5_625_000_u64)),
+        ("gpt-5", "batch", Some(5_625_000)),
+        ("gpt-5", "priority", Some(22_500_000)),
+        ("gpt-5", "fast", None),
+        ("gpt-4o", "flex", None),
+        // The two files say different prices of it.
+        ("gpt-5.6-sol", "flex", None),
+    ] {
+        let answer = shipped(&config, "openai", model, tier(word));
+        assert_eq!(answer["nanousd"].as_u64(), nanousd, "{model} {word} {answer}");
+    }
+    let rows = ok_json(&config, &["prices", "show", "openai/gpt-5"]);
+    assert!(rows.to_string().contains("litellm 1.109.1, 2026-11-12: service tier flex"), "{rows}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::Duration,
 };
 
@@ -12,12 +12,13 @@ use serde_json::Value;
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
-    /// With more in its environment.
+    /// With more in its environment. What it logs is in a file beside its configuration.
     pub(crate) fn start(config: &Path, env: &[(&str, &str)]) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(config.with_extension("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
             .args(["--config", config.to_str().unwrap(), "serve"])
             .envs(env.iter().copied())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         Self(child)

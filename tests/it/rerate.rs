@@ -138,7 +138,13 @@ async fn an_answer_of_another_model_costs_what_that_model_costs() {
         assert_eq!(nanousd(&view["cost_usd"]), times * nanousd(&own["cost_usd"]), "{answered}");
         assert_eq!(line["cost_parts"].as_array().unwrap().len(), 2, "{line}");
         assert_eq!(line["charge_parts"], json!({ "rule": "margin_over_cost", "factor": "0.25" }));
+        let stands_for = if times == 1 { json!(["priced_as_target"]) } else { json!([]) };
+        assert_eq!(view["flags"], stands_for, "{answered}");
     }
+    assert_eq!(own["flags"], json!([]));
+    let metrics = harness.client.get(harness.admin_url("/metrics")).bearer_auth(&harness.gateway().admin_token);
+    let metrics = metrics.send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\ntollgate_priced_as_target_total 1\n"), "{metrics}");
     harness.assert_clean_audit().await;
 }
 

@@ -11,7 +11,7 @@ use tollgate_core::{
     usage::Usage,
 };
 
-use crate::catalog::{BookVersion, Catalog, Versions, device::CostVersion};
+use crate::catalog::{BookVersion, Catalog, Versions, device::CostVersion, is_short_name};
 
 /// By what entries are priced again.
 pub(super) struct Pricing<'a> {
@@ -116,7 +116,9 @@ impl<'a> Pricing<'a> {
         };
         let of_target = self.catalog.cost(provider, model, at_us).filter(|version| !is_kept(version));
         let served = match &of_target {
-            Some(CostVersion::Table(_)) => self.catalog.table(provider, &line.billed_model, at_us),
+            Some(CostVersion::Table(_)) if !is_short_name(model, &line.billed_model) => {
+                self.catalog.table(provider, &line.billed_model, at_us)
+            }
             _ => None,
         };
         let charge_id = line.charge_price_version.as_deref().or(admission.charge_price_version.as_deref());

@@ -156,6 +156,7 @@ fn model(
             valid_from_us,
             recorded_at_us,
             source: source.to_owned(),
+            completed_from: String::new(),
             is_imported: true,
             table,
         });

@@ -85,6 +85,7 @@ pub(super) fn read(text: &str, source: &str, recorded_at_us: i64) -> Result<Read
                     valid_from_us: 0,
                     recorded_at_us,
                     source: source.to_owned(),
+                    completed_from: String::new(),
                     is_imported: true,
                     table,
                 });

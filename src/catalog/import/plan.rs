@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tollgate_core::{
     decimal::Decimal,
-    price::{BookRule, PriceTable, Rate},
+    price::{BookRule, PriceKey, PriceTable, Prices, Rate, Tier, Variant},
 };
 
 use super::{Outcome, Read, Row};
@@ -65,8 +65,8 @@ impl Plan {
         for ((provider, model), mut versions) in models {
             versions.sort_by_key(|version| version.valid_from_us);
             let place = format!("{provider}/{model}");
-            // Also as another name of a model: it has had that one's price.
-            if catalog.named_table(&provider, &model, i64::MAX).is_none() {
+            // Also by another name of a model or of the provider: it has had that one's price.
+            if catalog.table(&provider, &model, i64::MAX).is_none() {
                 let is_free = versions.iter().all(|version| is_free(&version.table));
                 self.row(&place, Outcome::Added, if is_free { "free, as the file says" } else { "" });
                 self.costs.extend(versions);
@@ -164,13 +164,52 @@ fn differing(catalog: &Catalog, versions: Vec<PriceVersion>, from_us: i64) -> Ve
             version.valid_from_us = from_us;
         }
         let current = catalog.table(&version.provider, &version.model, version.valid_from_us);
-        let is_same =
-            current.is_some_and(|current| current.table == version.table && current.aliases == version.aliases);
+        let is_same = current.is_some_and(|current| {
+            let is_whole = current.table == version.table && current.aliases == version.aliases;
+            // Under another name, which the table does not take from the model that it is of.
+            let is_other = current.provider != version.provider || current.model != version.model;
+            let is_whole = is_whole || is_other && current.table == version.table;
+            is_whole || !current.completed_from.is_empty() && says_all_of(current, &version)
+        });
         if !is_same {
             new.push(version);
         }
     }
     new
+}
+
+/// Whether a version that was completed from another file says everything that a version of its own file does.
+fn says_all_of(completed: &PriceVersion, other: &PriceVersion) -> bool {
+    fn has<K: PriceKey>(own: &Prices<K>, other: &Prices<K>) -> bool {
+        other.iter().all(|(key, price)| own.get(key) == Some(price))
+    }
+    let has_tiers = |own: &[Tier], other: &[Tier]| {
+        let found = |tier: &Tier| own.iter().find(|own| own.above_input_tokens == tier.above_input_tokens);
+        other.iter().all(|tier| {
+            found(tier).is_some_and(|own| own.applies == tier.applies && has(&own.usd_per_mtok, &tier.usd_per_mtok))
+        })
+    };
+    let (own, table) = (&completed.table, &other.table);
+    let has_variant = |variant: &Variant| {
+        own.variants.iter().any(|own| {
+            own.when == variant.when
+                && own.usd_per_request == variant.usd_per_request
+                && has(&own.usd_per_mtok, &variant.usd_per_mtok)
+                && has(&own.usd_per_unit, &variant.usd_per_unit)
+                && has_tiers(&own.tiers, &variant.tiers)
+        })
+    };
+    // What falls back there has a price of its own here.
+    let has_fallback = |said: bool, stays: bool, rate: Rate| !said || stays || own.usd_per_mtok.get(rate).is_some();
+    own.usd_per_request == table.usd_per_request
+        && has(&own.usd_per_mtok, &table.usd_per_mtok)
+        && has(&own.usd_per_unit, &table.usd_per_unit)
+        && has_tiers(&own.tiers, &table.tiers)
+        && table.variants.iter().all(has_variant)
+        && has_fallback(table.fallback.cache_read_as_input, own.fallback.cache_read_as_input, Rate::CacheRead)
+        && has_fallback(table.fallback.cache_write_as_input, own.fallback.cache_write_as_input, Rate::CacheWrite)
+        && table.fallback.standard_for == own.fallback.standard_for
+        && other.aliases.iter().all(|name| completed.aliases.contains(name))
 }
 
 /// Which base prices change, such as `input 2 -> 3`; else that something else does.

@@ -267,6 +267,9 @@ pub(super) struct PriceView {
     /// Where it was read; of a `cost`.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// Where tiers and parts were read that the first source does not have; of a `cost`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed_from: Option<String>,
     /// Of a `cost`.
     #[serde(skip_serializing_if = "Option::is_none")]
     table: Option<PriceTable>,
@@ -293,6 +296,7 @@ pub(super) async fn prices(
         r#for: format!("{}/{}", version.provider, version.model),
         valid_from: time(version.valid_from_us),
         source: Some(version.source.clone()),
+        completed_from: Some(version.completed_from.clone()).filter(|text| !text.is_empty()),
         table: Some(version.table.clone()),
         rate: None,
         rule: None,
@@ -304,6 +308,7 @@ pub(super) async fn prices(
         r#for: version.worker.clone(),
         valid_from: time(version.valid_from_us),
         source: None,
+        completed_from: None,
         table: None,
         rate: Some(version.rate),
         rule: None,
@@ -315,6 +320,7 @@ pub(super) async fn prices(
         r#for: format!("{}: {}", version.book, version.model),
         valid_from: time(version.valid_from_us),
         source: None,
+        completed_from: None,
         table: None,
         rate: None,
         rule: Some(version.rule.clone()),
@@ -346,6 +352,6 @@ fn summary(table: &PriceTable) -> String {
     let units = table.usd_per_unit.iter().map(|(unit, price)| format!("{} {price} each", unit.name()));
     let request = table.usd_per_request.map(|price| format!("request {price}"));
     let tiers = table.tiers.iter().map(|tier| format!("other prices above {} tokens", tier.above_input_tokens));
-    let variants = table.variants.iter().map(|_| "a variant".to_owned());
+    let variants = table.variants.iter().map(|variant| format!("other prices when {}", variant.when));
     prices.chain(units).chain(request).chain(tiers).chain(variants).collect::<Vec<_>>().join(", ")
 }

@@ -141,6 +141,8 @@ pub(super) static IMAGES: Description = Description {
 
 static IMAGES_ROOT: Node = node(&[
     ("data", Field::Count(Counted::Images, &IMAGE)),
+    ("size", Field::Member("size")),
+    ("quality", Field::Member("quality")),
     ("model", Field::Keep(Slot::Model)),
     ("usage", Field::Keep(Slot::Usage)),
     ("error", ERROR),
@@ -149,6 +151,8 @@ static IMAGE: Node = node(&[]);
 static IMAGE_EVENT: Node = node(&[
     ("type", Field::Keep(Slot::Kind)),
     ("b64_json", PRESENT),
+    ("size", Field::Member("size")),
+    ("quality", Field::Member("quality")),
     ("usage", Field::Keep(Slot::Usage)),
     ("error", ERROR),
 ]);

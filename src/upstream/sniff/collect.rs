@@ -90,7 +90,8 @@ impl Collector {
         let document = &self.document;
         // One that may have to be withheld is looked at each time. So is usage that was put together from several objects.
         let is_withheld = document.has_usage() && document.choices == Some(0);
-        let is_last_word = !document.has_usage() || self.seen.usage_raw.as_deref().map(str::as_bytes) == Some(&document.usage);
+        let is_last_word =
+            !document.has_usage() || self.seen.usage_raw.as_deref().map(str::as_bytes) == Some(&document.usage);
         if is_withheld || !is_last_word {
             return self.shape.forget();
         }
