@@ -3,3 +3,4 @@
 pub mod admin;
 pub mod data;
 pub mod errors;
+mod usage_query;

@@ -236,7 +236,7 @@ impl Gateway {
         let (address, admin_address) = (data_listener.local_addr()?, admin_listener.local_addr()?);
         let socket = admin_socket(books.data_dir.path());
         let unix_listener = bind_socket(&socket)?;
-        let data_router = data::router(Arc::clone(&proxy), Arc::clone(&objects));
+        let data_router = data::router(Arc::clone(&proxy), Arc::clone(&objects), books.accounts.store.clone());
         let listeners = vec![
             match certificate {
                 None => tokio::spawn(serve(data_listener, data_router, stopper.clone())),

@@ -3,6 +3,7 @@
 mod models;
 mod objects;
 mod presented_key;
+mod usage;
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,6 +28,7 @@ use crate::{
     config::dialect::ProviderDialect,
     objects::{Objects, Owner},
     proxy::{Answer, Inbound, Proxy, error::ProxyError},
+    store::Store,
     upstream::{
         endpoint::{Endpoint, ModelPlace},
         request::{Request as ModelRequest, error::RequestError},
@@ -48,6 +50,8 @@ type Routes = Router<Plane>;
 struct Plane {
     proxy: Arc<Proxy>,
     objects: Arc<Objects>,
+    /// For what customers ask of their own figures; nothing on a request's way waits for it.
+    store: Store,
 }
 
 impl FromRef<Plane> for Arc<Proxy> {
@@ -57,7 +61,7 @@ impl FromRef<Plane> for Arc<Proxy> {
 }
 
 /// The routes of the data plane.
-pub fn router(proxy: Arc<Proxy>, objects: Arc<Objects>) -> Router {
+pub fn router(proxy: Arc<Proxy>, objects: Arc<Objects>, store: Store) -> Router {
     let in_body = |endpoint: &Endpoint| endpoint.shape().model == ModelPlace::Body;
     let routes = Endpoint::ALL
         .into_iter()
@@ -80,10 +84,11 @@ pub fn router(proxy: Arc<Proxy>, objects: Arc<Objects>) -> Router {
         .route("/api/tags", get(models::ollama))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show))
+        .route("/v1/usage", get(usage::show))
         .merge(objects::routes())
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
-        .with_state(Plane { proxy, objects })
+        .with_state(Plane { proxy, objects, store })
 }
 
 fn call(endpoint: Endpoint) -> MethodRouter<Plane> {
@@ -126,7 +131,7 @@ async fn answer(
     version: Option<&'static str>,
     request: Request<Body>,
 ) -> Response<Body> {
-    let Plane { proxy, objects } = plane;
+    let Plane { proxy, objects, .. } = plane;
     let query = request.uri().query();
     let alt_sse = endpoint == Endpoint::StreamGenerateContent && parameter(query, "alt") == Some("sse");
     let listed = endpoint == Endpoint::StreamGenerateContent && !alt_sse;

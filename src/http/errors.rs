@@ -154,9 +154,10 @@ pub fn status(error: &ProxyError) -> StatusCode {
     match error {
         ProxyError::Request(RequestError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         ProxyError::Request(RequestError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
-        ProxyError::Request(_) | ProxyError::OtherDialect { .. } | ProxyError::KeptElsewhere(_) => {
-            StatusCode::BAD_REQUEST
-        }
+        ProxyError::Request(_)
+        | ProxyError::Query(_)
+        | ProxyError::OtherDialect { .. }
+        | ProxyError::KeptElsewhere(_) => StatusCode::BAD_REQUEST,
         ProxyError::NotKept { .. } | ProxyError::NoKeeper(_) => StatusCode::NOT_FOUND,
         ProxyError::NotNow(_) => StatusCode::CONFLICT,
         ProxyError::Refused(refusal) => match refusal {

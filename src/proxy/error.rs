@@ -13,6 +13,9 @@ pub enum ProxyError {
     /// The body is not a request of its dialect.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// The query is none that the path takes.
+    #[error("{0}")]
+    Query(String),
     /// Admission said no.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -130,6 +133,7 @@ impl ProxyError {
                 }
                 Refusal::Concurrency { .. } => "concurrency_limit_exceeded",
             },
+            Self::Query(_) => "invalid_query",
             Self::UnknownModel(_) => "model_not_found",
             Self::OtherDialect { .. } => "model_of_other_dialect",
             Self::Unpriced(_) | Self::UnpricedBatch(_) => "model_unpriced",
@@ -162,7 +166,7 @@ impl ProxyError {
             Self::Upstream { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
             Self::InvalidUpstreamBody(_) => true,
             Self::NotNow(_) | Self::StoreDown => true,
-            Self::Request(_) | Self::UnknownModel(_) | Self::OtherDialect { .. } => false,
+            Self::Request(_) | Self::Query(_) | Self::UnknownModel(_) | Self::OtherDialect { .. } => false,
             Self::KeptElsewhere(_) | Self::NotKept { .. } | Self::NoKeeper(_) | Self::UnpricedBatch(_) => false,
             Self::Unpriced(_) | Self::UpstreamCredentials => false,
         }

@@ -10,6 +10,7 @@ mod books;
 mod cluster;
 mod commands;
 mod crash;
+mod customer_usage;
 mod dialects;
 mod disconnects;
 mod faults;

@@ -27,9 +27,10 @@ use crate::{
     accounts::{NewTraining, receipts::ReceiptTraining},
     billing::{self, statement::Month},
     config::RecoveryBasis,
+    http::usage_query::{groups, hour},
     reports,
     store::{
-        rollups::{By, HOUR_US, Span},
+        rollups::{By, Span},
         training::TrainingRow,
     },
 };
@@ -65,46 +66,18 @@ pub(super) async fn usage(
     State(state): State<AdminState>,
     Params(params): Params<UsageParams>,
 ) -> Result<Json<Page<reports::usage::UsageRow>>, Problem> {
-    let mut by: Vec<By> = Vec::new();
-    for word in params.by.as_deref().unwrap_or("model").split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        let group = match word {
-            "key" => By::Key,
-            "customer" => By::Customer,
-            "model" => By::Model,
-            "target" => By::Target,
-            "day" => By::Day,
-            other => {
-                return Err(Problem::bad_request(
-                    "invalid_query",
-                    format!("by: `{other}` is not one of key, customer, model, target, day"),
-                ));
-            }
-        };
-        if !by.contains(&group) {
-            by.push(group);
-        }
-    }
-    let span = Span { from_us: hour(params.from, "from")?, to_us: hour(params.to, "to")?, customer_id: None };
+    let by = groups(params.by.as_deref(), &GROUPS).map_err(invalid_query)?;
+    let (from, to) = (hour(params.from.as_deref(), "from"), hour(params.to.as_deref(), "to"));
+    let span = Span { from_us: from.map_err(invalid_query)?, to_us: to.map_err(invalid_query)?, customer_id: None };
     let data = reports::usage::usage(&state.accounts.store, &by, span).await?;
     Ok(Page::of(data))
 }
 
-/// A time at a full hour: usage is kept by the hour.
-fn hour(text: Option<String>, name: &str) -> Result<Option<i64>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    let moment = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text };
-    let at_us = moment.parse::<Timestamp>().map(Timestamp::as_microsecond);
-    match at_us {
-        Ok(at_us) if at_us % HOUR_US == 0 => Ok(Some(at_us)),
-        Ok(_) => Err(Problem::bad_request(
-            "invalid_query",
-            format!("{name}: usage is kept by the hour; write a full hour such as 2026-11-24T15:00:00Z"),
-        )),
-        Err(_) => Err(Problem::bad_request(
-            "invalid_query",
-            format!("{name}: write a day (2026-11-24) or a time (2026-11-24T15:00:00Z)"),
-        )),
-    }
+const GROUPS: [(&str, By); 5] =
+    [("key", By::Key), ("customer", By::Customer), ("model", By::Model), ("target", By::Target), ("day", By::Day)];
+
+fn invalid_query(what: String) -> Problem {
+    Problem::bad_request("invalid_query", what)
 }
 
 /// The books' word on one request.

@@ -117,7 +117,7 @@ impl Act {
 }
 
 async fn answer(plane: Plane, act: Act, names: HashMap<String, String>, request: Request<Body>) -> Response<Body> {
-    let Plane { proxy, objects } = plane;
+    let Plane { proxy, objects, .. } = plane;
     let surface = Surface::of(act.dialect());
     let request_id = match proxy.new_request_id() {
         Ok(id) => id,
