@@ -5,6 +5,7 @@
 
 pub mod error;
 mod fields;
+pub mod files;
 mod form;
 mod json;
 pub mod kept;
@@ -88,6 +89,14 @@ impl Request {
             return Err(INVALID_MODEL);
         }
         Ok(request)
+    }
+
+    /// The files that the body names.
+    ///
+    /// # Errors
+    /// As [`files::named_files`].
+    pub fn named_files(&self) -> Result<Vec<String>, RequestError> {
+        files::named_files(&self.body)
     }
 
     /// The body for an upstream: the model's name there, and usage asked for in a stream, if it `may_be_asked`. Says whether
