@@ -145,7 +145,7 @@ async fn answer(
         Ok(entered) => {
             let called = Called { endpoint, model, request_id, variant: Variant { version, alt_sse } };
             match read(&proxy, called, entered, request).await {
-                Ok(inbound) if endpoint == Endpoint::Responses => respond(&proxy, &objects, inbound).await,
+                Ok(inbound) if refers(endpoint) => respond(&proxy, &objects, inbound).await,
                 Ok(inbound) => proxy.conduct(inbound).await,
                 Err(error) => Err(error),
             }
@@ -164,13 +164,17 @@ async fn answer(
     response
 }
 
-/// Conducts a request for a response: what it goes on with must be its customer's, and what is stored becomes it.
+/// Whether a request may refer to what is kept.
+const fn refers(endpoint: Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Responses | Endpoint::ChatCompletions)
+}
+
+/// Conducts a request that may refer to what is kept: that must be its customer's, and what is stored becomes it.
 async fn respond(proxy: &Arc<Proxy>, objects: &Arc<Objects>, mut inbound: Inbound) -> Result<Answer, ProxyError> {
     let key = &inbound.entered.key().record;
     let owner = Owner { customer_id: key.customer_id, key_id: key.key_id, request_id: inbound.request_id };
-    let kept = &inbound.request.kept;
-    let is_stored = kept.is_stored;
-    inbound.provider = objects.goes_on_at(owner.customer_id, kept).await?;
+    let is_stored = inbound.request.kept.is_stored;
+    inbound.provider = objects.needs(owner.customer_id, &inbound.request).await?;
     let mut answer = proxy.conduct(inbound).await?;
     if is_stored {
         answer.response = objects.stored(owner, &answer.served, answer.response);

@@ -62,6 +62,11 @@ impl Objects {
                 tokio::task::spawn_blocking(move || lines::of_file(&content).map(|checked| (checked, content)));
             let (checked, content) = checking.await.map_err(|_| ProxyError::JournalDown)??;
             let to = self.destination(caller, &checked, ProviderDialect::OpenAi)?;
+            for id in &checked.files {
+                if self.keeper_of_file(caller.customer_id(), id).await? != to.provider.name {
+                    return Err(ProxyError::NotKept { kind: "file", id: super::shown(id), param: Some("file_id") });
+                }
+            }
             let names: Vec<&str> = to.models.iter().map(String::as_str).collect();
             let detail = Detail { purpose: BATCH.to_owned(), ..of_requests(&checked, &to) };
             let written = checked.rewritten(&content, &names);

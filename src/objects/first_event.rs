@@ -46,9 +46,23 @@ impl Named {
 
     /// Looks for the id in what came so far.
     fn look(&mut self, is_end: bool) {
-        let State::Looking { seen, .. } = &self.state else { return };
-        let id = id_within(seen);
-        let is_over = is_end || seen.len() > LOOKED_INTO_MAX;
+        let State::Looking { seen, .. } = &mut self.state else { return };
+        let id = match self.held.back().and_then(Frame::data_ref) {
+            // As a rule it is there at once: nothing is copied.
+            Some(first) if seen.is_empty() && self.held.len() == 1 => {
+                let id = id_within(first);
+                if id.is_none() {
+                    keep(seen, first);
+                }
+                id
+            }
+            Some(next) => {
+                keep(seen, next);
+                id_within(seen)
+            }
+            None => None,
+        };
+        let is_over = is_end || seen.len() >= LOOKED_INTO_MAX;
         if id.is_none() && !is_over {
             return;
         }
@@ -82,11 +96,8 @@ impl HttpBody for Named {
                     ready!(waiting.as_mut().poll(cx));
                     body.state = State::Passing;
                 }
-                State::Looking { seen, .. } => match ready!(Pin::new(&mut body.inner).poll_frame(cx)) {
+                State::Looking { .. } => match ready!(Pin::new(&mut body.inner).poll_frame(cx)) {
                     Some(Ok(frame)) => {
-                        if let Some(bytes) = frame.data_ref() {
-                            seen.extend_from_slice(bytes);
-                        }
                         body.held.push_back(frame);
                         let is_end = body.inner.is_end_stream();
                         body.look(is_end);
@@ -110,6 +121,12 @@ impl HttpBody for Named {
     fn size_hint(&self) -> SizeHint {
         if self.held.is_empty() { self.inner.size_hint() } else { SizeHint::default() }
     }
+}
+
+/// Keeps the beginning.
+fn keep(seen: &mut BytesMut, bytes: &[u8]) {
+    let room = LOOKED_INTO_MAX.saturating_sub(seen.len());
+    seen.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
 }
 
 /// The id of the response that begins with these bytes: of a JSON document, or of the first event that tells one.

@@ -4,7 +4,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
 };
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tollgate_core::estimate::tokens_from_bytes;
 
+use crate::config::dialect::ProviderDialect;
 use crate::upstream::{
     endpoint::{Endpoint, Streaming},
     request::{Request, error::RequestError},
@@ -80,6 +81,8 @@ pub(super) struct Checked {
     pub(super) names_sum: u128,
     /// Public names in the order in which they were met.
     pub(super) models: Vec<String>,
+    /// Files that the requests name.
+    pub(super) files: BTreeSet<String>,
     by_request: Vec<(u64, usize)>,
     edits: Vec<Edit>,
 }
@@ -100,6 +103,7 @@ impl Checked {
             input_estimate: 0,
             names_sum: 0,
             models: Vec::new(),
+            files: BTreeSet::new(),
             by_request: Vec::new(),
             edits: Vec::new(),
         }
@@ -158,6 +162,12 @@ impl Checked {
             let why = "in a batch nothing can be gone on with";
             return Err(RequestError::Refused { field: "previous_response_id", why });
         }
+        if self.endpoint.dialect() == ProviderDialect::OpenAi {
+            self.files.extend(request.named_files()?);
+        }
+        if self.files.len() > FILES_MAX {
+            return Err(RequestError::Invalid { field: "file_id", expected: "one of at most 1000 in a batch" });
+        }
         let model = match self.models.iter().position(|model| *model == request.model) {
             Some(known) => known,
             None => {
@@ -181,6 +191,8 @@ impl Checked {
     }
 }
 
+/// Files that the requests of one batch name at most: each is looked up.
+const FILES_MAX: usize = 1000;
 /// Models of one batch at most.
 const MODELS_MAX: usize = 64;
 

@@ -38,8 +38,8 @@ const AGE_SHARE: i64 = 8;
 /// Why an object was not dealt with; it is looked after again.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PollError {
-    /// The provider.
-    #[error("{0}")]
+    /// The provider. Its own words may repeat a client's, so they are not told.
+    #[error("the provider did not answer as expected ({})", .0.code())]
     Provider(#[from] ProxyError),
     /// The store.
     #[error(transparent)]

@@ -14,7 +14,7 @@ use crate::{
     proxy::{Served, error::ProxyError},
     routing::Target,
     store::objects::{ObjectKind, ObjectRow},
-    upstream::request::kept::Kept,
+    upstream::request::{Request, kept::Kept},
 };
 
 /// Whose response it is.
@@ -30,10 +30,7 @@ pub struct Owner {
 
 impl Objects {
     /// The provider that keeps what a request goes on with; none when it goes on with nothing.
-    ///
-    /// # Errors
-    /// [`ProxyError::NotKept`] when it is not this customer's.
-    pub async fn goes_on_at(&self, customer_id: CustomerId, kept: &Kept) -> Result<Option<String>, ProxyError> {
+    async fn goes_on_at(&self, customer_id: CustomerId, kept: &Kept) -> Result<Option<String>, ProxyError> {
         let named = [
             (ObjectKind::Response, "previous_response_id", &kept.previous_response_id),
             (ObjectKind::Conversation, "conversation", &kept.conversation),
@@ -48,6 +45,28 @@ impl Objects {
             found = Some(provider.name.clone());
         }
         Ok(found)
+    }
+
+    /// The provider that keeps what a request refers to: what it goes on with, and files; none when it refers to nothing.
+    ///
+    /// # Errors
+    /// [`ProxyError::NotKept`] when one is not this customer's, or not kept where the rest is.
+    pub async fn needs(&self, customer_id: CustomerId, request: &Request) -> Result<Option<String>, ProxyError> {
+        let mut found = self.goes_on_at(customer_id, &request.kept).await?;
+        for id in request.named_files()? {
+            let provider = self.keeper_of_file(customer_id, &id).await?;
+            if found.as_ref().is_some_and(|other| *other != provider) {
+                return Err(ProxyError::NotKept { kind: "file", id: super::shown(&id), param: Some("file_id") });
+            }
+            found = Some(provider);
+        }
+        Ok(found)
+    }
+
+    /// The provider that keeps a file of this customer.
+    pub(super) async fn keeper_of_file(&self, customer_id: CustomerId, id: &str) -> Result<String, ProxyError> {
+        let (_, provider) = self.owned(customer_id, ObjectKind::File, id, Some("file_id")).await?;
+        Ok(provider.name.clone())
     }
 
     /// A response that its provider stores: its id is bound when it passes.

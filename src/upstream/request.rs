@@ -5,6 +5,7 @@
 
 pub mod error;
 mod fields;
+pub mod files;
 mod form;
 mod json;
 pub mod kept;
@@ -96,6 +97,14 @@ impl Request {
     #[must_use]
     pub fn output_tokens_max(&self) -> u64 {
         self.output_max.unwrap_or(0).saturating_mul(self.choices)
+    }
+
+    /// The files that the body names.
+    ///
+    /// # Errors
+    /// As [`files::named_files`].
+    pub fn named_files(&self) -> Result<Vec<String>, RequestError> {
+        files::named_files(&self.body)
     }
 
     /// The body for an upstream: the model's name there, and usage asked for in a stream, if it `may_be_asked`. Says whether

@@ -115,6 +115,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_kept_stands_below_the_same_base_as_what_is_called() {
+        use ProviderDialect::{Anthropic, OpenAi};
+        let azure = Paths::Deployments { api_version: "2025-04-01-preview".to_owned() };
+        for (dialect, base_url, paths, path, query, expected) in [
+            (OpenAi, "https://a/openai/v1", &Paths::Plain, "/v1/files", None, "https://a/openai/v1/files"),
+            (OpenAi, "https://a/v1", &Paths::Plain, "/v1/batches/b", Some("x=1"), "https://a/v1/batches/b?x=1"),
+            (
+                OpenAi,
+                "https://a",
+                &azure,
+                "/v1/files",
+                Some("x=1"),
+                "https://a/openai/files?api-version=2025-04-01-preview&x=1",
+            ),
+            (Anthropic, "https://a", &Paths::Plain, "/v1/messages/batches", None, "https://a/v1/messages/batches"),
+            (Anthropic, "https://a/v1", &Paths::Plain, "/v1/messages/batches", None, "https://a/v1/messages/batches"),
+        ] {
+            assert_eq!(kept_uri(dialect, base_url, paths, path, query).unwrap(), expected);
+        }
+        assert_eq!(encoded("../x?y"), "..%2Fx%3Fy");
+    }
+
+    #[test]
     fn addresses_are_those_that_the_sdks_call() {
         for (endpoint, base_url, expected) in [
             (Endpoint::ChatCompletions, "https://a/openai/v1", "https://a/openai/v1/chat/completions"),

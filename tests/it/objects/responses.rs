@@ -57,6 +57,33 @@ async fn a_response_that_is_not_stored_is_not_bound() {
 }
 
 #[tokio::test]
+async fn a_file_that_a_request_names_is_its_customers() {
+    let harness = start().await;
+    let other = harness.other_key().await;
+    let file = harness.upload_as(&harness.key, "user_data", "text").await.json()["id"].clone();
+    let input = |id: &Value| json!({ "input": [{ "role": "user", "content": [{ "type": "input_file", "file_id": id }, { "type": "input_text", "text": "x" }] }] });
+    assert_eq!(respond(&harness, &harness.key, input(&file)).await.status, 200);
+    let content = json!([{ "type": "file", "file": { "file_id": file } }]);
+    let chat = json!({ "model": "public", "messages": [{ "role": "user", "content": content }] });
+    assert_eq!(harness.call(&harness.key, "POST", "/v1/chat/completions", Some(chat.clone())).await.status, 200);
+    let sent = harness.upstream.count();
+    let hidden = chat.to_string().replace("file_id", "\\u0066ile_id");
+    let request = harness.client.post(harness.url("/v1/chat/completions")).bearer_auth(&other).body(hidden);
+    for refused in [
+        respond(&harness, &other, input(&file)).await,
+        respond(&harness, &harness.key, input(&json!("file-of-the-operator"))).await,
+        harness.call(&other, "POST", "/v1/chat/completions", Some(chat.clone())).await,
+        read(request).await,
+    ] {
+        assert_eq!((refused.status, &refused.json()["error"]["param"]), (404, &json!("file_id")), "{}", refused.text);
+    }
+    let line = json!({ "custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": chat }).to_string();
+    assert_eq!(harness.upload_as(&other, "batch", &line).await.status, 404);
+    assert_eq!(harness.upstream.count(), sent, "something of this was sent upstream");
+    assert_eq!(harness.upload_as(&harness.key, "batch", &line).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_conversation_is_its_customers_and_responses_go_on_in_it() {
     let harness = start().await;
     let other = harness.other_key().await;
