@@ -12,6 +12,7 @@ mod commands;
 mod crash;
 mod dialects;
 mod disconnects;
+mod docs;
 mod faults;
 mod fleet;
 mod harness;
