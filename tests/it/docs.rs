@@ -186,7 +186,6 @@ async fn every_command_of_the_documentation_runs_or_says_why_not() {
         text.replace("http://127.0.0.1:8081", harness.admin_url("").trim_end_matches('/').trim_end_matches("/admin/v1"))
     };
     let bin = Path::new(env!("CARGO_BIN_EXE_tollgate")).parent().unwrap().to_str().unwrap().to_owned();
-    let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
     let (mut run, mut lines, mut skipped) = (0, 0, Vec::new());
     for block in blocks.iter().filter(|block| block.has_commands()) {
         if let Some(why) = &block.not_run {
@@ -194,11 +193,10 @@ async fn every_command_of_the_documentation_runs_or_says_why_not() {
             skipped.push(format!("{}: {why}", block.place));
             continue;
         }
-        let script = told(&block.lines.join("\n"));
+        let script = format!("PATH=\"{bin}:$PATH\"\n{}", told(&block.lines.join("\n")));
         let output = tokio::process::Command::new("sh")
             .args(["-eu", "-c", &script])
             .current_dir(&work)
-            .env("PATH", &path)
             .env("TOLLGATE_CONFIG", harness.dir.path().join("tollgate.toml"))
             .env("NO_PROXY", "127.0.0.1")
             .output()
