@@ -143,7 +143,8 @@ fn note_pictures(mapped: &mut MappedUsage, seen: &Sniffed) {
         let (_, raw) = seen.members.iter().find(|(name, _)| *name == wanted)?;
         serde_json::from_str::<String>(raw).ok()
     };
-    if seen.dialect == Dialect::OpenAiImages {
+    // Tokens that are told have their price whatever the pictures are like.
+    if seen.dialect == Dialect::OpenAiImages && mapped.usage.is_none() {
         mapped.context.image_size = said("size");
         mapped.context.image_quality = said("quality");
     }

@@ -164,8 +164,8 @@ async fn the_audit_finds_what_was_tampered_with() {
         // Every column that repeats what the entry says.
         ("update entries set attempt = attempt + 7", "update entries set attempt = attempt - 7", "stored attempt"),
         (
-            "update entries set request_id = substr(request_id, 1, 8) || substr(request_id, 10, 7) || substr(request_id, 9, 1)",
-            "update entries set request_id = substr(request_id, 1, 8) || substr(request_id, 16, 1) || substr(request_id, 9, 7)",
+            "update entries set request_id = cast(substr(request_id, 1, 8) || substr(request_id, 10, 7) || substr(request_id, 9, 1) as blob)",
+            "update entries set request_id = cast(substr(request_id, 1, 8) || substr(request_id, 16, 1) || substr(request_id, 9, 7) as blob)",
             "stored request_id",
         ),
         (

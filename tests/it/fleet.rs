@@ -164,13 +164,14 @@ async fn a_file_that_one_gateway_reads_at_a_hangup_applies_to_all_and_a_bad_or_o
     put(&fleet, "a-prices", &new);
     fleet.hang_up(0);
     fleet.until_logged(0, "price files were read anew", 1).await;
-    let after = charge(&fleet, 0, &key).await;
     let mut seen = Vec::new();
-    for round in 0..60 {
+    for round in 0..120 {
         seen.push(charge(&fleet, round % 3, &key).await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    until_all_charge(&fleet, &[0, 1, 2], &key, &after).await;
+    let after = seen.last().unwrap().clone();
     assert_ne!(before, after);
+    until_all_charge(&fleet, &[0, 1, 2], &key, &after).await;
     assert!(seen.iter().all(|charge| *charge == before || *charge == after), "the one or the other: {seen:?}");
 
     // A bad file: the old prices stay everywhere, and the log says file and line.

@@ -13,6 +13,7 @@ mod crash;
 mod customer_usage;
 mod dialects;
 mod disconnects;
+mod docs;
 mod faults;
 mod fleet;
 mod harness;

@@ -170,8 +170,8 @@ impl Work<'_> {
 fn add(version: &mut PriceVersion, rows: &[&PriceVersion], told: &mut BTreeSet<String>) -> Vec<String> {
     let mut what = Vec::new();
     let model = version.model.clone();
-    let mut disagree = |of: &str| {
-        told.insert(format!("{model}: the second file has two prices of it ({of}), left out"));
+    let mut disagree_about = |what: &str| {
+        told.insert(format!("{model}: the second file has {what}, left out"));
     };
     let table = &mut version.table;
     for rate in Rate::ALL {
@@ -180,19 +180,15 @@ fn add(version: &mut PriceVersion, rows: &[&PriceVersion], told: &mut BTreeSet<S
                 add_rate(table, rows, rate, price);
                 what.push(rate.name().to_owned());
             }
-            One::Several if table.usd_per_mtok.get(rate).is_none() => disagree(rate.name()),
+            One::Several if table.usd_per_mtok.get(rate).is_none() => {
+                disagree_about(&format!("two prices of it ({})", rate.name()))
+            }
             _ => {}
         }
     }
-    if table.tiers.is_empty() {
-        match one(rows.iter().map(|row| &row.table.tiers).filter(|tiers| !tiers.is_empty())) {
-            One::Is(tiers) => {
-                table.tiers.clone_from(tiers);
-                what.push("context tiers".to_owned());
-            }
-            One::Several => disagree("context tiers"),
-            One::None => {}
-        }
+    // Without tiers the first file says one price for prompts of any length: the second's are another opinion.
+    if table.tiers.is_empty() && rows.iter().any(|row| !row.table.tiers.is_empty()) {
+        disagree_about("context tiers, and the first one has none");
     }
     let all = rows.iter().flat_map(|row| &row.table.variants);
     let mut tiers: Vec<_> = all.filter_map(|variant| variant.when.service_tier).collect();
@@ -208,7 +204,7 @@ fn add(version: &mut PriceVersion, rows: &[&PriceVersion], told: &mut BTreeSet<S
                 what.push(format!("service tier {}", tier.name()));
                 table.variants.push(variant);
             }
-            None => disagree(&format!("service tier {}", tier.name())),
+            None => disagree_about(&format!("two prices of it (service tier {})", tier.name())),
         }
     }
     what
@@ -373,10 +369,7 @@ usd_per_mtok = { input = "1.5" }
         let of = |model: &str| versions.iter().find(|version| version.model == model).unwrap();
         let chat = of("chat");
         assert_eq!(chat.aliases, ["chat-1~", "chat~", "chat-tools"]);
-        assert_eq!(
-            chat.completed_from,
-            "second, 2026-11-12: cache_read, context tiers, service tier flex, service tier priority"
-        );
+        assert_eq!(chat.completed_from, "second, 2026-11-12: cache_read, service tier flex, service tier priority");
         assert_eq!(chat.table.usd_per_mtok.get(Rate::CacheRead), "0.1".parse().ok());
         assert!(!chat.table.fallback.cache_read_as_input && chat.table.fallback.cache_write_as_input);
         assert!(chat.table.usd_per_mtok.get(Rate::Reasoning).is_none(), "it costs what the output does anyway");
@@ -388,8 +381,9 @@ usd_per_mtok = { input = "1.5" }
         assert_eq!((tts.provider.as_str(), tts.source.as_str()), ("p", "second, 2026-11-12"));
         assert_eq!(tts.table.usd_per_mtok.get(Rate::Output), "33".parse().ok());
         assert!(versions.iter().all(|version| version.model != "chat-gift"));
-        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told.len(), 3, "{told:?}");
         assert!(told[0].starts_with("chat-gift: input 1, but 0"), "{told:?}");
-        assert!(told[1].starts_with("dear: input 2, but 3"), "{told:?}");
+        assert!(told[1].starts_with("chat: the second file has context tiers"), "{told:?}");
+        assert!(told[2].starts_with("dear: input 2, but 3"), "{told:?}");
     }
 }
