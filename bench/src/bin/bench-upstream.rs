@@ -136,8 +136,7 @@ async fn answer(stream: TcpStream, answers: &Answers) -> io::Result<()> {
         let Extent::Length(length) = head.extent else { return Err(io::ErrorKind::InvalidData.into()) };
         let body = wire.body(length).await?;
         let has = |what: &str| memmem::find(body, what.as_bytes()).is_some();
-        let (streams, with_usage, holds) =
-            (has("\"stream\":true"), has("\"include_usage\":true"), has("bench-hold"));
+        let (streams, with_usage, holds) = (has("\"stream\":true"), has("\"include_usage\":true"), has("bench-hold"));
         if !streams {
             wire.write(&answers.plain).await?;
         } else if holds {
