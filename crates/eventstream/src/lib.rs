@@ -8,6 +8,7 @@
 
 pub mod headers;
 pub mod reader;
+pub mod whole;
 pub mod writer;
 
 /// Bytes before the headers: two lengths and their checksum.

@@ -17,6 +17,13 @@ pub(super) enum ArrayFrames {
 }
 
 impl ArrayFrames {
+    /// Where in the bytes of an element, and of what stands before it, its document begins. None where the next one would be
+    /// read in another way.
+    pub(super) fn document_from(self, bytes: &[u8]) -> Option<usize> {
+        let from = bytes.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b','))?;
+        (self == Self::Between && bytes.get(from) == Some(&b'{')).then_some(from)
+    }
+
     /// Takes bytes of one element, or of what stands between two.
     pub(super) fn take(&mut self, bytes: &[u8], documents: &mut Collector) -> (usize, Option<Ended>) {
         let Some(&byte) = bytes.first() else { return (0, None) };

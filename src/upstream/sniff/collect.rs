@@ -4,7 +4,7 @@ use super::{
     Sniffed,
     document::Document,
     documents::{Documents, Kind},
-    shape::Shape,
+    shape::{Shape, Walked},
     watch::Watch,
 };
 use crate::upstream::dialect::{Dialect, Framing, description::Description};
@@ -74,12 +74,29 @@ impl Collector {
     pub(super) fn take_like(&mut self, bytes: &[u8]) -> Option<usize> {
         let found = self.shape.matches(bytes)?;
         self.seen.take_delivered(found.text_bytes, found.refusal_bytes, found.tool_bytes, self.shape.kind());
+        if !found.usage.is_empty() {
+            self.seen.take_usage_like(bytes.get(found.usage)?);
+        }
         Some(found.len)
     }
 
-    /// Remembers the shape of the event that has just ended.
-    pub(super) fn learn(&mut self, event: &[u8]) {
-        self.shape.learn(event, &self.document, self.description.kind(&self.document.kind), self.watch.holes());
+    /// Takes a document that is all of these bytes and of the shape of the one before; false when it must be walked.
+    pub(super) fn take_whole_like(&mut self, bytes: &[u8]) -> bool {
+        self.shape.matches(bytes).is_some_and(|found| found.len == bytes.len()) && self.take_like(bytes).is_some()
+    }
+
+    /// Remembers the shape of the event that has just ended; its document begins at `document_from`.
+    pub(super) fn learn(&mut self, event: &[u8], document_from: usize) {
+        let document = &self.document;
+        // One that may have to be withheld is looked at each time. So is usage that was put together from several objects.
+        let is_withheld = document.has_usage() && document.choices == Some(0);
+        let is_last_word =
+            !document.has_usage() || self.seen.usage_raw.as_deref().map(str::as_bytes) == Some(&document.usage);
+        if is_withheld || !is_last_word {
+            return self.shape.forget();
+        }
+        let kind = self.description.kind(&document.kind);
+        self.shape.learn(Walked { event, document_from, document, kind, holes: self.watch.holes() });
     }
 
     /// What is known of the event before is of no use any more.

@@ -45,6 +45,8 @@ pub(super) struct Document {
     pub(super) last: bool,
     /// It is one complete JSON object.
     pub(super) complete: bool,
+    /// It may have said or delivered something that stands in no hole: in an object that is not looked into, or encoded.
+    pub(super) has_depths: bool,
 }
 
 /// Output items by what they cost.
@@ -101,10 +103,10 @@ impl Document {
         !self.usage.is_empty()
     }
 
-    /// Whether the same document once more would change nothing but what was delivered.
-    pub(super) const fn only_delivers(&self) -> bool {
+    /// Whether the same document once more would change nothing but what was delivered, and its counts once more the counts.
+    pub(super) const fn only_tells_progress(&self) -> bool {
         self.complete
-            && !self.has_usage()
+            && !self.has_depths
             && !self.usage_overflow
             && !self.exception
             && !self.last

@@ -1,6 +1,9 @@
 //! Finds the documents of a stream in its bytes, by framing.
 
-use super::{array::ArrayFrames, collect::Collector, event_stream::EventFrames, lines::LineFrames, sse::SseFrames};
+use super::{
+    array::ArrayFrames, collect::Collector, event_stream::EventFrames, lines::LineFrames, shape::data_of_one_line,
+    sse::SseFrames,
+};
 
 /// A document ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +37,26 @@ impl Frames {
         matches!(self, Self::Sse(frames) if frames.may_be_last())
     }
 
-    /// Whether documents are framed by text, so that one may be known by its shape.
-    pub(super) const fn has_shapes(&self) -> bool {
-        matches!(self, Self::Sse(_))
+    /// Takes a whole document of the shape of the one before, if it comes next; says how many bytes it and its frame have.
+    pub(super) fn take_like(&self, bytes: &[u8], documents: &mut Collector) -> Option<usize> {
+        match self {
+            Self::Sse(_) | Self::Lines(_) | Self::Array(_) => documents.take_like(bytes),
+            Self::Events(frames) => frames.take_like(bytes, documents),
+        }
+    }
+
+    /// Remembers the shape of the document that has just ended, of which `bytes` are the whole frame.
+    pub(super) fn learn(&mut self, bytes: &[u8], documents: &mut Collector) {
+        let document_from = match self {
+            Self::Sse(_) => data_of_one_line(bytes),
+            Self::Lines(_) => Some(0),
+            Self::Array(frames) => frames.document_from(bytes),
+            Self::Events(frames) => return frames.learn(bytes, documents),
+        };
+        match document_from {
+            Some(document_from) => documents.learn(bytes, document_from),
+            None => documents.forget_shape(),
+        }
     }
 
     /// Whether a line feed that comes next belongs to the line that has ended.

@@ -1,4 +1,6 @@
-//! Where in a document values stand that say nothing but how long they are.
+//! Where in a document values stand that say nothing but how long they are, and where its usage stands.
+
+use std::ops::Range;
 
 use super::path::Delivered;
 
@@ -21,6 +23,8 @@ pub(super) struct Hole {
 #[derive(Debug, Default)]
 pub(super) struct Holes {
     holes: Vec<Hole>,
+    /// Where its usage object stands, in bytes of the document.
+    usage: Option<Range<usize>>,
     too_many: bool,
 }
 
@@ -32,7 +36,26 @@ impl Holes {
 
     pub(super) fn clear(&mut self) {
         self.holes.clear();
+        self.usage = None;
         self.too_many = false;
+    }
+
+    /// Where its usage object stands.
+    pub(super) fn usage(&self) -> Option<Range<usize>> {
+        self.usage.clone()
+    }
+
+    /// A usage object begins here. A document with two is not worth remembering.
+    pub(super) fn open_usage(&mut self, at: usize) {
+        self.too_many |= self.usage.is_some();
+        self.usage = Some(at..usize::MAX);
+    }
+
+    /// A container that is not looked into ends here: the usage object, if one has begun.
+    pub(super) fn close_usage(&mut self, at: usize) {
+        if let Some(usage) = self.usage.as_mut().filter(|usage| usage.end == usize::MAX) {
+            usage.end = at;
+        }
     }
 
     pub(super) fn open(&mut self, hole: Hole) {

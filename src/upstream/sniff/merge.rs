@@ -23,8 +23,10 @@ pub(super) fn merge_usage(known: &mut Option<String>, later: &[u8]) {
 
 fn merged(known: &str, later: &str) -> Option<String> {
     let mut known = serde_json::from_str::<Map<String, Value>>(known).unwrap_or_default();
-    merge(&mut known, serde_json::from_str(later).ok()?);
-    serde_json::to_string(&known).ok()
+    let parsed: Map<String, Value> = serde_json::from_str(later).ok()?;
+    merge(&mut known, parsed.clone());
+    // The later one says it all: as it came, so that the next of its shape need not be merged.
+    if known == parsed { Some(later.to_owned()) } else { serde_json::to_string(&known).ok() }
 }
 
 fn merge(known: &mut Map<String, Value>, later: Map<String, Value>) {

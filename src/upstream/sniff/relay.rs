@@ -83,7 +83,7 @@ impl Relay {
             if at == begin
                 && self.is_between()
                 && cr_before == self.shape_after_cr
-                && let Some(len) = documents.take_like(rest)
+                && let Some(len) = frames.take_like(rest, documents)
             {
                 at += len;
                 begin = at;
@@ -115,8 +115,8 @@ impl Relay {
             }
             self.held_len = 0;
             self.passed = false;
-            if is_in_one_piece && frames.has_shapes() && cr_before == frames.after_cr() {
-                documents.learn(chunk.get(begin..at).unwrap_or_default());
+            if is_in_one_piece && cr_before == frames.after_cr() {
+                frames.learn(chunk.get(begin..at).unwrap_or_default(), documents);
                 self.shape_after_cr = cr_before;
             } else {
                 documents.forget_shape();

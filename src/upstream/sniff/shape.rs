@@ -1,9 +1,10 @@
 //! The fast lane: most events of a stream differ from the one before in a few strings and numbers only.
 //!
 //! Remembers the last event as text with holes. An event that has the same text around its holes does what that one did,
-//! but for the bytes that it delivers, so it need not be walked. Any event that does not match is walked, and replaces it.
+//! but for the bytes that it delivers and the counts of its usage, so it need not be walked. Any event that does not match is
+//! walked, and replaces it.
 
-use memchr::memchr3;
+use std::ops::Range;
 
 use super::{
     document::Document,
@@ -22,21 +23,42 @@ pub(super) struct Shape {
     is_known: bool,
     /// The event that was walked last, as it came.
     event: Vec<u8>,
-    /// Its values that say nothing but how long they are, and whether they vary.
+    /// Its values that say nothing but how long they are, and the counts of its usage, in order; and whether they vary.
     values: Vec<(Hole, bool)>,
     /// Those that do.
     holes: Vec<Hole>,
+    /// Room for the values of the event that is learned.
+    found: Vec<Hole>,
+    /// Its usage object.
+    usage: Option<Range<usize>>,
     kind: Option<KindOf>,
 }
 
 /// What a matching event delivers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Match {
     /// Length of the event, in bytes.
     pub(super) len: usize,
     pub(super) text_bytes: u64,
     pub(super) refusal_bytes: u64,
     pub(super) tool_bytes: u64,
+    /// Its usage object; empty when it has none.
+    pub(super) usage: Range<usize>,
+}
+
+/// An event that was walked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walked<'a> {
+    /// Its bytes, those around its document included.
+    pub(super) event: &'a [u8],
+    /// Where in them its document begins.
+    pub(super) document_from: usize,
+    /// What the document said.
+    pub(super) document: &'a Document,
+    /// The meaning of its type.
+    pub(super) kind: KindOf,
+    /// Where in the document what may vary stands.
+    pub(super) holes: &'a Holes,
 }
 
 impl Shape {
@@ -50,27 +72,40 @@ impl Shape {
     }
 
     /// Remembers a complete event, if its like may be taken without a walk.
-    pub(super) fn learn(&mut self, event: &[u8], document: &Document, kind: KindOf, holes: &Holes) {
+    pub(super) fn learn(&mut self, walked: Walked<'_>) {
         self.forget();
+        let Walked { event, document_from, document, kind, holes } = walked;
         let speaks_for_itself = matches!(kind, KindOf::Plain | KindOf::Silent | KindOf::Arguments | KindOf::Refusal);
-        if event.len() > EVENT_BYTES_MAX || !speaks_for_itself || !document.only_delivers() {
+        if event.len() > EVENT_BYTES_MAX || !speaks_for_itself || !document.only_tells_progress() {
             return;
         }
-        let Some(holes) = holes.all() else { return };
-        let Some(data_from) = data_of_one_line(event) else { return };
+        let Some(found) = holes.all() else { return };
+        let shift = |range: Range<usize>| range.start + document_from..range.end + document_from;
+        self.usage = holes.usage().map(shift);
+        if self.usage.is_some() != document.has_usage() {
+            return;
+        }
+        self.found.clear();
+        self.found.extend(found.iter().map(|hole| {
+            let Range { start, end } = shift(hole.from..hole.to);
+            Hole { from: start, to: end, ..*hole }
+        }));
+        if let Some(usage) = self.usage.clone() {
+            counts(event, usage, &mut self.found);
+            self.found.sort_unstable_by_key(|hole| hole.from);
+        }
         self.kind = Some(kind);
-        self.note_values(event, holes, data_from);
+        self.note_values(event);
         self.event.clear();
         self.event.extend_from_slice(event);
         self.is_known = true;
     }
 
     /// A value that is delivered varies, and one that is not what it was in an event with the same values.
-    fn note_values(&mut self, event: &[u8], holes: &[Hole], data_from: usize) {
-        let same = self.values.len() == holes.len();
+    fn note_values(&mut self, event: &[u8]) {
+        let same = self.values.len() == self.found.len();
         self.holes.clear();
-        for (number, hole) in holes.iter().enumerate() {
-            let hole = Hole { from: hole.from + data_from, to: hole.to + data_from, ..*hole };
+        for (number, hole) in self.found.iter().copied().enumerate() {
             let content = event.get(hole.from..hole.to).unwrap_or_default();
             let before = self.values.get(number).filter(|_| same).copied();
             let varied = before
@@ -88,7 +123,7 @@ impl Shape {
                 }
             }
         }
-        self.values.truncate(holes.len());
+        self.values.truncate(self.found.len());
     }
 
     /// Whether these bytes begin with an event of the remembered shape.
@@ -101,14 +136,28 @@ impl Shape {
         for hole in &self.holes {
             let literal = self.event.get(from..hole.from)?;
             let rest = bytes.get(found.len..)?.strip_prefix(literal)?;
-            let filled = if hole.is_text { text_len(rest)? } else { digits_len(rest) };
+            self.place_usage(&mut found, from, hole.from);
+            let filled = if hole.is_text { text_len(rest)? } else { digits_len(rest)? };
             found.len += literal.len() + filled;
             found.deliver(hole.delivers, filled);
             from = hole.to;
         }
         let tail = self.event.get(from..)?;
-        bytes.get(found.len..)?.starts_with(tail).then(|| found.len += tail.len())?;
+        bytes.get(found.len..)?.starts_with(tail).then_some(())?;
+        self.place_usage(&mut found, from, self.event.len());
+        found.len += tail.len();
         Some(found)
+    }
+
+    /// The usage object begins or ends within the literal `from..to` of the remembered event, which stands at `found.len`.
+    fn place_usage(&self, found: &mut Match, from: usize, to: usize) {
+        let Some(usage) = &self.usage else { return };
+        if (from..to).contains(&usage.start) {
+            found.usage.start = found.len + (usage.start - from);
+        }
+        if from < usage.end && usage.end <= to {
+            found.usage.end = found.len + (usage.end - from);
+        }
     }
 }
 
@@ -124,20 +173,67 @@ impl Match {
     }
 }
 
-/// Bytes of a string up to its end. None when it is not plain: escapes are walked, and a line end would end the line.
-fn text_len(bytes: &[u8]) -> Option<usize> {
-    let len = memchr3(b'"', b'\\', b'\n', bytes)?;
-    let (text, rest) = bytes.split_at(len);
-    let has_cr = text.iter().fold(false, |found, byte| found | (*byte == b'\r'));
-    (rest.first() == Some(&b'"') && !has_cr).then_some(len)
+/// Finds the whole numbers of a usage object, outside its strings. One with an escape in a string is left as it is.
+fn counts(event: &[u8], usage: Range<usize>, into: &mut Vec<Hole>) {
+    let object = event.get(usage.clone()).unwrap_or_default();
+    if object.contains(&b'\\') {
+        return;
+    }
+    let (mut in_text, mut begin) = (false, None);
+    for (index, byte) in object.iter().enumerate() {
+        if *byte == b'"' {
+            in_text = !in_text;
+        }
+        let part_of_number = !in_text && (byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-'));
+        match (begin, part_of_number) {
+            (None, true) => begin = Some(index),
+            (Some(from), false) => {
+                begin = None;
+                let (from, to) = (usage.start + from, usage.start + index);
+                // Its content is looked at where it is noted: only digits may vary.
+                into.push(Hole { from, to, is_text: false, delivers: None });
+            }
+            _ => {}
+        }
+    }
 }
 
-fn digits_len(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len())
+/// Bytes of a string up to its end. None when it is not plain: escapes are walked, and a line end would end the line.
+fn text_len(bytes: &[u8]) -> Option<usize> {
+    let mut len = 0;
+    // Most texts are a few bytes long: eight at once, without a call.
+    while let Some(word) = bytes.get(len..).and_then(<[u8]>::first_chunk) {
+        let stops = stops(u64::from_le_bytes(*word));
+        if stops != 0 {
+            len += usize::try_from(stops.trailing_zeros() / 8).ok()?;
+            return (bytes.get(len) == Some(&b'"')).then_some(len);
+        }
+        len += size_of::<u64>();
+    }
+    let rest = bytes.get(len..)?;
+    let stop = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20))?;
+    (rest.get(stop) == Some(&b'"')).then_some(len + stop)
+}
+
+/// Marks in each byte's highest bit that it ends plain text: a quote, a backslash, or a control character. Exact up to the first mark.
+const fn stops(word: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    const fn below(word: u64, least: u64) -> u64 {
+        word.wrapping_sub(ONES * least) & !word & HIGH
+    }
+    let quote = word ^ (ONES * 0x22);
+    let backslash = word ^ (ONES * 0x5c);
+    below(quote, 1) | below(backslash, 1) | below(word, 0x20)
+}
+
+/// Bytes of a number's digits. None when there are none, or nothing stands behind them.
+fn digits_len(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|byte| !byte.is_ascii_digit()).filter(|len| *len > 0)
 }
 
 /// Where the data begins, in an event whose data stand in one line.
-fn data_of_one_line(event: &[u8]) -> Option<usize> {
+pub(super) fn data_of_one_line(event: &[u8]) -> Option<usize> {
     let mut found = None;
     let mut from = 0;
     for line in event.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -162,7 +258,7 @@ mod tests {
             Hole { from, to: from + text.len(), is_text: *is_text, delivers: is_text.then_some(Delivered::Text) }
         };
         let holes = holes.iter().map(hole).collect();
-        Shape { is_known: true, event: event.as_bytes().to_vec(), values: Vec::new(), holes, kind: None }
+        Shape { is_known: true, event: event.as_bytes().to_vec(), holes, ..Shape::default() }
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Watch {
                     rest
                 }
                 Mode::Key | Mode::Text | Mode::SkipText(_) => self.string(left, document),
-                Mode::Scalar => self.scalar(byte, left, rest, document),
+                Mode::Scalar => self.scalar(left, document),
                 Mode::Skip(depth) => self.skip(depth, left, document),
                 Mode::Complete => break,
             };
@@ -214,7 +214,10 @@ impl Watch {
         };
         match self.field {
             Field::Mark(mark) if !matches!(byte, b'n' | b'f') => mark_in(mark, document),
-            Field::Base64(node) if byte == b'"' => self.begin_inner(node),
+            Field::Base64(node) if byte == b'"' => {
+                document.has_depths = true;
+                self.begin_inner(node);
+            }
             _ => {}
         }
         self.open_hole(byte);
@@ -229,6 +232,9 @@ impl Watch {
     }
 
     fn open_hole(&mut self, byte: u8) {
+        if byte == b'{' && matches!(self.field, Field::Keep(Slot::Usage | Slot::UsageAtStart)) {
+            return self.holes.open_usage(self.at);
+        }
         let delivers = match self.field {
             Field::Unwatched => None,
             Field::Keep(Slot::Model) if !self.captures => None,
@@ -252,13 +258,16 @@ impl Watch {
         }
     }
 
-    fn scalar<'a>(&mut self, byte: u8, bytes: &'a [u8], rest: &'a [u8], document: &mut Document) -> &'a [u8] {
-        if matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r') {
-            self.holes.close(self.at);
+    /// Inside a number, true, false or null: up to its end, or to the end of the bytes.
+    fn scalar<'a>(&mut self, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
+        let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+        let end = bytes.iter().position(is_end);
+        let (scalar, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+        self.plain(scalar, len(scalar), document);
+        if end.is_some() {
+            self.holes.close(self.at + scalar.len());
             self.end_value(document);
-            return bytes;
         }
-        self.plain(&[byte], 1, document);
         rest
     }
 
@@ -274,7 +283,10 @@ impl Watch {
             self.plain(eaten, len(eaten), document);
             match (byte, depth_now) {
                 (b'"', _) => self.mode = Mode::SkipText(depth),
-                (_, 0) => self.end_value(document),
+                (_, 0) => {
+                    self.holes.close_usage(self.at + index + 1);
+                    self.end_value(document);
+                }
                 _ => self.mode = Mode::Skip(depth_now),
             }
             return rest;
@@ -381,6 +393,7 @@ impl Watch {
             }
         } else if let (Field::Raw(to), Mode::Skip(_) | Mode::SkipText(_)) = (self.field, self.mode) {
             document.delivered(to, raw_len);
+            document.has_depths = true;
         }
     }
 
