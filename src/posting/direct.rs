@@ -56,7 +56,7 @@ fn batch(replica: &str, boot_id: BootId, entries: Vec<(u64, Entry)>) -> PostBatc
 
 async fn post(shipper: &Shipper, batch: &PostBatch) {
     let mut wait = RETRY_FIRST;
-    while let Err(error) = shipper.ship(batch.clone()).await {
+    while let Err(error) = shipper.ship(batch).await {
         tracing::error!(%error, "neither journal nor store can keep an entry; it is tried again");
         sleep(wait).await;
         wait = (wait * 2).min(RETRY_MOST);

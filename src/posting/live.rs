@@ -19,7 +19,7 @@ use crate::{
 /// Records of one transaction at most.
 const BATCH_RECORDS_MAX: usize = 2000;
 /// After news, so long is waited for more, so that a transaction has many entries.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(100);
 /// Without news the loop looks again after so long.
 const IDLE: Duration = Duration::from_secs(1);
 /// Waits after a failure, doubling up to the most.
@@ -128,7 +128,7 @@ impl Poster {
             }
             let Some(batch) = &self.pending else { return Ok(()) };
             failpoint::pass(Point::PostRead);
-            let posted = self.shipper.ship(batch.clone()).await?;
+            let posted = self.shipper.ship(batch).await?;
             failpoint::pass(Point::PostCommitted);
             tracing::debug!(posted.inserted, posted.already_there, "posted");
             self.posted_through = batch.through_sequence;

@@ -193,7 +193,7 @@ async fn post_boot(
         let entries = tracker.take(records);
         let missing = missed_before + missed_after(&reader, committed);
         recovered.entries +=
-            shipper.ship(PostBatch { entries, records: kinds, ..batch(through, missing) }).await?.inserted;
+            shipper.ship(&PostBatch { entries, records: kinds, ..batch(through, missing) }).await?.inserted;
         failpoint::pass(Point::RecoveryCommitted);
     }
     let damage = reader.damage();
@@ -210,11 +210,11 @@ async fn post_boot(
     while orphans.len() > BATCH_RECORDS_MAX {
         let entries = orphans.drain(..BATCH_RECORDS_MAX).collect();
         let resolving = PostBatch { entries, stage: Stage::Resolving, ..batch(through, missing) };
-        recovered.orphans += shipper.ship(resolving).await?.inserted;
+        recovered.orphans += shipper.ship(&resolving).await?.inserted;
     }
     // The last orphans and the word that nothing more will come, in one transaction.
     let closing = PostBatch { entries: orphans, stage: Stage::Closing, ..batch(through, missing) };
-    recovered.orphans += shipper.ship(closing).await?.inserted;
+    recovered.orphans += shipper.ship(&closing).await?.inserted;
     recovered.missing += damage.missing;
     recovered.damaged += damage.damaged_regions;
     recovered.boots += 1;

@@ -1,9 +1,12 @@
 //! Gets a batch into the store, whatever is in it: an entry that the store refuses for what it is becomes a dead letter,
 //! and the rest goes on. What is too much for the store at once goes in pieces.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tollgate_core::entry::Entry;
@@ -35,14 +38,15 @@ impl Shipper {
     ///
     /// # Errors
     /// [`StoreError`] when the store is away or not what it should be; what of the batch was posted by then stays.
-    pub(super) async fn ship(&self, batch: PostBatch) -> Result<Posted, StoreError> {
+    pub(super) async fn ship(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
         let mut posted = Posted::default();
-        let mut waiting = vec![batch];
+        // Copied only when it has to be cut.
+        let mut waiting = vec![Cow::Borrowed(batch)];
         while let Some(mut batch) = waiting.pop() {
             while batch.entries.len() > self.pace.entries_max() {
-                let Halves::Two(first, second) = halves(batch.clone()) else { break };
-                waiting.push(*second);
-                batch = *first;
+                let Halves::Two(first, second) = halves(batch.clone().into_owned()) else { break };
+                waiting.push(Cow::Owned(*second));
+                batch = Cow::Owned(*first);
             }
             match self.store.post(&batch).await {
                 Ok(done) => {
@@ -54,10 +58,12 @@ impl Shipper {
                     self.state.posted(&batch, done.inserted, self.clock.monotonic());
                     self.pace.was_done();
                 }
-                Err(error) if error.blames_the_rows() && !batch.entries.is_empty() => match halves(batch) {
-                    Halves::Two(first, second) => waiting.extend([*second, *first]),
-                    Halves::One(poison) => self.bury(&poison, &error).await?,
-                },
+                Err(error) if error.blames_the_rows() && !batch.entries.is_empty() => {
+                    match halves(batch.into_owned()) {
+                        Halves::Two(first, second) => waiting.extend([Cow::Owned(*second), Cow::Owned(*first)]),
+                        Halves::One(poison) => self.bury(&poison, &error).await?,
+                    }
+                }
                 // A store that is gone says so at the next attempt: there is no connection to be had then.
                 Err(error) if error.is_too_slow() && batch.entries.len() > 1 => {
                     self.state.failed();

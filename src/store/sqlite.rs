@@ -122,6 +122,6 @@ fn statements() -> Vec<String> {
         training::STATEMENTS,
         worker_hours::STATEMENTS,
     ];
-    let made = rollups::made_statements().into_iter().chain(dump::made_statements());
+    let made = entries::made_statements().into_iter().chain(rollups::made_statements()).chain(dump::made_statements());
     constants.concat().into_iter().map(str::to_owned).chain(made).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, Connection, Row, Sqlite, Transaction, sqlite::SqliteRow};
 use tollgate_core::{
     entry::Entry,
     id::{AttemptId, BootId, RequestId},
@@ -23,8 +23,12 @@ insert into entries (
   request_id, attempt, replica, boot_id, sequence, customer_id, key_id, model, target, outcome, usage_source,
   admitted_at_us, cost_nanousd, charge_nanousd, unpriced, body
 )
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+values ";
+const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const UNLESS_THERE: &str = "
 on conflict (request_id, attempt) do nothing";
+/// Rows that go into one statement: it is a statement, not a row, that is handed to the engine's thread and waited for.
+const ROWS_AT_ONCE: [usize; 3] = [64, 8, 1];
 const OF_REQUEST: &str = "
 select cost_nanousd, charge_nanousd, unpriced, body
 from entries
@@ -40,7 +44,16 @@ const COUNT: &str = "
 select count(*) as entries
 from entries";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, OF_REQUEST, PAGE, COUNT];
+pub(super) const STATEMENTS: &[&str] = &[OF_REQUEST, PAGE, COUNT];
+
+/// The statements that are made as they are needed.
+pub(super) fn made_statements() -> Vec<String> {
+    ROWS_AT_ONCE.map(insert_rows).to_vec()
+}
+
+fn insert_rows(rows: usize) -> String {
+    [INSERT, &vec![ROW; rows].join(", "), UNLESS_THERE].concat()
+}
 
 impl SqliteStore {
     pub(in crate::store) async fn post(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
@@ -48,11 +61,9 @@ impl SqliteStore {
         let position = boots::position(&mut tx, batch).await?;
         let mut inserted = 0;
         let mut cells: BTreeMap<RollupKey, Sums> = BTreeMap::new();
-        for (sequence, entry) in position.unsealed(batch) {
-            if insert(&mut tx, &batch.replica, batch.boot_id, *sequence, entry).await? {
-                inserted += 1;
-                cells.entry(cell_of(entry)).or_default().add(entry)?;
-            }
+        for entry in insert_new(&mut tx, batch, &position.unsealed(batch)).await? {
+            inserted += 1;
+            cells.entry(cell_of(entry)).or_default().add(entry)?;
         }
         add_cells(&mut tx, &cells).await?;
         let tally = Tally::of(batch, position.counted_through).settled(batch, inserted, 0);
@@ -83,6 +94,36 @@ impl SqliteStore {
     }
 }
 
+/// Inserts entries and gives those that were not there.
+async fn insert_new<'a>(
+    tx: &mut Transaction<'_, Sqlite>,
+    batch: &PostBatch,
+    entries: &[&'a (u64, Entry)],
+) -> Result<Vec<&'a Entry>, StoreError> {
+    let rows: Vec<_> = entries.iter().map(|(sequence, entry)| (*sequence, entry)).collect();
+    let mut together = tx.begin().await?;
+    let (mut left, mut inserted) = (rows.as_slice(), 0);
+    for rows_at_once in ROWS_AT_ONCE {
+        while let Some((now, rest)) = left.split_at_checked(rows_at_once) {
+            inserted += insert_all(&mut together, &batch.replica, batch.boot_id, now).await?;
+            left = rest;
+        }
+    }
+    if inserted == rows.len() {
+        together.commit().await?;
+        return Ok(rows.into_iter().map(|(_, entry)| entry).collect());
+    }
+    // Some were there, and which ones is not told: again, one by one.
+    together.rollback().await?;
+    let mut new = Vec::new();
+    for (sequence, entry) in rows {
+        if insert(tx, &batch.replica, batch.boot_id, sequence, entry).await? {
+            new.push(entry);
+        }
+    }
+    Ok(new)
+}
+
 /// Inserts an entry; false when it is there already.
 pub(super) async fn insert(
     tx: &mut Transaction<'_, Sqlite>,
@@ -91,29 +132,41 @@ pub(super) async fn insert(
     sequence: u64,
     entry: &Entry,
 ) -> Result<bool, StoreError> {
-    let admission = &entry.admission;
-    let mut sums = Sums::default();
-    sums.add(entry)?;
-    let done = sqlx::query(INSERT)
-        .bind(admission.id.request_id.bytes().as_slice())
-        .bind(i64::from(admission.id.attempt))
-        .bind(replica)
-        .bind(boot_id.bytes().as_slice())
-        .bind(column(sequence)?)
-        .bind(admission.customer_id.bytes().as_slice())
-        .bind(admission.key_id.bytes().as_slice())
-        .bind(&admission.model)
-        .bind(&admission.target)
-        .bind(entry.outcome.name())
-        .bind(entry.usage_source.name())
-        .bind(admission.admitted_at_us)
-        .bind(sums.cost.get())
-        .bind(sums.charge.get())
-        .bind(entry.is_unpriced())
-        .bind(encode_entry(entry))
-        .execute(&mut **tx)
-        .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(insert_all(tx, replica, boot_id, &[(sequence, entry)]).await? > 0)
+}
+
+/// Inserts entries, as many as one of [`ROWS_AT_ONCE`], and says how many were not there.
+async fn insert_all(
+    tx: &mut Transaction<'_, Sqlite>,
+    replica: &str,
+    boot_id: BootId,
+    entries: &[(u64, &Entry)],
+) -> Result<usize, StoreError> {
+    let mut query = sqlx::query(AssertSqlSafe(insert_rows(entries.len())));
+    for (sequence, entry) in entries {
+        let admission = &entry.admission;
+        let mut sums = Sums::default();
+        sums.add(entry)?;
+        query = query
+            .bind(admission.id.request_id.bytes().as_slice())
+            .bind(i64::from(admission.id.attempt))
+            .bind(replica)
+            .bind(boot_id.bytes().as_slice())
+            .bind(column(*sequence)?)
+            .bind(admission.customer_id.bytes().as_slice())
+            .bind(admission.key_id.bytes().as_slice())
+            .bind(&admission.model)
+            .bind(&admission.target)
+            .bind(entry.outcome.name())
+            .bind(entry.usage_source.name())
+            .bind(admission.admitted_at_us)
+            .bind(sums.cost.get())
+            .bind(sums.charge.get())
+            .bind(entry.is_unpriced())
+            .bind(encode_entry(entry));
+    }
+    let done = query.execute(&mut **tx).await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
 }
 
 fn read(from: &SqliteRow) -> Result<StoredEntry, StoreError> {
