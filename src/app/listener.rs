@@ -4,6 +4,7 @@
 use std::{io, pin::pin, time::Duration};
 
 use axum::Router;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -112,17 +113,33 @@ async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper) {
     let served =
         builder.serve_connection(TokioIo::new(Unstalled::new(stream, STALL_MAX)), TowerToHyperService::new(router));
     let mut served = pin!(served);
-    let mut stopping = false;
+    let mut orders = orders(stopper);
     loop {
         tokio::select! {
-            // Dropping the connection here drops its response bodies, which then record their ends as cut.
-            () = stopper.cut.cancelled() => return,
-            () = stopper.stop.cancelled(), if !stopping => {
-                stopping = true;
-                served.as_mut().graceful_shutdown();
-            }
+            biased;
             // A peer that breaks off is no news of ours; what it asked for records its own end.
             _ended = served.as_mut() => return,
+            order = orders.next() => match order {
+                Some(Order::Stop) => served.as_mut().graceful_shutdown(),
+                // Dropping the connection here drops its response bodies, which then record their ends as cut.
+                Some(Order::Cut) | None => return,
+            },
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Stop,
+    Cut,
+}
+
+/// What connections are told. A token locks what all connections share each time that it is polled, and a connection is polled at
+/// each chunk; in here each token is polled when it has something to say.
+fn orders(stopper: Stopper) -> FuturesUnordered<impl Future<Output = Order>> {
+    let told = |token: CancellationToken, order| async move {
+        token.cancelled().await;
+        order
+    };
+    [told(stopper.stop, Order::Stop), told(stopper.cut, Order::Cut)].into_iter().collect()
 }
