@@ -41,7 +41,7 @@ def main():
     options = arguments()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    out = pathlib.Path(options.out)
+    out = pathlib.Path(options.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     # On the disk of the target folder, not in memory: what is synced must be synced to something.
     folder = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=out))

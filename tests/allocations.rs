@@ -8,6 +8,7 @@ use tollgate::upstream::{
     dialect::{Dialect, Framing},
     sniff::Sniffer,
 };
+use tollgate_eventstream::writer;
 
 const CHAT: &str = "data: {\"id\":\"chatcmpl-1\",\"model\":\"small-2\",\"service_tier\":\"default\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" al\\npha\"},\"finish_reason\":null}],\"usage\":null}\n\n";
 const CHAT_WITH_USAGE: &str = "data: {\"id\":\"chatcmpl-1\",\"model\":\"small-2\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" alpha\"},\"finish_reason\":null}],\"usage\":{\"prompt_tokens\":18,\"completion_tokens\":3}}\n\n";
@@ -45,6 +46,48 @@ fn an_ordinary_document_passes_without_an_allocation_in_one_piece_and_in_two() {
             pass(3);
             let counted = measure(|| pass(1000));
             assert_eq!(counted.count_total, 0, "{dialect:?}, usage withheld: {withhold_usage}: {counted:?}");
+        }
+    }
+}
+
+#[test]
+fn events_that_differ_in_texts_and_counts_pass_without_an_allocation() {
+    let gemini = |number: u32| {
+        format!(
+            "{{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"alpha\"}}]}}}}],\
+            \"usageMetadata\":{{\"promptTokenCount\":4,\"candidatesTokenCount\":{number}}},\"modelVersion\":\"g\"}}"
+        )
+    };
+    let converse = |number: u32| {
+        let padding = "abcdefgh".get(..number as usize % 8).unwrap();
+        let payload = format!("{{\"contentBlockIndex\":0,\"delta\":{{\"text\":\"alpha\"}},\"p\":\"{padding}\"}}");
+        writer::event("contentBlockDelta", payload.as_bytes()).unwrap()
+    };
+    type Make<'a> = &'a dyn Fn(u32) -> Vec<u8>;
+    let streams: [(Dialect, Framing, Make<'_>); 3] = [
+        (Dialect::Gemini, Framing::Sse, &|number| format!("data: {}\r\n\r\n", gemini(number)).into_bytes()),
+        (Dialect::Gemini, Framing::JsonArray, &|number| format!(",\n{}", gemini(number)).into_bytes()),
+        (Dialect::BedrockConverse, Framing::EventStream, &converse),
+    ];
+    for (dialect, framing, make) in streams {
+        let mut sniffer = Sniffer::new(dialect, framing, false);
+        let mut out = VecDeque::with_capacity(8);
+        if framing == Framing::JsonArray {
+            sniffer.push(Bytes::from_static(b"["), &mut out);
+        }
+        let events: Vec<Bytes> = (100..400).map(|number| make(number).into()).collect();
+        let mut pass = |events: &[Bytes]| {
+            for event in events {
+                sniffer.push(event.clone(), &mut out);
+                out.clear();
+            }
+        };
+        pass(&events[..20]);
+        let counted = measure(|| pass(&events[20..]));
+        assert_eq!(counted.count_total, 0, "{dialect:?}: {counted:?}");
+        assert_eq!(sniffer.summary().delivered_bytes, 5 * 300, "{dialect:?}");
+        if dialect == Dialect::Gemini {
+            assert!(sniffer.summary().usage_raw.unwrap().ends_with("399}"), "the last count wins");
         }
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct SegmentScan {
     pub(super) unreadable: BTreeSet<u64>,
     file: Box<dyn DiskFile>,
     window: Vec<u8>,
+    /// Bytes of the window that were read. The others are of earlier readings: room that need not be zeroed again.
+    window_len: usize,
     window_offset: u64,
 }
 
@@ -57,7 +59,7 @@ impl SegmentScan {
         let path = segment::path(dir, index);
         let file = disk.open(&path)?;
         let (start, unreadable, window) = (Start::Damaged, BTreeSet::new(), Vec::new());
-        let mut scan = Self { index, path, start, unreadable, file, window, window_offset: 0 };
+        let mut scan = Self { index, path, start, unreadable, file, window, window_len: 0, window_offset: 0 };
         scan.start = header::start(scan.bytes(0, header::HEADER_BYTES)?);
         Ok(scan)
     }
@@ -72,7 +74,7 @@ impl SegmentScan {
 
     /// Forgets what was read ahead: the writer may have written there since.
     pub(super) fn refresh(&mut self) {
-        self.window.clear();
+        self.window_len = 0;
     }
 
     /// The first intact frame of the boot at or after `from` whose sequence is above `above`.
@@ -154,7 +156,7 @@ impl SegmentScan {
         let cached = offset
             .checked_sub(self.window_offset)
             .and_then(|skip| usize::try_from(skip).ok())
-            .filter(|skip| skip.checked_add(length).is_some_and(|end| end <= self.window.len()));
+            .filter(|skip| skip.checked_add(length).is_some_and(|end| end <= self.window_len));
         let skip = match cached {
             Some(skip) => skip,
             None => {
@@ -163,25 +165,27 @@ impl SegmentScan {
                 in_page
             }
         };
-        let end = skip.saturating_add(length).min(self.window.len());
+        let end = skip.saturating_add(length).min(self.window_len);
         Ok(self.window.get(skip..end).unwrap_or_default())
     }
 
     fn fill(&mut self, offset: u64, length: usize) -> io::Result<()> {
-        self.window.resize(length, 0);
-        self.window_offset = offset;
-        let filled = match read_whole(self.file.as_ref(), &mut self.window, offset) {
-            Err(error) if is_unreadable(&error) => self.fill_by_page(offset),
+        if self.window.len() < length {
+            self.window.resize(length, 0);
+        }
+        (self.window_offset, self.window_len) = (offset, 0);
+        let filled = match read_whole(self.file.as_ref(), self.window.get_mut(..length).unwrap_or_default(), offset) {
+            Err(error) if is_unreadable(&error) => self.fill_by_page(offset, length),
             filled => filled,
         };
-        self.window.truncate(*filled.as_ref().unwrap_or(&0));
+        self.window_len = *filled.as_ref().unwrap_or(&0);
         filled.map(|_| ())
     }
 
-    fn fill_by_page(&mut self, offset: u64) -> io::Result<usize> {
+    fn fill_by_page(&mut self, offset: u64, length: usize) -> io::Result<usize> {
         let end = self.file.length()?;
         let mut filled = 0;
-        for page in self.window.chunks_mut(PAGE_BYTES) {
+        for page in self.window.get_mut(..length).unwrap_or_default().chunks_mut(PAGE_BYTES) {
             let at = offset.saturating_add(to_u64(filled));
             let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(page.len());
             let page = page.get_mut(..left).unwrap_or_default();

@@ -28,8 +28,7 @@ const fn dialect_headers(dialect: ProviderDialect) -> &'static [&'static str] {
 /// What passes of a client's headers, and what the gateway adds: bodies are looked at, so they must not be compressed.
 #[must_use]
 pub fn request_headers(dialect: ProviderDialect, inbound: &HeaderMap) -> HeaderMap {
-    let mut headers = allowed(inbound, REQUEST_HEADERS);
-    headers.extend(allowed(inbound, dialect_headers(dialect)));
+    let mut headers = allowed(inbound, &[REQUEST_HEADERS, dialect_headers(dialect)]);
     if dialect == ProviderDialect::Anthropic {
         headers.entry(ANTHROPIC_VERSION).or_insert(HeaderValue::from_static("2023-06-01"));
     }
@@ -41,7 +40,7 @@ pub fn request_headers(dialect: ProviderDialect, inbound: &HeaderMap) -> HeaderM
 /// What passes of an upstream's headers.
 #[must_use]
 pub fn response_headers(upstream: &HeaderMap) -> HeaderMap {
-    let mut headers = allowed(upstream, RESPONSE_HEADERS);
+    let mut headers = allowed(upstream, &[RESPONSE_HEADERS]);
     headers.extend(of_bedrock(upstream));
     headers
 }
@@ -52,11 +51,12 @@ fn of_bedrock(from: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue
         .map(|(name, value)| (name.clone(), value.clone()))
 }
 
-fn allowed(from: &HeaderMap, names: &[&'static str]) -> HeaderMap {
+/// The first value of each header that is in one of the lists. One pass: a look-up by name hashes it first.
+fn allowed(from: &HeaderMap, lists: &[&[&str]]) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
-    for name in names {
-        if let Some(value) = from.get(*name) {
-            headers.insert(HeaderName::from_static(name), value.clone());
+    for (name, value) in from {
+        if lists.iter().any(|list| list.contains(&name.as_str())) {
+            headers.entry(name).or_insert_with(|| value.clone());
         }
     }
     headers

@@ -12,6 +12,8 @@ mod event_stream;
 mod frames;
 mod headers;
 mod holes;
+#[cfg(test)]
+mod lanes;
 mod lines;
 mod merge;
 pub(in crate::upstream) mod path;

@@ -58,6 +58,9 @@ impl<'a> Fields<'a> {
 
 /// Whether a key is a name but for the case of its letters; two letters outside of ASCII have an ASCII letter as their other case.
 fn folds_to(key: &str, name: &str) -> bool {
+    if key.is_ascii() {
+        return key.eq_ignore_ascii_case(name);
+    }
     let fold = |c: char| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',

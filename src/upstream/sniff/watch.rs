@@ -135,7 +135,7 @@ impl Watch {
                     rest
                 }
                 Mode::Key | Mode::Text | Mode::SkipText(_) => self.string(left, document),
-                Mode::Scalar => self.scalar(byte, left, rest, document),
+                Mode::Scalar => self.scalar(left, document),
                 Mode::Skip(depth) => self.skip(depth, left, document),
                 Mode::Complete => break,
             };
@@ -258,13 +258,16 @@ impl Watch {
         }
     }
 
-    fn scalar<'a>(&mut self, byte: u8, bytes: &'a [u8], rest: &'a [u8], document: &mut Document) -> &'a [u8] {
-        if matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r') {
-            self.holes.close(self.at);
+    /// Inside a number, true, false or null: up to its end, or to the end of the bytes.
+    fn scalar<'a>(&mut self, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
+        let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+        let end = bytes.iter().position(is_end);
+        let (scalar, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+        self.plain(scalar, len(scalar), document);
+        if end.is_some() {
+            self.holes.close(self.at + scalar.len());
             self.end_value(document);
-            return bytes;
         }
-        self.plain(&[byte], 1, document);
         rest
     }
 
