@@ -80,6 +80,9 @@ pub enum AppError {
         /// Why.
         source: std::io::Error,
     },
+    /// Two metrics of one name.
+    #[error("metrics cannot be kept: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// The shipped model's receipt or worker.
     #[error(transparent)]
     Up(#[from] up::UpError),

@@ -10,6 +10,7 @@ pub mod error;
 mod exchange;
 pub mod keys;
 mod live;
+pub mod observer;
 mod stream;
 mod upstream_error;
 mod whole;
@@ -33,6 +34,7 @@ use self::{
     detach::DetachOnDrop,
     error::ProxyError,
     exchange::{Exchange, PlannedTarget},
+    observer::Observers,
 };
 use crate::{
     admission::{
@@ -70,6 +72,8 @@ pub struct Proxy {
     pub settings: Settings,
     /// What happened that no entry says.
     pub counters: Counters,
+    /// Who looks on.
+    pub observers: Observers,
     drains: Arc<Semaphore>,
     stopping: AtomicBool,
 }
@@ -126,6 +130,7 @@ pub struct Answer {
 
 impl Proxy {
     /// Puts the stages together.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, and they are put together once")]
     #[must_use]
     pub fn new(
         clock: Clock,
@@ -135,6 +140,7 @@ impl Proxy {
         journal: Journal,
         workers: Arc<Board>,
         settings: Settings,
+        observers: Observers,
     ) -> Self {
         Self {
             clock,
@@ -146,6 +152,7 @@ impl Proxy {
             client: UpstreamClient::new(),
             settings,
             counters: Counters::default(),
+            observers,
             drains: Arc::new(Semaphore::new(settings.drain_streams_max)),
             stopping: AtomicBool::new(false),
         }

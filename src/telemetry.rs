@@ -1,4 +1,11 @@
-//! Sets up structured logs. Prompts, answers, keys and secrets never become a field.
+//! Sets up structured logs, and counts what happens. Prompts, answers, keys and secrets never become a field or a label.
+
+pub mod exposition;
+pub mod metrics;
+pub mod names;
+pub mod outlet;
+pub mod series;
+pub mod timing;
 
 use std::{fs::File, sync::Arc};
 

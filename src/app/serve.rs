@@ -37,8 +37,9 @@ use crate::{
     },
     journal::Journal,
     posting::{direct::keep_rescued, live::Poster, recover::keep_recovering, state::PostingState},
-    proxy::{Proxy, Settings, keys::reload},
+    proxy::{Proxy, Settings, keys::reload, observer::Observers},
     routing::Routes,
+    telemetry::metrics::Metrics,
     workers::{Patience, Workers, board::Board},
 };
 
@@ -153,6 +154,7 @@ impl Gateway {
             journal.clone(),
             Arc::clone(&board),
             settings,
+            Observers { metrics: Arc::new(Metrics::new()?), outlets: Arc::default() },
         );
         let proxy = Arc::new(proxy);
         let stop_posting = CancellationToken::new();
@@ -206,6 +208,7 @@ impl Gateway {
             posting: Arc::clone(&posting),
             lease: lease_state,
             panics,
+            remembered: Arc::default(),
         };
         let state = books.admin_state(Some(running));
 

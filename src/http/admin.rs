@@ -7,6 +7,7 @@ mod dead_letters;
 mod health;
 mod journal;
 mod keys;
+pub mod metrics;
 mod page;
 mod prices;
 mod problem;
@@ -76,6 +77,8 @@ pub struct Running {
     pub lease: Arc<LeaseState>,
     /// Tasks that panicked and were started again.
     pub panics: Arc<AtomicU64>,
+    /// What a page of metrics does not ask anew each time.
+    pub remembered: Arc<metrics::Remembered>,
 }
 
 /// Who may call.
@@ -119,7 +122,7 @@ pub fn router(state: AdminState, access: Access) -> Router {
     let guarded = Router::new()
         .nest("/admin/v1", api)
         .route("/", get(page::break_even))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(metrics::metrics))
         .layer(middleware::from_fn_with_state(Arc::new(access.clone()), auth::require));
     Router::new()
         .merge(guarded)

@@ -92,17 +92,17 @@ impl ProxyError {
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
+            Self::Upstream { code: Some(code), .. } => code,
+            _ => self.class(),
+        }
+    }
+
+    /// [`Self::code`], but for what an upstream wrote: a word of a fixed list.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
             Self::Request(error) => error.code(),
-            Self::Refused(refusal) => match refusal {
-                Refusal::MissingKey | Refusal::InvalidKey | Refusal::RevokedKey | Refusal::ExpiredKey => {
-                    "invalid_api_key"
-                }
-                Refusal::ModelNotAllowed(_) => "model_not_allowed",
-                Refusal::Requests { .. } | Refusal::Tokens { .. } | Refusal::TooLargeForKey { .. } => {
-                    "rate_limit_exceeded"
-                }
-                Refusal::Concurrency { .. } => "concurrency_limit_exceeded",
-            },
+            Self::Refused(refusal) => refusal.code(),
             Self::UnknownModel(_) => "model_not_found",
             Self::OtherDialect { .. } => "model_of_other_dialect",
             Self::Unpriced(_) => "model_unpriced",
@@ -113,7 +113,7 @@ impl ProxyError {
             Self::WorkerBusy { .. } => "worker_busy",
             Self::Unreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
-            Self::Upstream { code, .. } => code.as_deref().unwrap_or("upstream_error"),
+            Self::Upstream { .. } => "upstream_error",
             Self::InvalidUpstreamBody(_) => "upstream_invalid_body",
             Self::UpstreamCredentials => "upstream_credentials",
         }

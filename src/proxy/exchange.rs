@@ -106,7 +106,8 @@ impl Exchange {
         let admission = self.admission(number, target, &planned.prices, holder);
         let id = admission.id;
         let open = permit.open(admission).await?;
-        let attempt = Attempt::new(open, planned.prices.clone(), self.proxy.clock.clone(), self.started);
+        let observer = self.proxy.observers.attempt();
+        let mut attempt = Attempt::new(open, planned.prices.clone(), self.proxy.clock.clone(), self.started, observer);
         if gone.get() {
             attempt.void();
             return Err(ProxyError::Unreachable);

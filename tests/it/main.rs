@@ -20,6 +20,7 @@ mod limits;
 mod load;
 mod metering_fixtures;
 mod metering_forgery;
+mod metrics;
 mod postgres_faults;
 mod prices;
 mod process;
