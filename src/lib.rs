@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod http;
 pub mod journal;
 pub mod metering;
+pub mod otlp;
 pub mod posting;
 pub mod proxy;
 pub mod reports;

@@ -11,7 +11,9 @@ mod exchange;
 pub mod keys;
 mod live;
 pub mod observer;
+mod request_log;
 mod stream;
+pub mod trace;
 mod upstream_error;
 mod whole;
 mod worker;
@@ -35,6 +37,7 @@ use self::{
     error::ProxyError,
     exchange::{Exchange, PlannedTarget},
     observer::Observers,
+    trace::RequestTrace,
 };
 use crate::{
     admission::{
@@ -118,6 +121,8 @@ pub struct Inbound {
     pub variant: Variant,
     /// `x-tollgate-tags`, sorted.
     pub tags: Vec<(String, String)>,
+    /// What its attempts are traced with; none: it is not traced.
+    pub trace: Option<Arc<RequestTrace>>,
 }
 
 /// The answer, on its way.
@@ -191,7 +196,7 @@ impl Proxy {
         if self.is_stopping() {
             return Err(ProxyError::ShuttingDown);
         }
-        let Inbound { request_id, entered, headers, request, variant, tags } = inbound;
+        let Inbound { request_id, entered, headers, request, variant, tags, trace } = inbound;
         let route = self.routes.load().get(&request.model).cloned();
         let route = route.ok_or_else(|| ProxyError::UnknownModel(request.model.clone()))?;
         let admitted_at_us = self.clock.unix_us();
@@ -212,6 +217,7 @@ impl Proxy {
             request,
             variant,
             tags,
+            trace,
             admitted_at_us,
             started: self.clock.monotonic(),
             input_estimate,

@@ -123,14 +123,16 @@ async fn answer(
         Ok(id) => id,
         Err(error) => return errors::response(surface, &error, None),
     };
-    let mut observer = proxy.observers.request();
+    let mut observer = proxy.observers.request(request_id, endpoint.path(), request.headers());
     let mut limits = LimitsView::default();
     let answered = match enter(&proxy, presented_key(request.headers(), query), &mut limits) {
         Ok(entered) => {
+            observer.entered(entered.key());
             let called = Called { endpoint, model, request_id, variant: Variant { version, alt_sse } };
             match read(&proxy, called, entered, request).await {
-                Ok(inbound) => {
+                Ok(mut inbound) => {
                     observer.names(&inbound.request.model, &proxy.routes.load());
+                    inbound.trace = observer.trace();
                     proxy.conduct(inbound).await
                 }
                 Err(error) => Err(error),
@@ -180,7 +182,7 @@ async fn read(proxy: &Proxy, called: Called, entered: Entered, request: Request<
     let Called { endpoint, model, request_id, variant } = called;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let request = ModelRequest::parse(endpoint, model.as_deref(), content_type, body)?;
-    Ok(Inbound { request_id, entered, headers: parts.headers, request, variant, tags })
+    Ok(Inbound { request_id, entered, headers: parts.headers, request, variant, tags, trace: None })
 }
 
 /// `team=a,feature=b`, sorted.
@@ -233,7 +235,7 @@ const UNSERVED: &[&str] = &[
 
 async fn unknown_path(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
-    proxy.observers.request().refused(StatusCode::NOT_FOUND.as_u16(), "unknown_url");
+    proxy.observers.unrouted(StatusCode::NOT_FOUND.as_u16(), "unknown_url");
     if UNSERVED.iter().any(|unserved| is_below(path, unserved)) {
         let message = format!("This gateway does not pass {path} on: what it leads to could not be metered.");
         return errors::refused(Surface::of_path(path), StatusCode::NOT_FOUND, &message, "unsupported_endpoint");
@@ -249,7 +251,7 @@ fn is_below(path: &str, other: &str) -> bool {
 
 async fn wrong_method(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
-    proxy.observers.request().refused(StatusCode::METHOD_NOT_ALLOWED.as_u16(), "method_not_allowed");
+    proxy.observers.unrouted(StatusCode::METHOD_NOT_ALLOWED.as_u16(), "method_not_allowed");
     let message = format!("{path} does not answer {method}.");
     errors::refused(Surface::of_path(path), StatusCode::METHOD_NOT_ALLOWED, &message, "method_not_allowed")
 }

@@ -119,6 +119,18 @@ impl ProxyError {
         }
     }
 
+    /// True when no attempt was made, so that no entry tells of the request.
+    #[must_use]
+    pub const fn is_before_any_attempt(&self) -> bool {
+        match self {
+            Self::Request(_) | Self::Refused(_) | Self::UnknownModel(_) | Self::OtherDialect { .. } => true,
+            Self::Unpriced(_) | Self::Full | Self::JournalDown | Self::ShuttingDown => true,
+            Self::WorkerUnavailable(_) => true,
+            Self::WorkerBusy { .. } | Self::Unreachable | Self::UpstreamTimeout | Self::Upstream { .. } => false,
+            Self::InvalidUpstreamBody(_) | Self::UpstreamCredentials => false,
+        }
+    }
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub const fn retryable(&self) -> bool {

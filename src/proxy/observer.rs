@@ -1,13 +1,22 @@
-//! What looks on at requests and attempts: counters. Each request and each attempt is told once, whatever way it ends.
+//! What looks on at requests and attempts: counters, traces, the log. Each request and each attempt is told once, whatever way
+//! it ends.
 
 use std::{sync::Arc, time::Duration};
 
-use tollgate_core::entry::Entry;
+use axum::http::HeaderMap;
+use tollgate_core::{entry::Entry, id::RequestId};
 
-use super::error::ProxyError;
+use super::{
+    error::ProxyError,
+    request_log,
+    trace::{AttemptTrace, RequestTrace},
+};
 use crate::{
+    admission::keyring::KeyState,
+    clock::Clock,
+    config::LogRequests,
     routing::Routes,
-    telemetry::{metrics::Metrics, outlet::Outlets, series::StatusClass},
+    telemetry::{genai::GenAi, metrics::Metrics, outlet::Outlets, series::StatusClass, trace::Tracer},
 };
 
 /// Everything that looks on.
@@ -17,19 +26,39 @@ pub struct Observers {
     pub metrics: Arc<Metrics>,
     /// What leaves the process for others.
     pub outlets: Arc<Outlets>,
+    /// What a collector gets; none: nothing.
+    pub collected: Option<Collected>,
+    /// Which requests are logged.
+    pub log: LogRequests,
+    /// Time of spans.
+    pub clock: Clock,
+}
+
+/// What a collector gets.
+#[derive(Clone)]
+pub struct Collected {
+    /// Spans.
+    pub tracer: Arc<Tracer>,
+    /// GenAI metrics.
+    pub genai: Arc<GenAi>,
 }
 
 /// Looks on at one request until its answer begins. Dropped before, the client has left.
 pub struct RequestObserver {
     observers: Observers,
+    request_id: RequestId,
+    key: Option<String>,
     model: Option<String>,
+    trace: Option<Arc<RequestTrace>>,
     is_told: bool,
 }
 
 /// Looks on at one attempt.
 pub struct AttemptObserver {
     observers: Observers,
+    key: String,
     sent_at: Option<Duration>,
+    trace: Option<AttemptTrace>,
 }
 
 /// The code of a request that was answered.
@@ -38,32 +67,60 @@ const OK: &str = "ok";
 const GONE: &str = "client_gone";
 
 impl Observers {
-    /// A request begins.
+    /// A request begins on a path of a fixed list.
     #[must_use]
-    pub fn request(&self) -> RequestObserver {
-        RequestObserver { observers: self.clone(), model: None, is_told: false }
+    pub fn request(&self, request_id: RequestId, path: &'static str, headers: &HeaderMap) -> RequestObserver {
+        let collected = self.collected.as_ref();
+        let trace = collected
+            .and_then(|collected| RequestTrace::begin(&collected.tracer, &self.clock, request_id, path, headers));
+        RequestObserver { observers: self.clone(), request_id, key: None, model: None, trace, is_told: false }
+    }
+
+    /// A request came that no route takes; `code` is of a fixed list.
+    pub fn unrouted(&self, status: u16, code: &'static str) {
+        self.metrics.request(None, StatusClass::of(status), code);
     }
 
     /// An attempt begins.
     #[must_use]
-    pub fn attempt(&self) -> AttemptObserver {
-        AttemptObserver { observers: self.clone(), sent_at: None }
+    pub fn attempt(&self, key: &KeyState, trace: Option<&Arc<RequestTrace>>) -> AttemptObserver {
+        let key = if self.log == LogRequests::Nothing { String::new() } else { key.record.public_id.clone() };
+        AttemptObserver { observers: self.clone(), key, sent_at: None, trace: trace.map(AttemptTrace::begin) }
     }
 }
 
 impl RequestObserver {
+    /// The client's key is good.
+    pub fn entered(&mut self, key: &KeyState) {
+        if self.observers.log != LogRequests::Nothing {
+            self.key = Some(key.record.public_id.clone());
+        }
+    }
+
     /// The client named a model. Only public ones are told: what a client invents is nobody's label.
     pub fn names(&mut self, model: &str, routes: &Routes) {
         self.model = routes.get(model).map(|route| route.model.clone());
+        if let (Some(trace), Some(model)) = (&self.trace, &self.model) {
+            trace.names(model);
+        }
+    }
+
+    /// The trace that the request's attempts belong to; none: it is not traced.
+    #[must_use]
+    pub fn trace(&self) -> Option<Arc<RequestTrace>> {
+        self.trace.clone()
     }
 
     /// The answer begins with this status.
     pub fn answered(mut self, status: u16, error: Option<&ProxyError>) {
-        self.tell(StatusClass::of(status), error.map_or(OK, ProxyError::class));
-    }
-
-    /// No route takes the request; `code` is of a fixed list.
-    pub fn refused(mut self, status: u16, code: &'static str) {
+        let code = error.map_or(OK, ProxyError::class);
+        if let Some(trace) = &self.trace {
+            trace.told(status, code);
+        }
+        if error.is_some_and(ProxyError::is_before_any_attempt) {
+            let (key, model) = (self.key.as_deref(), self.model.as_deref());
+            request_log::refused(self.observers.log, self.request_id, key, model, status, code);
+        }
         self.tell(StatusClass::of(status), code);
     }
 
@@ -88,7 +145,15 @@ impl AttemptObserver {
     }
 
     /// The attempt has ended as its entry says.
-    pub fn ended(&self, entry: &Entry, now: Duration) {
-        self.observers.metrics.ended(entry, self.sent_at.map(|sent_at| now.saturating_sub(sent_at)));
+    pub fn ended(&mut self, entry: &Entry, now: Duration) {
+        let upstream = self.sent_at.map(|sent_at| now.saturating_sub(sent_at));
+        self.observers.metrics.ended(entry, upstream);
+        if let (Some(collected), Some(upstream)) = (&self.observers.collected, upstream) {
+            collected.genai.ended(entry, upstream.as_secs_f64());
+        }
+        request_log::attempt(self.observers.log, &self.key, entry);
+        if let Some(trace) = self.trace.take() {
+            trace.ended(entry);
+        }
     }
 }

@@ -165,8 +165,8 @@ fn hostile(harness: &Harness, number: usize) -> reqwest::RequestBuilder {
         4 => format!("/v1beta/models/demo-model:evil{number}"),
         _ => "/v1/chat/completions".to_owned(),
     };
-    let key = if number % 3 == 0 { format!("tg-evil{number:08}-{}", "0".repeat(64)) } else { harness.key.clone() };
-    let method = if number % 11 == 0 { reqwest::Method::PUT } else { reqwest::Method::POST };
+    let key = if number.is_multiple_of(3) { format!("tg-evil{number:08}-{}", "0".repeat(64)) } else { harness.key.clone() };
+    let method = if number.is_multiple_of(11) { reqwest::Method::PUT } else { reqwest::Method::POST };
     let request = harness.client.request(method, harness.url(&path)).bearer_auth(key).json(&body);
     request
         .header("x-tollgate-tags", format!("evil{number}=evil-{number}"))
@@ -188,4 +188,38 @@ async fn ten_thousand_hostile_requests_are_counted_and_add_no_label_of_theirs() 
     assert_eq!(page.values("tollgate_requests_total", "model"), ["", "demo-model"].map(str::to_owned).into());
     assert!(page.rows.len() < 250, "{} series: {}", page.rows.len(), page.text);
     assert!(!page.text.contains("cus_") && !page.text.contains("key_") && !page.text.contains("tg-"));
+}
+
+fn text_of(path: &str) -> String {
+    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+#[test]
+fn the_operators_manual_lists_every_metric_as_it_is_and_no_other() {
+    let manual = text_of("docs/operations.md");
+    let listed: Vec<&str> = manual.lines().filter(|line| line.starts_with("| `tollgate_")).collect();
+    let expected = ALL.iter().map(|metric| {
+        let kind = format!("{:?}", metric.kind).to_lowercase();
+        format!("| `{}` | {kind} | {} | {} |", metric.name, metric.labels.join(", "), metric.help)
+    });
+    assert_eq!(listed, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_reads_metrics_that_there_are() {
+    let (manual, rules) = (text_of("docs/operations.md"), text_of("deploy/prometheus/alerts.yml"));
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 30);
+    for alert in &alerts {
+        assert!(manual.contains(&format!("\n### {alert}\n")), "{alert} has no runbook");
+        assert!(rules.contains(&format!("runbook: docs/operations.md#{}", alert.to_lowercase())), "{alert}");
+    }
+    let headings = manual.lines().filter_map(|line| line.strip_prefix("### Tollgate"));
+    assert_eq!(headings.count(), alerts.len(), "a runbook without an alert");
+    let words =
+        rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("tollgate_"));
+    for word in words {
+        let known = ALL.iter().any(|metric| word == metric.name || word.strip_suffix("_bucket") == Some(metric.name));
+        assert!(known, "{word} is no metric");
+    }
 }
