@@ -76,7 +76,7 @@ pub struct Proxy {
     /// What happened that no entry says.
     pub counters: Counters,
     /// Who looks on.
-    pub observers: Observers,
+    pub observers: Arc<Observers>,
     drains: Arc<Semaphore>,
     stopping: AtomicBool,
 }
@@ -157,7 +157,7 @@ impl Proxy {
             client: UpstreamClient::new(),
             settings,
             counters: Counters::default(),
-            observers,
+            observers: Arc::new(observers),
             drains: Arc::new(Semaphore::new(settings.drain_streams_max)),
             stopping: AtomicBool::new(false),
         }

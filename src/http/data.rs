@@ -127,7 +127,7 @@ async fn answer(
     let mut limits = LimitsView::default();
     let answered = match enter(&proxy, presented_key(request.headers(), query), &mut limits) {
         Ok(entered) => {
-            observer.entered(entered.key());
+            observer.entered(entered.shared_key());
             let called = Called { endpoint, model, request_id, variant: Variant { version, alt_sse } };
             match read(&proxy, called, entered, request).await {
                 Ok(mut inbound) => {

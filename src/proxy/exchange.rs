@@ -108,7 +108,7 @@ impl Exchange {
         let admission = self.admission(number, target, &planned.prices, holder);
         let id = admission.id;
         let open = permit.open(admission).await?;
-        let observer = self.proxy.observers.attempt(holder.key(), self.trace.as_ref());
+        let observer = self.proxy.observers.attempt(holder.shared_key(), self.trace.as_ref());
         let mut attempt = Attempt::new(open, planned.prices.clone(), self.proxy.clock.clone(), self.started, observer);
         if gone.get() {
             attempt.void();

@@ -15,12 +15,11 @@ use crate::{
     admission::keyring::KeyState,
     clock::Clock,
     config::LogRequests,
-    routing::Routes,
+    routing::{Route, Routes},
     telemetry::{genai::GenAi, metrics::Metrics, outlet::Outlets, series::StatusClass, trace::Tracer},
 };
 
 /// Everything that looks on.
-#[derive(Clone)]
 pub struct Observers {
     /// Counters.
     pub metrics: Arc<Metrics>,
@@ -45,18 +44,18 @@ pub struct Collected {
 
 /// Looks on at one request until its answer begins. Dropped before, the client has left.
 pub struct RequestObserver {
-    observers: Observers,
+    observers: Arc<Observers>,
     request_id: RequestId,
-    key: Option<String>,
-    model: Option<String>,
+    key: Option<Arc<KeyState>>,
+    route: Option<Arc<Route>>,
     trace: Option<Arc<RequestTrace>>,
     is_told: bool,
 }
 
 /// Looks on at one attempt.
 pub struct AttemptObserver {
-    observers: Observers,
-    key: String,
+    observers: Arc<Observers>,
+    key: Arc<KeyState>,
     sent_at: Option<Duration>,
     trace: Option<AttemptTrace>,
 }
@@ -69,11 +68,16 @@ const GONE: &str = "client_gone";
 impl Observers {
     /// A request begins on a path of a fixed list.
     #[must_use]
-    pub fn request(&self, request_id: RequestId, path: &'static str, headers: &HeaderMap) -> RequestObserver {
+    pub fn request(
+        self: &Arc<Self>,
+        request_id: RequestId,
+        path: &'static str,
+        headers: &HeaderMap,
+    ) -> RequestObserver {
         let collected = self.collected.as_ref();
         let trace = collected
             .and_then(|collected| RequestTrace::begin(&collected.tracer, &self.clock, request_id, path, headers));
-        RequestObserver { observers: self.clone(), request_id, key: None, model: None, trace, is_told: false }
+        RequestObserver { observers: Arc::clone(self), request_id, key: None, route: None, trace, is_told: false }
     }
 
     /// A request came that no route takes; `code` is of a fixed list.
@@ -83,25 +87,22 @@ impl Observers {
 
     /// An attempt begins.
     #[must_use]
-    pub fn attempt(&self, key: &KeyState, trace: Option<&Arc<RequestTrace>>) -> AttemptObserver {
-        let key = if self.log == LogRequests::Nothing { String::new() } else { key.record.public_id.clone() };
-        AttemptObserver { observers: self.clone(), key, sent_at: None, trace: trace.map(AttemptTrace::begin) }
+    pub fn attempt(self: &Arc<Self>, key: Arc<KeyState>, trace: Option<&Arc<RequestTrace>>) -> AttemptObserver {
+        AttemptObserver { observers: Arc::clone(self), key, sent_at: None, trace: trace.map(AttemptTrace::begin) }
     }
 }
 
 impl RequestObserver {
     /// The client's key is good.
-    pub fn entered(&mut self, key: &KeyState) {
-        if self.observers.log != LogRequests::Nothing {
-            self.key = Some(key.record.public_id.clone());
-        }
+    pub fn entered(&mut self, key: Arc<KeyState>) {
+        self.key = Some(key);
     }
 
     /// The client named a model. Only public ones are told: what a client invents is nobody's label.
     pub fn names(&mut self, model: &str, routes: &Routes) {
-        self.model = routes.get(model).map(|route| route.model.clone());
-        if let (Some(trace), Some(model)) = (&self.trace, &self.model) {
-            trace.names(model);
+        self.route = routes.get(model).cloned();
+        if let (Some(trace), Some(route)) = (&self.trace, &self.route) {
+            trace.names(&route.model);
         }
     }
 
@@ -118,7 +119,8 @@ impl RequestObserver {
             trace.told(status, code);
         }
         if error.is_some_and(ProxyError::is_before_any_attempt) {
-            let (key, model) = (self.key.as_deref(), self.model.as_deref());
+            let key = self.key.as_ref().map(|key| key.record.public_id.as_str());
+            let model = self.route.as_ref().map(|route| route.model.as_str());
             request_log::refused(self.observers.log, self.request_id, key, model, status, code);
         }
         self.tell(StatusClass::of(status), code);
@@ -126,7 +128,8 @@ impl RequestObserver {
 
     fn tell(&mut self, status: StatusClass, code: &'static str) {
         self.is_told = true;
-        self.observers.metrics.request(self.model.as_deref(), status, code);
+        let model = self.route.as_ref().map(|route| route.model.as_str());
+        self.observers.metrics.request(model, status, code);
     }
 }
 
@@ -151,7 +154,7 @@ impl AttemptObserver {
         if let (Some(collected), Some(upstream)) = (&self.observers.collected, upstream) {
             collected.genai.ended(entry, upstream.as_secs_f64());
         }
-        request_log::attempt(self.observers.log, &self.key, entry);
+        request_log::attempt(self.observers.log, &self.key.record.public_id, entry);
         if let Some(trace) = self.trace.take() {
             trace.ended(entry);
         }

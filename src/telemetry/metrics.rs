@@ -12,10 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prometheus::{HistogramVec, IntCounterVec, Registry, proto::MetricFamily};
-use tollgate_core::{
-    entry::{Entry, UsageSource},
-    usage::Bucket,
-};
+use tollgate_core::{entry::Entry, usage::Bucket};
 
 use super::{
     exposition::{Usd, counters, histograms},
@@ -42,7 +39,7 @@ pub struct Metrics {
     models: ArcSwap<Models>,
     /// Held while the map grows.
     growing: Mutex<()>,
-    nobody: Arc<ModelSeries>,
+    nobody: ModelSeries,
     sources: Sources,
 }
 
@@ -97,7 +94,7 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(Self {
-            nobody: Arc::new(ModelSeries::new(NO_MODEL)),
+            nobody: ModelSeries::new(NO_MODEL),
             registry,
             vectors,
             models: ArcSwap::default(),
@@ -108,18 +105,26 @@ impl Metrics {
 
     /// Counts a request. `model` is a public name of the configuration, or none; `code` is a word of a fixed list.
     pub fn request(&self, model: Option<&str>, status: StatusClass, code: &'static str) {
-        let series = model.map_or_else(|| Arc::clone(&self.nobody), |model| self.model(model));
-        series.request(&self.vectors, status, code);
+        match model {
+            None => self.nobody.request(&self.vectors, status, code),
+            Some(model) => self.with_model(model, |series| series.request(&self.vectors, status, code)),
+        }
     }
 
     /// Counts an attempt that ended. `upstream` is how long it was at its upstream; none: it was never sent.
     pub fn ended(&self, entry: &Entry, upstream: Option<Duration>) {
         let admission = &entry.admission;
         let provider = admission.target.split_once('/').map_or("", |(provider, _)| provider);
-        let model = self.model(&admission.model);
-        let provider: Arc<ProviderSeries> = model.provider(provider, &self.vectors);
-        provider.ended(&self.vectors, entry.outcome);
         self.sources.count(&self.vectors, entry.usage_source);
+        self.with_model(&admission.model, |model| {
+            model.with_provider(provider, &self.vectors, |provider| {
+                self.count(entry, upstream, model, provider);
+            });
+        });
+    }
+
+    fn count(&self, entry: &Entry, upstream: Option<Duration>, model: &ModelSeries, provider: &ProviderSeries) {
+        provider.ended(&self.vectors, entry.outcome);
         if let Some(upstream) = upstream {
             provider.upstream.observe(upstream.as_secs_f64());
         }
@@ -139,27 +144,29 @@ impl Metrics {
         }
     }
 
-    /// Attempts whose usage came from here.
-    #[must_use]
-    pub fn usage_source(&self, source: UsageSource) -> u64 {
-        self.sources.get(&self.vectors, source)
-    }
-
     /// Everything that is counted here, for a page.
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
         self.registry.gather()
     }
 
-    fn model(&self, name: &str) -> Arc<ModelSeries> {
-        if let Some(series) = self.models.load().get(name) {
-            return Arc::clone(series);
+    fn with_model(&self, name: &str, count: impl FnOnce(&ModelSeries)) {
+        match self.models.load().get(name) {
+            Some(series) => count(series),
+            None => count(&self.grown_by(name)),
         }
+    }
+
+    fn grown_by(&self, name: &str) -> Arc<ModelSeries> {
         let _one_at_a_time: MutexGuard<'_, ()> = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let models = self.models.load_full();
+        let known = |name: &str| models.get(name).map(Arc::clone);
+        if let Some(series) = known(name) {
+            return series;
+        }
         let name = if models.len() < MODELS_MAX { name } else { OTHER };
-        if let Some(series) = models.get(name) {
-            return Arc::clone(series);
+        if let Some(series) = known(name) {
+            return series;
         }
         let series = Arc::new(ModelSeries::new(name));
         let mut grown = Models::clone(&models);

@@ -118,16 +118,19 @@ impl ModelSeries {
         cell.inc_by(u64::try_from(charge.get()).unwrap_or(0));
     }
 
-    pub(super) fn provider(&self, provider: &str, vectors: &Vectors) -> Arc<ProviderSeries> {
-        let find =
-            |providers: &[Arc<ProviderSeries>]| providers.iter().find(|known| known.provider == provider).cloned();
-        if let Some(series) = find(&self.providers.load()) {
-            return series;
+    pub(super) fn with_provider(&self, provider: &str, vectors: &Vectors, count: impl FnOnce(&ProviderSeries)) {
+        let providers = self.providers.load();
+        match providers.iter().find(|known| known.provider == provider) {
+            Some(series) => count(series),
+            None => count(&self.grown_by(provider, vectors)),
         }
+    }
+
+    fn grown_by(&self, provider: &str, vectors: &Vectors) -> Arc<ProviderSeries> {
         let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let providers = self.providers.load_full();
-        if let Some(series) = find(&providers) {
-            return series;
+        if let Some(series) = providers.iter().find(|known| known.provider == provider) {
+            return Arc::clone(series);
         }
         let series = Arc::new(ProviderSeries::new(&self.name, provider, vectors));
         let grown = providers.iter().cloned().chain([Arc::clone(&series)]).collect();
@@ -169,10 +172,5 @@ impl Sources {
         if let Some(cell) = self.0.get(source as usize) {
             cell.get_or_init(|| vectors.sources.with_label_values(&[source.name()])).inc();
         }
-    }
-
-    pub(super) fn get(&self, vectors: &Vectors, source: UsageSource) -> u64 {
-        let cell = self.0.get(source as usize);
-        cell.map_or(0, |cell| cell.get_or_init(|| vectors.sources.with_label_values(&[source.name()])).get())
     }
 }

@@ -165,7 +165,8 @@ fn hostile(harness: &Harness, number: usize) -> reqwest::RequestBuilder {
         4 => format!("/v1beta/models/demo-model:evil{number}"),
         _ => "/v1/chat/completions".to_owned(),
     };
-    let key = if number.is_multiple_of(3) { format!("tg-evil{number:08}-{}", "0".repeat(64)) } else { harness.key.clone() };
+    let key =
+        if number.is_multiple_of(3) { format!("tg-evil{number:08}-{}", "0".repeat(64)) } else { harness.key.clone() };
     let method = if number.is_multiple_of(11) { reqwest::Method::PUT } else { reqwest::Method::POST };
     let request = harness.client.request(method, harness.url(&path)).bearer_auth(key).json(&body);
     request
