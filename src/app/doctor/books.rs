@@ -100,20 +100,22 @@ async fn unfinished(store: &Store, checks: &mut Vec<Finding>) {
             return checks.push(Finding::note("unfinished", "the books take too long to be summed", "ask again later"));
         }
     };
-    let mut is_done = true;
-    for (count, what, advice) in [
+    checks.extend(left_to_do(letters, unpriced, gap));
+}
+
+fn left_to_do(letters: u64, unpriced: u64, gap: u64) -> Vec<Finding> {
+    let rows = [
         (letters, "entries wait as dead letters and are in no sum", "`tollgate dead-letters list` says why"),
         (unpriced, "entries have no price", "correct the price tables, then `tollgate rerate` and `rerate --apply`"),
         (gap, "events cannot be accounted for", "`tollgate audit` names the boot; docs/operations.md has the runbook"),
-    ] {
-        if count > 0 {
-            is_done = false;
-            checks.push(Finding::bad("unfinished", format!("{count} {what}"), advice));
-        }
+    ];
+    let left = rows.into_iter().filter(|(count, ..)| *count > 0);
+    let left: Vec<_> =
+        left.map(|(count, what, advice)| Finding::bad("unfinished", format!("{count} {what}"), advice)).collect();
+    if left.is_empty() {
+        return vec![Finding::ok("unfinished", "no dead letters, no unpriced entries, no events unaccounted for")];
     }
-    if is_done {
-        checks.push(Finding::ok("unfinished", "no dead letters, no unpriced entries, no events unaccounted for"));
-    }
+    left
 }
 
 async fn journal(config: &Config, checks: &mut Vec<Finding>) {
@@ -157,4 +159,23 @@ fn bytes_below(dir: &std::path::Path) -> u64 {
         Err(_) => 0,
     });
     bytes.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Level, *};
+
+    #[test]
+    fn each_thing_that_is_left_to_do_is_a_finding_of_its_own() {
+        let levels = |found: Vec<Finding>| found.iter().map(|finding| finding.level).collect::<Vec<_>>();
+        assert_eq!(levels(left_to_do(0, 0, 0)), [Level::Ok]);
+        assert_eq!(levels(left_to_do(2, 3, 4)), [Level::Finding; 3]);
+        for (found, part) in [
+            (left_to_do(1, 0, 0), "dead-letters list"),
+            (left_to_do(0, 1, 0), "rerate --apply"),
+            (left_to_do(0, 0, 1), "tollgate audit"),
+        ] {
+            assert!(found.len() == 1 && found[0].advice.contains(part), "{found:?}");
+        }
+    }
 }

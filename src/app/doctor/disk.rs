@@ -62,16 +62,18 @@ fn writable(check: &'static str, dir: &Path, clock: &Clock, checks: &mut Vec<Fin
         }
         Ok(sync) => {
             checks.push(Finding::ok(check, format!("{} can be written", shown(dir))));
-            let what = format!("a sync of {} takes {:.1} ms (median of {SYNCS})", shown(dir), sync.as_secs_f64() * 1e3);
-            checks.push(if sync <= SYNC_MAX {
-                Finding::ok("sync_latency", what)
-            } else {
-                let advice = "every answer waits for two syncs: use a faster disk, or one with a write cache that survives \
-                              the loss of power";
-                Finding::bad("sync_latency", what, advice)
-            });
+            checks.push(latency(dir, sync));
         }
     }
+}
+
+fn latency(dir: &Path, sync: Duration) -> Finding {
+    let what = format!("a sync of {} takes {:.1} ms (median of {SYNCS})", shown(dir), sync.as_secs_f64() * 1e3);
+    if sync <= SYNC_MAX {
+        return Finding::ok("sync_latency", what);
+    }
+    let advice = "every answer waits for two syncs: use a faster disk, or one with a write cache that survives the loss of power";
+    Finding::bad("sync_latency", what, advice)
 }
 
 /// Writes and syncs a file of its own, and removes it.
@@ -100,9 +102,13 @@ fn room(config: &Config, dir: &Path, checks: &mut Vec<Finding>) {
     let Ok(disk) = statvfs(dir) else { return };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let needed = config.journal.segment_bytes.saturating_mul(SEGMENTS);
+    checks.push(enough(dir, free, needed, config.journal.disk_bytes_max));
+}
+
+/// All in bytes; a quota of 0 is none.
+fn enough(dir: &Path, free: u64, needed: u64, quota: u64) -> Finding {
     let what = format!("{} MB are free under {}", free / 1_000_000, shown(dir));
-    let quota = config.journal.disk_bytes_max;
-    checks.push(if free < needed {
+    if free < needed {
         let advice = format!("free some: at least {} MB, or lower journal.segment_bytes", needed / 1_000_000);
         Finding::bad("disk_room", what, advice)
     } else if quota > free {
@@ -111,5 +117,23 @@ fn room(config: &Config, dir: &Path, checks: &mut Vec<Finding>) {
         Finding::note("disk_room", format!("{what}, and the journal's quota is {} MB", quota / 1_000_000), advice)
     } else {
         Finding::ok("disk_room", what)
-    });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Level, *};
+
+    #[test]
+    fn a_slow_sync_is_a_finding_and_a_quick_one_is_not() {
+        let level = |ms| latency(Path::new("d"), Duration::from_millis(ms)).level;
+        assert_eq!((level(1), level(20), level(21)), (Level::Ok, Level::Ok, Level::Finding));
+    }
+
+    #[test]
+    fn room_must_cover_the_segments_and_should_cover_the_quota() {
+        let level = |free, quota| enough(Path::new("d"), free, 100, quota).level;
+        assert_eq!((level(99, 0), level(100, 0), level(100, 100)), (Level::Finding, Level::Ok, Level::Ok));
+        assert_eq!(level(100, 101), Level::Note);
+    }
 }
