@@ -1,6 +1,6 @@
 # make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: its books in a private Postgres).
 # make test: everything a change must pass.
-.PHONY: help run model test test-sdk-all test-torture test-worker test-all lint torture bench bench-parts oracle oracle-self bench-worker clean
+.PHONY: help run model test test-sdk-all test-torture test-worker test-prometheus test-compose test-all lint torture bench bench-parts oracle oracle-self bench-worker clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -31,7 +31,15 @@ test-torture:    ## A slice of `make torture`, another one each time: named poin
 	@scripts/setup.sh test
 	TORTURE=slice cargo test --quiet --features failpoints --test torture -- --test-threads=1 --nocapture
 
-test-all: lint test test-sdk-all test-torture test-worker ## What CI runs
+test-prometheus: ## Every alert rule fires and does not, and a real Prometheus scrapes a real gateway and evaluates them all
+	@scripts/setup.sh prometheus
+	scripts/test-prometheus.sh
+
+test-compose:    ## docker-compose.yml and Dockerfile, as far as they can be looked at without a Docker daemon
+	@scripts/setup.sh compose
+	scripts/test-compose.sh
+
+test-all: lint test test-sdk-all test-torture test-worker test-prometheus test-compose ## What CI runs
 
 lint:            ## Format, clippy, docs, dependencies
 	@scripts/setup.sh lint

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the given purpose needs and is missing: by apt when it can, else says exactly what.
-# Usage: scripts/setup.sh build|test|sdk|lint|oracle|bench
+# Usage: scripts/setup.sh build|test|sdk|lint|oracle|bench|prometheus|compose
 set -euo pipefail
 purpose=${1:-build}
 
@@ -18,10 +18,28 @@ if [ "$purpose" = bench ]; then
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
   command -v python3 >/dev/null || missing+=(python3)
 fi
+if [ "$purpose" = prometheus ]; then
+  command -v python3 >/dev/null || missing+=(python3)
+  { command -v prometheus && command -v promtool; } >/dev/null || missing+=(prometheus)
+fi
+if [ "$purpose" = compose ]; then
+  command -v docker-compose >/dev/null || missing+=(docker-compose)
+fi
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing ${missing[*]}" >&2
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
+    # What is installed for a test runs when the test says so, not as a service of the machine.
+    policy=/usr/sbin/policy-rc.d
+    if [ "$purpose" = prometheus ] && [ ! -e "$policy" ]; then
+      printf '#!/bin/sh\nexit 101\n' >"$policy"
+      chmod +x "$policy"
+      trap 'rm -f "$policy"' EXIT
+    fi
+    case $purpose in prometheus | compose) only=--no-install-recommends ;; *) only= ;; esac
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $only "${missing[@]}" >/dev/null
+    case " ${missing[*]} " in
+      *" prometheus "*) ! command -v systemctl >/dev/null || systemctl disable --quiet prometheus 2>/dev/null || true ;;
+    esac
   else
     echo "missing: ${missing[*]}; install them, on Debian: sudo apt-get install ${missing[*]}" >&2
     exit 1

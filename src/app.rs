@@ -3,6 +3,7 @@
 pub mod backup;
 mod books;
 mod check;
+pub mod doctor;
 pub mod files;
 mod join;
 mod journal;
@@ -84,6 +85,12 @@ pub enum AppError {
         /// Why.
         source: std::io::Error,
     },
+    /// Two metrics of one name.
+    #[error("metrics cannot be kept: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The collector's address or headers.
+    #[error(transparent)]
+    Otlp(#[from] crate::otlp::OtlpError),
     /// The shipped model's receipt or worker.
     #[error(transparent)]
     Up(#[from] up::UpError),

@@ -3,6 +3,7 @@
 
 mod args;
 mod connect;
+mod doctor;
 mod journal;
 mod local;
 mod prices;
@@ -100,6 +101,8 @@ fn run(cli: &Cli) -> Result<Output, CliError> {
         Command::Serve => local::serve(cli),
         Command::Up(args) => up::run(cli, args),
         Command::Check => local::check(cli),
+        Command::Doctor { ready: false } => doctor::run(cli),
+        Command::Doctor { ready: true } => doctor::is_ready(cli),
         Command::Init { path } => local::init(path),
         Command::Config(ConfigCommand::Show) => local::config_show(cli),
         Command::Config(ConfigCommand::Schema) => local::config_schema(),

@@ -43,6 +43,8 @@ pub struct Config {
     pub drain: Drain,
     /// `[batches]`
     pub batches: Batches,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
     /// `[[provider]]`
     pub providers: Vec<Provider>,
     /// `[[worker]]`
@@ -166,6 +168,45 @@ pub struct Drain {
     pub ms_max: u64,
     /// Bytes each.
     pub bytes_max: u64,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// The log is JSON lines; false: text.
+    pub log_json: bool,
+    /// Which requests get a line of the log.
+    pub log_requests: LogRequests,
+    /// Where spans and GenAI metrics go; none: nowhere.
+    pub otlp: Option<Otlp>,
+}
+
+/// Which requests get a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogRequests {
+    /// None.
+    Nothing,
+    /// Those that failed for a reason that is not the client's.
+    Failures,
+    /// Every attempt, and every refusal.
+    All,
+}
+
+/// An OpenTelemetry collector.
+#[derive(Clone, Debug)]
+pub struct Otlp {
+    /// Base of its paths, without a slash at the end.
+    pub endpoint: String,
+    /// JSON instead of protobuf.
+    pub is_json: bool,
+    /// Share of the traces that begin here, from 0 to 1.
+    pub sample_ratio: f64,
+    /// `name=value,name=value`: sent with every message.
+    pub headers: Option<Secret>,
+    /// Name of this service.
+    pub service_name: String,
+    /// Between two reports of metrics.
+    pub metrics_interval_ms: u64,
 }
 
 /// `[[provider]]`

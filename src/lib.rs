@@ -17,6 +17,7 @@ pub mod http;
 pub mod journal;
 pub mod metering;
 pub mod objects;
+pub mod otlp;
 pub mod posting;
 pub mod proxy;
 pub mod reports;

@@ -10,7 +10,10 @@ pub mod error;
 mod exchange;
 pub mod keys;
 mod live;
+pub mod observer;
+mod request_log;
 mod stream;
+pub mod trace;
 pub mod upstream_error;
 mod whole;
 mod worker;
@@ -29,7 +32,10 @@ use tokio::sync::Semaphore;
 use tollgate_core::{estimate::tokens_from_bytes, id::RequestId};
 
 pub(crate) use self::exchange::PlannedTarget;
-use self::{attempt::Prices, detach::DetachOnDrop, error::ProxyError, exchange::Exchange};
+use self::{
+    attempt::Prices, detach::DetachOnDrop, error::ProxyError, exchange::Exchange, observer::Observers,
+    trace::RequestTrace,
+};
 use crate::{
     admission::{
         gate::{Entered, LimitsView},
@@ -66,6 +72,8 @@ pub struct Proxy {
     pub settings: Settings,
     /// What happened that no entry says.
     pub counters: Counters,
+    /// Who looks on.
+    pub observers: Arc<Observers>,
     drains: Arc<Semaphore>,
     stopping: AtomicBool,
 }
@@ -114,6 +122,8 @@ pub struct Inbound {
     pub tags: Vec<(String, String)>,
     /// The only provider that may answer, where what it is to go on with is kept; none: any.
     pub provider: Option<String>,
+    /// What its attempts are traced with; none: it is not traced.
+    pub trace: Option<Arc<RequestTrace>>,
 }
 
 /// The answer, on its way.
@@ -142,6 +152,7 @@ impl Served {
 
 impl Proxy {
     /// Puts the stages together.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, and they are put together once")]
     #[must_use]
     pub fn new(
         clock: Clock,
@@ -151,6 +162,7 @@ impl Proxy {
         journal: Journal,
         workers: Arc<Board>,
         settings: Settings,
+        observers: Observers,
     ) -> Self {
         Self {
             clock,
@@ -162,6 +174,7 @@ impl Proxy {
             client: UpstreamClient::new(),
             settings,
             counters: Counters::default(),
+            observers: Arc::new(observers),
             drains: Arc::new(Semaphore::new(settings.drain_streams_max)),
             stopping: AtomicBool::new(false),
         }
@@ -206,7 +219,7 @@ impl Proxy {
     /// Why there is no answer. What had been opened in the journal by then is ended there.
     pub async fn conduct(self: &Arc<Self>, inbound: Inbound) -> Result<Answer, ProxyError> {
         self.takes_requests()?;
-        let Inbound { request_id, entered, headers, request, variant, tags, provider } = inbound;
+        let Inbound { request_id, entered, headers, request, variant, tags, provider, trace } = inbound;
         let route = self.routes.load().get(&request.model).cloned();
         let route = route.ok_or_else(|| ProxyError::UnknownModel(request.model.clone()))?;
         let admitted_at_us = self.clock.unix_us();
@@ -228,6 +241,7 @@ impl Proxy {
             request,
             variant,
             tags,
+            trace,
             admitted_at_us,
             started: self.clock.monotonic(),
             input_estimate,

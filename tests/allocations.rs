@@ -1,12 +1,22 @@
-//! What a passing stream costs in memory, counted by the allocator.
+//! What a passing stream and those who look on cost in memory, counted by the allocator.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use allocation_counter::measure;
+use axum::http::HeaderMap;
 use bytes::Bytes;
-use tollgate::upstream::{
-    dialect::{Dialect, Framing},
-    sniff::Sniffer,
+use tollgate::{
+    telemetry::{genai::GenAi, metrics::Metrics, series::StatusClass, trace::Tracer},
+    upstream::{
+        dialect::{Dialect, Framing},
+        sniff::Sniffer,
+    },
+};
+use tollgate_core::{
+    entry::{Admission, Entry, Line, Outcome, UsageSource},
+    id::{AttemptId, CustomerId, KeyId, RequestId},
+    money::NanoUsd,
+    usage::Usage,
 };
 use tollgate_eventstream::writer;
 
@@ -127,4 +137,65 @@ fn a_whole_answer_of_any_size_is_looked_at_in_constant_memory() {
     });
     assert_eq!(sniffer.summary().images, 500_001);
     assert!(counted.bytes_max < 8 * 1024, "{counted:?}");
+}
+
+fn entry() -> Entry {
+    let line = Line {
+        usage: Usage { input_uncached: 12, cache_read: 3, output: 40, ..Usage::default() },
+        cost: Some(NanoUsd::new(100)),
+        charge: Some(NanoUsd::new(120)),
+        ..Line::default()
+    };
+    Entry {
+        admission: Admission {
+            id: AttemptId { request_id: RequestId::new(1, &[3; 10]), attempt: 0 },
+            customer_id: CustomerId::new(1, &[0; 10]),
+            key_id: KeyId::new(1, &[0; 10]),
+            dialect: "openai".to_owned(),
+            endpoint: "/v1/chat/completions".to_owned(),
+            model: "small".to_owned(),
+            target: "demo/small".to_owned(),
+            stream: false,
+            admitted_at_us: 1,
+            cost_price_version: None,
+            charge_price_version: None,
+            input_estimate: 1,
+            end_user: None,
+            tags: None,
+        },
+        outcome: Outcome::Complete,
+        usage_source: UsageSource::ProviderFinal,
+        flags: Vec::new(),
+        lines: vec![line],
+        ended_at_us: 2,
+        elapsed_us: 900,
+        first_byte_us: Some(700),
+        status: Some(200),
+        raw_usage: None,
+        reported_total: None,
+        reported_cost_usd: None,
+        counters: tollgate_core::counters::Counters::default(),
+        corrects: None,
+    }
+}
+
+#[test]
+fn counting_a_request_and_deciding_not_to_trace_it_allocate_nothing() {
+    let (metrics, entry, headers) = (Metrics::new().unwrap(), entry(), HeaderMap::new());
+    let (tracer, _spans) = Tracer::new(0.0, Arc::default());
+    let look_on = || {
+        assert!(tracer.begin(&[7; 16], &headers).is_none());
+        metrics.request(Some("small"), StatusClass::Success, "ok");
+        metrics.request(None, StatusClass::ClientError, "invalid_api_key");
+        metrics.ended(&entry, Some(Duration::from_micros(800)));
+    };
+    // The first one makes the series that the others use.
+    look_on();
+    let counted = measure(|| (0..1000).for_each(|_| look_on()));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    // For a collector a key is made to find the series by, and nothing else.
+    let genai = GenAi::new().unwrap();
+    genai.ended(&entry, 0.1);
+    let counted = measure(|| (0..1000).for_each(|_| genai.ended(&entry, 0.1)));
+    assert!(counted.count_total <= 1000, "{counted:?}");
 }

@@ -61,6 +61,12 @@ impl Entered {
         &self.key
     }
 
+    /// The key, for whoever outlives the request's place.
+    #[must_use]
+    pub fn shared_key(&self) -> Arc<KeyState> {
+        Arc::clone(&self.key)
+    }
+
     /// Checks the model against the key's scope and reserves tokens: the input estimate and the output maximum that
     /// was asked for, at most the whole bucket, so that a large maximum alone never makes a request impossible.
     ///
@@ -116,6 +122,12 @@ impl Admitted {
     #[must_use]
     pub fn key(&self) -> &KeyState {
         self.entered.key()
+    }
+
+    /// The key, for whoever outlives the request's place.
+    #[must_use]
+    pub fn shared_key(&self) -> Arc<KeyState> {
+        self.entered.shared_key()
     }
 
     /// What is left of the key's limits.

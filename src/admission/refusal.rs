@@ -57,6 +57,17 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A stable word for scripts.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::MissingKey | Self::InvalidKey | Self::RevokedKey | Self::ExpiredKey => "invalid_api_key",
+            Self::ModelNotAllowed(_) => "model_not_allowed",
+            Self::Requests { .. } | Self::Tokens { .. } | Self::TooLargeForKey { .. } => "rate_limit_exceeded",
+            Self::Concurrency { .. } => "concurrency_limit_exceeded",
+        }
+    }
+
     /// When trying again may help; none when it does not.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {

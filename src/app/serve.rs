@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     admission::keyring::Keyring,
+    clock::Clock,
     config::Config,
     entropy,
     http::{
@@ -38,9 +39,15 @@ use crate::{
     },
     journal::Journal,
     objects::{self, Objects, Patience as ObjectPatience},
+    otlp::Otlp,
     posting::{direct::keep_rescued, live::Poster, recover::keep_recovering, state::PostingState},
-    proxy::{Proxy, Settings, keys::reload},
+    proxy::{
+        Proxy, Settings,
+        keys::reload,
+        observer::{Collected, Observers},
+    },
     routing::Routes,
+    telemetry::{Logs, metrics::Metrics, outlet::Outlets},
     workers::{Patience, Workers, board::Board},
 };
 
@@ -50,6 +57,8 @@ const RECORD_MAX: Duration = Duration::from_secs(5);
 const POST_MAX: Duration = Duration::from_secs(10);
 /// The same while the store takes nothing.
 const POST_MAX_WITHOUT_STORE: Duration = Duration::from_secs(2);
+/// Sending the last telemetry takes at most so long.
+const OTLP_MAX: Duration = Duration::from_secs(3);
 /// Giving the name back takes at most so long; else it runs out by itself.
 const LEASE_MAX: Duration = Duration::from_secs(2);
 
@@ -77,6 +86,9 @@ pub struct Gateway {
     stop_lease: CancellationToken,
     /// Tasks that only look on: they end when told to, and nothing waits for them.
     stop_watching: CancellationToken,
+    /// Sends telemetry; none: nobody gets it.
+    otlp: Option<JoinHandle<()>>,
+    stop_otlp: CancellationToken,
     grace: Duration,
     socket: PathBuf,
 }
@@ -110,9 +122,10 @@ impl Signals {
 ///
 /// # Errors
 /// [`AppError`] when it cannot start.
-pub async fn run(config: Config) -> Result<(), AppError> {
+pub async fn run(config: Config, logs: &Logs) -> Result<(), AppError> {
     let mut signals = Signals::listen()?;
     let gateway = Gateway::start(&config).await?;
+    gateway.proxy.observers.outlets.watch(logs.dropped());
     signals.next().await;
     gateway.stop_unless(&mut signals).await;
     Ok(())
@@ -147,6 +160,7 @@ impl Gateway {
             drain_streams_max: config.drain.streams_max,
             drain_bytes_max: config.drain.bytes_max,
         };
+        let (observers, otlp) = observers(config, &clock)?;
         let catalog = Arc::clone(&books.catalog);
         let board = Arc::new(Board::new(&config.workers, clock.unix_us()));
         let proxy = Proxy::new(
@@ -157,6 +171,7 @@ impl Gateway {
             journal.clone(),
             Arc::clone(&board),
             settings,
+            observers,
         );
         let proxy = Arc::new(proxy);
         let stop_posting = CancellationToken::new();
@@ -220,6 +235,8 @@ impl Gateway {
             move || Upkeep::new(store.clone(), clock.clone(), &config).run(stop.clone())
         };
         keep_alive("upkeep", Arc::clone(&panics), upkeep);
+        let stop_otlp = CancellationToken::new();
+        let otlp = otlp.map(|otlp| tokio::spawn(otlp.run(stop_otlp.clone())));
         let running = Running {
             keyring,
             limits: config.limits,
@@ -227,6 +244,7 @@ impl Gateway {
             posting: Arc::clone(&posting),
             lease: lease_state,
             panics,
+            remembered: Arc::default(),
         };
         let state = books.admin_state(Some(running));
 
@@ -272,6 +290,8 @@ impl Gateway {
             lease,
             stop_lease,
             stop_watching,
+            otlp,
+            stop_otlp,
             grace: Duration::from_millis(config.server.shutdown_grace_ms),
             socket,
         })
@@ -314,6 +334,8 @@ impl Gateway {
             tracing::warn!("attempts without an end are left to recovery");
         }
         self.objects.flush().await;
+        // Every span has ended.
+        self.stop_otlp.cancel();
         // Nothing asks them any more; their last counters are booked.
         self.workers.stop().await;
         self.stop_watching.cancel();
@@ -329,6 +351,11 @@ impl Gateway {
             poster.abort();
             tracing::warn!("not all entries were posted; the next start goes on with them");
         }
+        if let Some(mut otlp) = self.otlp
+            && timeout(OTLP_MAX, &mut otlp).await.is_err()
+        {
+            otlp.abort();
+        }
         self.helpers.iter().for_each(AbortHandle::abort);
         // Last but for the store: until here the name is ours.
         self.stop_lease.cancel();
@@ -340,6 +367,18 @@ impl Gateway {
         let _gone = std::fs::remove_file(&self.socket);
         self.books.close().await;
     }
+}
+
+/// Who looks on at requests, and what sends to a collector, if there is one.
+fn observers(config: &Config, clock: &Clock) -> Result<(Observers, Option<Otlp>), AppError> {
+    let outlets = Arc::<Outlets>::default();
+    let replica = &config.journal.replica;
+    let otlp = config.telemetry.otlp.as_ref();
+    let otlp = otlp.map(|otlp| Otlp::new(otlp, replica, Arc::clone(&outlets), clock.clone())).transpose()?;
+    let collected =
+        otlp.as_ref().map(|otlp| Collected { tracer: Arc::clone(&otlp.tracer), genai: Arc::clone(&otlp.genai) });
+    let (metrics, log) = (Arc::new(Metrics::new()?), config.telemetry.log_requests);
+    Ok((Observers { metrics, outlets, collected, log, clock: clock.clone() }, otlp))
 }
 
 /// `option` is the key of `[server]` that says the address.

@@ -32,6 +32,12 @@ pub(super) enum Command {
     Up(UpArgs),
     /// Validate configuration and price tables, start nothing
     Check,
+    /// Look at everything that a gateway needs, say what to do where something is wrong; exit 1 on a finding
+    Doctor {
+        /// Only ask the gateway on this data folder whether it is ready, as a container's health check does
+        #[arg(long)]
+        ready: bool,
+    },
     /// Write a commented configuration
     Init {
         /// Where to write it

@@ -27,17 +27,17 @@ pub(super) fn lines(mistakes: &[impl ToString]) -> CliError {
 /// Runs the gateway until it is told to stop.
 pub(super) fn serve(cli: &Cli) -> Result<Output, CliError> {
     let filter = environment().get("TOLLGATE_LOG").cloned().unwrap_or_else(|| "info".to_owned());
-    telemetry::init(&filter, true);
     #[cfg(feature = "failpoints")]
     if let Some(text) = environment().get(crate::failpoint::VARIABLE) {
         crate::failpoint::arm(text).map_err(CliError::Usage)?;
     }
     let config = load(cli)?.config;
+    let logs = telemetry::init(&filter, config.telemetry.log_json);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::Failed(error.to_string()))?;
-    runtime.block_on(app::run(config)).map_err(|error| CliError::Failed(super::chain(&error)))?;
+    runtime.block_on(app::run(config, &logs)).map_err(|error| CliError::Failed(super::chain(&error)))?;
     Ok(Output::ok(""))
 }
 

@@ -246,6 +246,7 @@ fn call(command: &Command) -> Result<Call, CliError> {
         | Command::Serve
         | Command::Up(_)
         | Command::Check
+        | Command::Doctor { .. }
         | Command::Init { .. }
         | Command::Config(_)
         | Command::Prices(

@@ -24,7 +24,7 @@ use crate::{
         Config,
         load::{Loaded, environment, load},
     },
-    telemetry,
+    telemetry::{self, Logs},
 };
 
 /// Where the demonstration lives when nothing else is said.
@@ -37,20 +37,21 @@ pub(super) fn run(cli: &Cli, args: &UpArgs) -> Result<Output, CliError> {
     let config = config(cli, args)?;
     let data_dir = &config.server.data_dir;
     let log = open_log(data_dir).map_err(|error| CliError::Failed(format!("{}: {error}", data_dir.display())))?;
-    telemetry::init_file(environment().get("TOLLGATE_LOG").map_or("info", String::as_str), log);
+    let logs = telemetry::init_file(environment().get("TOLLGATE_LOG").map_or("info", String::as_str), log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::Failed(error.to_string()))?;
-    runtime.block_on(up(cli, &config)).map_err(|error| {
+    runtime.block_on(up(cli, &config, &logs)).map_err(|error| {
         CliError::Failed(format!("{}\nThe log is {}.", super::chain(&error), log_file(data_dir).display()))
     })?;
     Ok(Output::ok(""))
 }
 
-async fn up(cli: &Cli, config: &Config) -> Result<(), crate::app::AppError> {
+async fn up(cli: &Cli, config: &Config, logs: &Logs) -> Result<(), crate::app::AppError> {
     let mut signals = Signals::listen()?;
     let demo = Demo::start(config).await?;
+    demo.gateway.proxy.observers.outlets.watch(logs.dropped());
     let ready = tokio::select! {
         ready = demo.ready() => ready,
         () = signals.next() => {

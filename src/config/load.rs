@@ -1,6 +1,7 @@
 //! Puts defaults, file and environment together into one checked [`Config`].
 
 mod provider;
+mod telemetry;
 mod worker;
 
 use std::{
@@ -159,6 +160,7 @@ impl Builder<'_> {
                 ms_max: self.count("drain.ms_max"),
                 bytes_max: self.count("drain.bytes_max"),
             },
+            telemetry: self.telemetry(),
             providers,
             workers,
             models,

@@ -8,6 +8,7 @@ mod health;
 mod journal;
 mod keys;
 mod lists;
+pub mod metrics;
 pub mod openapi;
 mod page;
 mod prices;
@@ -77,6 +78,8 @@ pub struct Running {
     pub lease: Arc<LeaseState>,
     /// Tasks that panicked and were started again.
     pub panics: Arc<AtomicU64>,
+    /// What a page of metrics does not ask anew each time.
+    pub remembered: Arc<metrics::Remembered>,
 }
 
 /// Who may call.
@@ -94,7 +97,7 @@ pub fn router(state: AdminState, access: Access) -> Router {
     let guarded = Router::new()
         .nest("/admin/v1", api.fallback(problem::not_found))
         .route("/", get(page::break_even))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(metrics::metrics))
         .layer(middleware::from_fn_with_state(Arc::new(access.clone()), auth::require));
     Router::new()
         .merge(guarded)

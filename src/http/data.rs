@@ -107,7 +107,7 @@ async fn call_gemini(plane: Plane, version: &'static str, called: String, reques
         let path = format!("/v1beta/models/{{model}}:{verb}");
         Some((model.to_owned(), Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path)?))
     });
-    let Some((model, endpoint)) = known else { return unknown_path(request).await };
+    let Some((model, endpoint)) = known else { return unknown_path(State(plane.proxy), request).await };
     answer(plane, endpoint, Some(model), Some(version), request).await
 }
 
@@ -140,25 +140,35 @@ async fn answer(
         Ok(id) => id,
         Err(error) => return errors::response(surface, &error, None),
     };
+    let mut observer = proxy.observers.request(request_id, endpoint.path(), request.headers());
     let mut limits = LimitsView::default();
     let answered = match enter(&proxy, presented_key(request.headers(), query), &mut limits) {
         Ok(entered) => {
+            observer.entered(entered.shared_key());
             let called = Called { endpoint, model, request_id, variant: Variant { version, alt_sse } };
             match read(&proxy, called, entered, request).await {
-                Ok(inbound) if refers(endpoint) => respond(&proxy, &objects, inbound).await,
-                Ok(inbound) => proxy.conduct(inbound).await,
+                Ok(mut inbound) => {
+                    observer.names(&inbound.request.model, &proxy.routes.load());
+                    inbound.trace = observer.trace();
+                    if refers(endpoint) {
+                        respond(&proxy, &objects, inbound).await
+                    } else {
+                        proxy.conduct(inbound).await
+                    }
+                }
                 Err(error) => Err(error),
             }
         }
         Err(refusal) => Err(refusal.into()),
     };
-    let mut response = match answered {
+    let (mut response, error) = match answered {
         Ok(answer) => {
             limits = answer.limits;
-            answer.response
+            (answer.response, None)
         }
-        Err(error) => errors::response(surface, &error, Some(request_id)),
+        Err(error) => (errors::response(surface, &error, Some(request_id)), Some(error)),
     };
+    observer.answered(response.status().as_u16(), error.as_ref());
     errors::insert_limits(surface, response.headers_mut(), &limits, proxy.clock.unix_us());
     errors::insert_request_id(surface, response.headers_mut(), request_id);
     response
@@ -200,7 +210,7 @@ async fn read(proxy: &Proxy, called: Called, entered: Entered, request: Request<
     let Called { endpoint, model, request_id, variant } = called;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let request = ModelRequest::parse(endpoint, model.as_deref(), content_type, body)?;
-    Ok(Inbound { request_id, entered, headers: parts.headers, request, variant, tags, provider: None })
+    Ok(Inbound { request_id, entered, headers: parts.headers, request, variant, tags, provider: None, trace: None })
 }
 
 /// A body, bounded in bytes and time.
@@ -262,8 +272,9 @@ const UNSERVED: &[&str] = &[
     "/api/copy",
 ];
 
-async fn unknown_path(request: Request<Body>) -> Response<Body> {
+async fn unknown_path(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
+    proxy.observers.unrouted(StatusCode::NOT_FOUND.as_u16(), "unknown_url");
     if UNSERVED.iter().any(|unserved| is_below(path, unserved)) {
         let message = format!("This gateway does not pass {path} on: what it leads to could not be metered.");
         return errors::refused(Surface::of_path(path), StatusCode::NOT_FOUND, &message, "unsupported_endpoint");
@@ -277,8 +288,9 @@ fn is_below(path: &str, other: &str) -> bool {
     path.strip_prefix(other.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-async fn wrong_method(request: Request<Body>) -> Response<Body> {
+async fn wrong_method(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
+    proxy.observers.unrouted(StatusCode::METHOD_NOT_ALLOWED.as_u16(), "method_not_allowed");
     let message = format!("{path} does not answer {method}.");
     errors::refused(Surface::of_path(path), StatusCode::METHOD_NOT_ALLOWED, &message, "method_not_allowed")
 }

@@ -2,7 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::journal::{error::JournalError, rescue::Rescue, room::Room};
+use crate::{
+    journal::{error::JournalError, rescue::Rescue, room::Room},
+    telemetry::{names, timing::Timing},
+};
+
+/// Bounds of a group commit, in seconds: from a fast disk to one that hangs.
+const COMMIT_SECONDS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 /// Shared by the journal's clones, its permits, and its threads.
 pub(super) struct Health {
@@ -16,6 +22,8 @@ pub(super) struct Health {
     /// Segments given up after a failure to write.
     pub(super) abandoned: AtomicU64,
     pub(super) stopping: AtomicBool,
+    /// How long group commits take.
+    pub(super) commits: Timing,
     poisoned: AtomicBool,
     starved: AtomicBool,
 }
@@ -29,6 +37,7 @@ impl Health {
             damaged: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            commits: Timing::new(&names::JOURNAL_SYNC_SECONDS, COMMIT_SECONDS),
             poisoned: AtomicBool::new(false),
             starved: AtomicBool::new(false),
         }

@@ -2,13 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::journal::Journal;
+use crate::{journal::Journal, telemetry::timing::Timing};
 
 /// One look at a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Attempts that hold room.
     pub in_flight: usize,
+    /// The most that may.
+    pub in_flight_max: usize,
     /// Highest durable sequence of this boot.
     pub durable_sequence: u64,
     /// Whether new attempts are let in.
@@ -30,12 +32,19 @@ pub struct Status {
 }
 
 impl Journal {
+    /// How long its group commits take.
+    #[must_use]
+    pub fn commits(&self) -> &Timing {
+        &self.inner.health.commits
+    }
+
     /// One look.
     #[must_use]
     pub fn status(&self) -> Status {
         let health = &self.inner.health;
         Status {
             in_flight: self.in_flight(),
+            in_flight_max: self.inner.in_flight_max,
             durable_sequence: *self.inner.durable.borrow(),
             is_accepting: self.check().is_ok(),
             is_poisoned: health.is_poisoned(),

@@ -145,11 +145,15 @@ impl Writer {
             return self.give_up();
         }
         let waiting = &self.waiting;
+        let began = self.clock.monotonic();
         if let Err(error) = self.tail.flush(sync, || pass(waiting, Point::OpenedAppended, Point::EndedAppended)) {
             tracing::error!(%error, "the journal failed twice and is poisoned; no new request is accepted");
             self.health.poison();
             self.unsynced_since = None;
             return self.give_up();
+        }
+        if sync {
+            self.health.commits.took(self.clock.monotonic().saturating_sub(began));
         }
         pass(&self.waiting, Point::OpenedDurable, Point::EndedDurable);
         let is_all_synced = self.tail.unsynced_bytes() == 0;

@@ -22,6 +22,7 @@ use tollgate_core::{
     worker_cost::WorkerTime,
 };
 
+use super::observer::AttemptObserver;
 use crate::{
     catalog::{BookVersion, Catalog, PriceVersion, device::CostVersion, is_short_name},
     clock::Clock,
@@ -121,6 +122,7 @@ pub struct Attempt {
     started: Duration,
     first_byte: Option<Duration>,
     progress_at: Duration,
+    observer: AttemptObserver,
 }
 
 /// What was counted of an attempt so far.
@@ -152,8 +154,8 @@ pub struct Ended {
 impl Attempt {
     /// Takes over an attempt whose OPENED is durable. `started` is the monotonic time of its admission.
     #[must_use]
-    pub fn new(open: OpenAttempt, prices: Prices, clock: Clock, started: Duration) -> Self {
-        Self { open: Some(open), prices, clock, started, first_byte: None, progress_at: started }
+    pub fn new(open: OpenAttempt, prices: Prices, clock: Clock, started: Duration, observer: AttemptObserver) -> Self {
+        Self { open: Some(open), prices, clock, started, first_byte: None, progress_at: started, observer }
     }
 
     /// `provider/model`, where it goes; empty when it has ended.
@@ -163,7 +165,8 @@ impl Attempt {
     }
 
     /// Marks that bytes go upstream now.
-    pub fn sent(&self) {
+    pub fn sent(&mut self) {
+        self.observer.sent(self.clock.monotonic());
         if let Some(open) = &self.open {
             open.sent();
         }
@@ -205,6 +208,7 @@ impl Attempt {
         failpoint::pass(Point::BeforeEnded);
         let open = self.open.take()?;
         let entry = self.entry(open.admission().clone(), metered, status);
+        self.observer.ended(&entry, self.clock.monotonic());
         let tokens = entry.lines.iter().map(|line| line.usage.total()).fold(0, u64::saturating_add);
         let charge = entry.charge();
         Some(Ended { charge, tokens, receipt: open.end(entry) })
@@ -285,6 +289,7 @@ impl Drop for Attempt {
         let Some(open) = self.open.take() else { return };
         tracing::error!(attempt = %open.admission().id, "an attempt was abandoned; it is recorded as interrupted");
         let entry = resolve_orphan(open.admission().clone(), None, self.prices.basis(), self.prices.rule());
+        self.observer.ended(&entry, self.clock.monotonic());
         drop(open.end(entry));
     }
 }

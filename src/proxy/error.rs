@@ -122,17 +122,17 @@ impl ProxyError {
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
+            Self::Upstream { code: Some(code), .. } => code,
+            _ => self.class(),
+        }
+    }
+
+    /// [`Self::code`], but for what an upstream wrote: a word of a fixed list.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
             Self::Request(error) => error.code(),
-            Self::Refused(refusal) => match refusal {
-                Refusal::MissingKey | Refusal::InvalidKey | Refusal::RevokedKey | Refusal::ExpiredKey => {
-                    "invalid_api_key"
-                }
-                Refusal::ModelNotAllowed(_) => "model_not_allowed",
-                Refusal::Requests { .. } | Refusal::Tokens { .. } | Refusal::TooLargeForKey { .. } => {
-                    "rate_limit_exceeded"
-                }
-                Refusal::Concurrency { .. } => "concurrency_limit_exceeded",
-            },
+            Self::Refused(refusal) => refusal.code(),
             Self::Query(_) => "invalid_query",
             Self::UnknownModel(_) => "model_not_found",
             Self::OtherDialect { .. } => "model_of_other_dialect",
@@ -150,9 +150,22 @@ impl ProxyError {
             Self::WorkerBusy { .. } => "worker_busy",
             Self::Unreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
-            Self::Upstream { code, .. } => code.as_deref().unwrap_or("upstream_error"),
+            Self::Upstream { .. } => "upstream_error",
             Self::InvalidUpstreamBody(_) => "upstream_invalid_body",
             Self::UpstreamCredentials => "upstream_credentials",
+        }
+    }
+
+    /// True when no attempt was made, so that no entry tells of the request.
+    #[must_use]
+    pub const fn is_before_any_attempt(&self) -> bool {
+        match self {
+            Self::Request(_) | Self::Refused(_) | Self::UnknownModel(_) | Self::OtherDialect { .. } => true,
+            Self::Unpriced(_) | Self::Full | Self::JournalDown | Self::ShuttingDown => true,
+            Self::WorkerUnavailable(_) | Self::Query(_) | Self::UnpricedBatch(_) | Self::NoKeeper(_) => true,
+            Self::KeptElsewhere(_) | Self::NotKept { .. } | Self::NotNow(_) | Self::StoreDown => true,
+            Self::WorkerBusy { .. } | Self::Unreachable | Self::UpstreamTimeout | Self::Upstream { .. } => false,
+            Self::InvalidUpstreamBody(_) | Self::UpstreamCredentials => false,
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
     error::ProxyError,
     live::{Live, Silence, durable_in_time},
     stream::MeteredBody,
+    trace::RequestTrace,
     upstream_error, whole,
     worker::{NoHead, WorkerCall, head},
 };
@@ -54,6 +55,7 @@ pub(super) struct Exchange {
     /// How its address was written.
     pub(super) variant: Variant,
     pub(super) tags: Vec<(String, String)>,
+    pub(super) trace: Option<Arc<RequestTrace>>,
     pub(super) admitted_at_us: i64,
     pub(super) started: Duration,
     pub(super) input_estimate: u64,
@@ -110,7 +112,8 @@ impl Exchange {
         let admission = self.admission(number, target, &planned.prices, holder);
         let id = admission.id;
         let open = permit.open(admission).await?;
-        let attempt = Attempt::new(open, planned.prices.clone(), self.proxy.clock.clone(), self.started);
+        let observer = self.proxy.observers.attempt(holder.shared_key(), self.trace.as_ref());
+        let mut attempt = Attempt::new(open, planned.prices.clone(), self.proxy.clock.clone(), self.started, observer);
         if gone.get() {
             attempt.void();
             return Err(ProxyError::Unreachable);
@@ -126,7 +129,10 @@ impl Exchange {
         attempt.sent();
         let provider = &target.provider;
         let mut call = WorkerCall::new(provider, id);
-        let headers = self.upstream_headers(call.is_some().then_some(id));
+        let mut headers = self.upstream_headers(call.is_some().then_some(id));
+        if let Some(trace) = &self.trace {
+            trace.tell_upstream(number, &mut headers);
+        }
         let (body, injected) = self.request.upstream_body(&target.model, provider.stream_options);
         let client = &self.proxy.client;
         let (credentials, now_us) = (provider.credentials.as_ref(), self.proxy.clock.unix_us());

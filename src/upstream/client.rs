@@ -145,6 +145,28 @@ impl UpstreamClient {
         self.request(request, allow_private).await
     }
 
+    /// Asks for a page as [`Self::get`] does, with headers and a key; a signature is of requests that post, and left out.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn ask(
+        &self,
+        uri: &Uri,
+        credentials: Option<&Credentials>,
+        allow_private: bool,
+        mut headers: HeaderMap,
+    ) -> Result<Response<Incoming>, SendError> {
+        if let Some(key @ Credentials::Key(..)) = credentials
+            && !key.insert(uri, &mut headers, b"", 0)
+        {
+            return Err(SendError::Unbuildable);
+        }
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = headers;
+        self.request(request, allow_private).await
+    }
+
     async fn request(
         &self,
         request: Request<Full<Bytes>>,
@@ -157,6 +179,18 @@ impl UpstreamClient {
         }
         let client = if allow_private { &self.private } else { &self.public };
         client.request(request).await.map_err(send_error)
+    }
+
+    /// Sends a report to a collector, which may be anywhere, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn report(&self, uri: &Uri, headers: HeaderMap, body: Bytes) -> Result<Response<Incoming>, SendError> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = headers;
+        self.private.request(request).await.map_err(send_error)
     }
 
     /// Calls a control path of a worker of ours, which may be anywhere, without a body.

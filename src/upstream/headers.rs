@@ -11,6 +11,7 @@ const BEDROCK: &str = "x-amzn-bedrock-";
 /// Bedrock's switches that cost nothing. Those of tier and latency raise the price, and no answer of an invocation tells them.
 const BEDROCK_SWITCHES: &[&str] =
     &["x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion", "x-amzn-bedrock-trace"];
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 /// Answer headers that pass to a client. Rate limits, ids and cookies of an upstream describe our account, not the client's.
 const RESPONSE_HEADERS: &[&str] = &["content-type", "content-disposition", "cache-control", "openai-version"];
@@ -29,6 +30,10 @@ const fn dialect_headers(dialect: ProviderDialect) -> &'static [&'static str] {
 #[must_use]
 pub fn request_headers(dialect: ProviderDialect, inbound: &HeaderMap) -> HeaderMap {
     let mut headers = allowed(inbound, &[REQUEST_HEADERS, dialect_headers(dialect)]);
+    // The only one of them that may come in several parts.
+    for part in inbound.get_all(TRACESTATE).iter().skip(1) {
+        headers.append(TRACESTATE, part.clone());
+    }
     if dialect == ProviderDialect::Anthropic {
         headers.entry(ANTHROPIC_VERSION).or_insert(HeaderValue::from_static("2023-06-01"));
     }

@@ -17,6 +17,7 @@ const RANKS: &[(&str, u32)] = &[
     ("routing", 2),
     ("metering", 2),
     ("journal", 2),
+    ("otlp", 2),
     ("fleet", 2),
     ("workers", 2),
     ("proxy", 3),

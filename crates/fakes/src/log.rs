@@ -41,6 +41,10 @@ pub struct SeenRequest {
     pub authorized_with: Option<String>,
     /// `x-amz-date`, the time of a signature.
     pub signed_at: Option<String>,
+    /// Each `traceparent`, joined by commas; empty when there is none.
+    pub traceparent: String,
+    /// Each `tracestate`, joined by commas.
+    pub tracestate: String,
     /// Request header names in lower case, sorted.
     pub header_names: Vec<String>,
     /// Status of the answer; 0 while there is none.
@@ -73,6 +77,8 @@ pub(crate) struct Arrival {
     pub(crate) body_bytes: u64,
     pub(crate) authorized_with: Option<String>,
     pub(crate) signed_at: Option<String>,
+    pub(crate) traceparent: String,
+    pub(crate) tracestate: String,
     pub(crate) header_names: Vec<String>,
     pub(crate) usage_told: Option<String>,
 }
@@ -138,6 +144,8 @@ impl Row {
             body_bytes: arrival.body_bytes,
             authorized_with: arrival.authorized_with.clone(),
             signed_at: arrival.signed_at.clone(),
+            traceparent: arrival.traceparent.clone(),
+            tracestate: arrival.tracestate.clone(),
             header_names: arrival.header_names.clone(),
             status: self.status.load(Relaxed),
             chunks_sent: self.chunks_sent.load(Relaxed),

@@ -50,6 +50,8 @@ pub(crate) async fn respond(request: Request<Incoming>, state: &State) -> Respon
         body_bytes: u64::try_from(body.len()).unwrap_or(u64::MAX),
         authorized_with: authorized_with(&parts.headers),
         signed_at: parts.headers.get("x-amz-date").and_then(|value| value.to_str().ok()).map(str::to_owned),
+        traceparent: joined(&parts.headers, "traceparent"),
+        tracestate: joined(&parts.headers, "tracestate"),
         header_names: header_names(&parts.headers),
         ..Arrival::default()
     };
@@ -240,6 +242,10 @@ fn authorized_with(headers: &HeaderMap) -> Option<String> {
         .or_else(|| text("x-goog-api-key"))
         .or_else(|| text("api-key"));
     key.map(str::to_owned)
+}
+
+fn joined(headers: &HeaderMap, name: &str) -> String {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
 }
 
 fn header_names(headers: &HeaderMap) -> Vec<String> {

@@ -212,7 +212,11 @@ pub(super) async fn audit(
     Params(params): Params<AuditParams>,
 ) -> Result<Json<billing::audit::AuditReport>, Problem> {
     let archives: Vec<PathBuf> = params.archives.lines().map(PathBuf::from).collect();
-    Ok(Json(billing::audit::audit_with(&state.accounts.store, &archives).await?))
+    let report = billing::audit::audit_with(&state.accounts.store, &archives).await?;
+    if let Some(running) = &state.running {
+        running.remembered.audited(&report, state.accounts.clock.unix_us());
+    }
+    Ok(Json(report))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -103,6 +103,23 @@ impl Act {
         }
     }
 
+    /// The path below which it stands, for those who look on.
+    const fn collection(self) -> &'static str {
+        match self {
+            Self::Upload | Self::ListFiles | Self::File | Self::Content | Self::DeleteFile => "/v1/files",
+            Self::MakeBatch | Self::ListBatches | Self::Batch | Self::CancelBatch => "/v1/batches",
+            Self::MakeMessageBatch | Self::ListMessageBatches | Self::MessageBatch | Self::CancelMessageBatch => {
+                "/v1/messages/batches"
+            }
+            Self::MessageResults | Self::DeleteMessageBatch => "/v1/messages/batches",
+            Self::Response | Self::InputItems | Self::CancelResponse | Self::DeleteResponse => "/v1/responses",
+            Self::MakeConversation | Self::Conversation | Self::UpdateConversation | Self::DeleteConversation => {
+                "/v1/conversations"
+            }
+            Self::ListItems | Self::AddItems | Self::Item | Self::DeleteItem => "/v1/conversations",
+        }
+    }
+
     const fn dialect(self) -> ProviderDialect {
         match self {
             Self::MakeMessageBatch
@@ -124,10 +141,12 @@ async fn answer(plane: Plane, act: Act, names: HashMap<String, String>, request:
         Err(error) => return errors::response(surface, &error, None),
     };
     let (parts, body) = request.into_parts();
+    let mut observer = proxy.observers.request(request_id, act.collection(), &parts.headers);
     let query = parts.uri.query();
     let mut limits = LimitsView::default();
     let acted = async {
         let entered = enter(&proxy, presented_key(&parts.headers, query), &mut limits)?;
+        observer.entered(entered.shared_key());
         let tags = tags(&parts.headers)?;
         let body =
             if act.method() == Method::POST { read_body(&proxy, &parts.headers, body).await? } else { Bytes::new() };
@@ -136,10 +155,11 @@ async fn answer(plane: Plane, act: Act, names: HashMap<String, String>, request:
         proxy.takes_requests()?;
         done(&objects, act, &caller, &names, body).await
     };
-    let mut response = match acted.await {
-        Ok(response) => response,
-        Err(error) => errors::response(surface, &error, Some(request_id)),
+    let (mut response, error) = match acted.await {
+        Ok(response) => (response, None),
+        Err(error) => (errors::response(surface, &error, Some(request_id)), Some(error)),
     };
+    observer.answered(response.status().as_u16(), error.as_ref());
     errors::insert_limits(surface, response.headers_mut(), &limits, proxy.clock.unix_us());
     errors::insert_request_id(surface, response.headers_mut(), request_id);
     response
