@@ -1,4 +1,4 @@
-//! Tends the store: partitions are made ahead, and days beyond their time are moved to sealed files.
+//! Tends the store: partitions are made ahead, ids of old responses are forgotten, and days beyond their time are moved to sealed files.
 //!
 //! Of several replicas one does it; a file lies with the one that did. A day leaves the store only when its file is on the
 //! disk, was read back to its last entry, and holds as many entries as the day.
@@ -12,6 +12,7 @@ use std::{
 use jiff::{ToSpan, civil::Date};
 use tokio::fs;
 use tokio_util::sync::CancellationToken;
+use tollgate_core::id::ObjectId;
 
 use crate::{
     clock::Clock,
@@ -27,6 +28,10 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(600);
 /// Partitions are made for so many days ahead.
 const DAYS_AHEAD: i32 = 7;
+/// The id of a stored response is kept for so long. OpenAI, unless told otherwise, keeps one for thirty days.
+const RESPONSES_KEPT_DAYS: i64 = 90;
+/// Ids forgotten in one transaction.
+const RESPONSES_AT_ONCE: u32 = 1000;
 const DAY_US: i64 = 86_400_000_000;
 /// Entries read back at once.
 const PAGE: usize = 1000;
@@ -87,6 +92,7 @@ impl Upkeep {
         let Some(lock) = self.store.try_upkeep().await? else { return Ok(Vec::new()) };
         let today = i32::try_from(self.clock.unix_us().div_euclid(DAY_US)).unwrap_or(0);
         self.store.tend_partitions(today - 1..today + DAYS_AHEAD).await?;
+        self.forget_responses().await?;
         let mut sealed = Vec::new();
         let keep_days = i32::try_from(self.keep_days).unwrap_or(i32::MAX);
         if keep_days > 0 {
@@ -100,6 +106,15 @@ impl Upkeep {
         }
         drop(lock);
         Ok(sealed)
+    }
+
+    /// Ids of responses that their provider has forgotten long ago.
+    async fn forget_responses(&self) -> Result<(), StoreError> {
+        let kept_us = RESPONSES_KEPT_DAYS * DAY_US;
+        let before_ms = u64::try_from(self.clock.unix_us().saturating_sub(kept_us) / 1000).unwrap_or(0);
+        let before = ObjectId::new(before_ms, &[0; 10]);
+        while self.store.forget_responses(before, RESPONSES_AT_ONCE).await? == u64::from(RESPONSES_AT_ONCE) {}
+        Ok(())
     }
 
     async fn archive(&self, day: i32) -> Result<Option<ArchiveRow>, UpkeepError> {

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    About, Caller, Objects,
-    ask::{Ask, Whole},
+    Caller, Objects,
+    ask::{Ask, Whole, relayed},
     files::of_requests,
     lines,
 };
@@ -119,9 +119,13 @@ impl Objects {
     /// # Errors
     /// As [`Self::pass`].
     pub async fn message_results(&self, caller: &Caller, id: &str) -> Result<Response<Body>, ProxyError> {
-        let about =
-            About { kind: ObjectKind::MessageBatch, id, method: Method::GET, below: "/results", body: Bytes::new() };
-        self.pass(caller, about).await
+        let (object, provider) = self.owned(caller.customer_id(), ObjectKind::MessageBatch, id, None).await?;
+        let ask = self.about(&object, Method::GET, "/results")?.with(caller, Bytes::new());
+        let answer = self.ask(&provider, ask).await.map_err(|failed| failed.error)?;
+        if object.metered_at_us.is_none() {
+            self.look_soon(&object).await;
+        }
+        Ok(relayed(answer))
     }
 
     /// `DELETE /v1/messages/batches/{id}`. Its results stay until they are metered.

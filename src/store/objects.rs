@@ -197,6 +197,14 @@ impl Store {
         on_engine!(self, poll_object(id, microseconds(wait)))
     }
 
+    /// Forgets responses whose ids of ours are older than this one, at most so many; says how many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_responses(&self, before: ObjectId, rows_max: u32) -> Result<u64, StoreError> {
+        on_engine!(self, forget_responses(before, rows_max))
+    }
+
     /// Notes that nothing more will happen to an object. The first note stands; gives it.
     ///
     /// # Errors

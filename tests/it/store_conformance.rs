@@ -280,6 +280,7 @@ enum ObjectAsk {
     Page(PageOf),
     Delete(u64, i64),
     Claim,
+    ForgetResponses(u64, u32),
     Finish(u64, i64),
     Metered(u64, i64, u64),
 }
@@ -289,7 +290,7 @@ fn object_id(n: u64) -> ObjectId {
 }
 
 fn object_kinds() -> impl Strategy<Value = ObjectKind> {
-    prop::sample::select(vec![ObjectKind::File, ObjectKind::Batch])
+    prop::sample::select(vec![ObjectKind::File, ObjectKind::Batch, ObjectKind::Response])
 }
 
 fn objects() -> impl Strategy<Value = ObjectRow> {
@@ -335,9 +336,15 @@ fn object_asks() -> impl Strategy<Value = ObjectAsk> {
         })),
         1 => (0..9_u64, 0..5_i64).prop_map(|(n, at)| ObjectAsk::Delete(n, at)),
         2 => Just(ObjectAsk::Claim),
+        1 => (0..9_u64, 0..3_u32).prop_map(|(n, most)| ObjectAsk::ForgetResponses(n, most)),
         1 => (0..9_u64, 0..5_i64).prop_map(|(n, at)| ObjectAsk::Finish(n, at)),
         1 => (0..9_u64, 0..5_i64, 0..5_u64).prop_map(|(n, at, lines)| ObjectAsk::Metered(n, at, lines)),
     ]
+}
+
+/// What leaves times of the database's clock in the books, which no two of them have in common.
+const fn is_timed(ask: &Ask) -> bool {
+    matches!(ask, Ask::Object(ObjectAsk::Claim | ObjectAsk::Name(_, _, true)))
 }
 
 /// Without what the database's clock says.
@@ -368,6 +375,7 @@ async fn ask_store_of_objects(store: &Store, ask: &ObjectAsk) -> String {
         }
         ObjectAsk::Delete(n, at_us) => told(store.delete_object(object_id(*n), *at_us).await),
         ObjectAsk::Claim => told(store.claim_object(held).await.map(|found| found.map(timeless))),
+        ObjectAsk::ForgetResponses(n, most) => told(store.forget_responses(object_id(*n), *most).await),
         ObjectAsk::Finish(n, at_us) => told(store.finish_object(object_id(*n), *at_us).await),
         ObjectAsk::Metered(n, at_us, lines) => told(store.object_is_metered(object_id(*n), *at_us, *lines).await),
     }
@@ -390,6 +398,7 @@ fn ask_model_of_objects(model: &mut Model, ask: &ObjectAsk) -> String {
             "Ok(())".to_owned()
         }
         ObjectAsk::Claim => modelled(Ok(model.claim_object())),
+        ObjectAsk::ForgetResponses(n, most) => modelled(Ok(model.forget_responses(object_id(*n), *most))),
         ObjectAsk::Finish(n, at_us) => modelled(model.finish_object(object_id(*n), *at_us)),
         ObjectAsk::Metered(n, at_us, lines) => {
             model.object_is_metered(object_id(*n), *at_us, *lines);
@@ -596,14 +605,16 @@ fn both_engines_answer_as_the_model_does() {
             let sqlite = Store::open(&dir.path().join("t.db")).await.unwrap();
             empty(&pool).await;
             let mut model = Model::default();
-            for ask in asked.iter().chain([&Ask::Everything]) {
+            let is_dumped = case.fetch_add(1, Ordering::Relaxed).is_multiple_of(CASES_PER_DUMP);
+            let asks = asked.iter().filter(|ask| !(is_dumped && is_timed(ask)));
+            for ask in asks.chain([&Ask::Everything]) {
                 let expected = ask_model(&mut model, ask);
                 for (engine, store) in [("sqlite", &sqlite), ("postgres", &postgres)] {
                     let found = ask_store(store, ask).await;
                     prop_assert_eq!(&expected, &found, "{} on {:?}", engine, ask);
                 }
             }
-            if case.fetch_add(1, Ordering::Relaxed).is_multiple_of(CASES_PER_DUMP) {
+            if is_dumped {
                 dump_and_load(&sqlite, &postgres, &pool).await;
             }
             sqlite.close().await;

@@ -144,6 +144,15 @@ impl Model {
         Some(claimed.clone())
     }
 
+    pub(crate) fn forget_responses(&mut self, before: ObjectId, rows_max: u32) -> u64 {
+        let old = self.objects.values().filter(|object| object.kind == ObjectKind::Response && object.id < before);
+        let old: Vec<ObjectId> = old.map(|object| object.id).take(usize::try_from(rows_max).unwrap()).collect();
+        for id in &old {
+            self.objects.remove(id);
+        }
+        u64::try_from(old.len()).unwrap()
+    }
+
     pub(crate) fn finish_object(&mut self, id: ObjectId, at_us: i64) -> Answer<i64> {
         let object = self.objects.get_mut(&id).ok_or(Refused::NotFound)?;
         Ok(*object.finished_at_us.get_or_insert(at_us))

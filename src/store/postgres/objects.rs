@@ -115,6 +115,16 @@ update objects
 set poll_after_us = (extract(epoch from clock_timestamp()) * 1000000)::bigint + $2
 where id = $1
   and metered_at_us is null";
+const FORGET_RESPONSES: &str = "
+delete from objects
+where id in (
+  select id
+  from objects
+  where id < $1
+    and kind = 'response'
+  order by id
+  limit $2
+)";
 const FINISH: &str = "
 update objects
 set finished_at_us = coalesce(finished_at_us, $2)
@@ -129,7 +139,7 @@ set
 where id = $1";
 
 pub(super) const STATEMENTS: &[&str] =
-    &[INSERT, NAME, FORGET, OF_CUSTOMER, AT, NEWEST, OLDEST, DELETE, CLAIM, POLL, FINISH, METERED];
+    &[INSERT, NAME, FORGET, OF_CUSTOMER, AT, NEWEST, OLDEST, DELETE, CLAIM, POLL, FORGET_RESPONSES, FINISH, METERED];
 
 impl PostgresStore {
     pub(in crate::store) async fn bind_objects(&self, objects: &[ObjectRow]) -> Result<u64, StoreError> {
@@ -202,6 +212,11 @@ impl PostgresStore {
     pub(in crate::store) async fn poll_object(&self, id: ObjectId, wait_us: i64) -> Result<(), StoreError> {
         self.writer.execute(sqlx::query(POLL).bind(row::uuid(id.bytes())).bind(wait_us)).await?;
         Ok(())
+    }
+
+    pub(in crate::store) async fn forget_responses(&self, before: ObjectId, rows_max: u32) -> Result<u64, StoreError> {
+        let query = sqlx::query(FORGET_RESPONSES).bind(row::uuid(before.bytes())).bind(i64::from(rows_max));
+        Ok(self.writer.execute(query).await?.rows_affected())
     }
 
     pub(in crate::store) async fn finish_object(&self, id: ObjectId, at_us: i64) -> Result<i64, StoreError> {

@@ -113,6 +113,16 @@ update objects
 set poll_after_us = cast(unixepoch('subsec') * 1000000 as integer) + ?2
 where id = ?1
   and metered_at_us is null";
+const FORGET_RESPONSES: &str = "
+delete from objects
+where id in (
+  select id
+  from objects
+  where id < ?
+    and kind = 'response'
+  order by id
+  limit ?
+)";
 const FINISH: &str = "
 update objects
 set finished_at_us = coalesce(finished_at_us, ?2)
@@ -127,7 +137,7 @@ set
 where id = ?1";
 
 pub(super) const STATEMENTS: &[&str] =
-    &[INSERT, NAME, FORGET, OF_CUSTOMER, AT, NEWEST, OLDEST, DELETE, CLAIM, POLL, FINISH, METERED];
+    &[INSERT, NAME, FORGET, OF_CUSTOMER, AT, NEWEST, OLDEST, DELETE, CLAIM, POLL, FORGET_RESPONSES, FINISH, METERED];
 
 impl SqliteStore {
     pub(in crate::store) async fn bind_objects(&self, objects: &[ObjectRow]) -> Result<u64, StoreError> {
@@ -205,6 +215,11 @@ impl SqliteStore {
     pub(in crate::store) async fn poll_object(&self, id: ObjectId, wait_us: i64) -> Result<(), StoreError> {
         sqlx::query(POLL).bind(id.bytes().as_slice()).bind(wait_us).execute(&self.writer).await?;
         Ok(())
+    }
+
+    pub(in crate::store) async fn forget_responses(&self, before: ObjectId, rows_max: u32) -> Result<u64, StoreError> {
+        let query = sqlx::query(FORGET_RESPONSES).bind(before.bytes().as_slice()).bind(rows_max);
+        Ok(query.execute(&self.writer).await?.rows_affected())
     }
 
     pub(in crate::store) async fn finish_object(&self, id: ObjectId, at_us: i64) -> Result<i64, StoreError> {
