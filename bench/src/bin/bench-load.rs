@@ -194,12 +194,7 @@ async fn ask(load: &Load, wire: &mut Option<Wire>, from: Instant) {
         Err(_elapsed) => "no answer in time".to_owned(),
     };
     *wire = None;
-    let mut tally = load.tally.borrow_mut();
-    tally.failed += 1;
-    if tally.first_failure.is_empty() {
-        tally.first_failure = failed;
-    }
-    drop(tally);
+    load.tally.borrow_mut().failed(failed);
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
@@ -259,6 +254,13 @@ impl Tally {
         if now < load.end {
             self.ok += 1;
             self.whole_us.push(micros(now - from));
+        }
+    }
+
+    fn failed(&mut self, why: String) {
+        self.failed += 1;
+        if self.first_failure.is_empty() {
+            self.first_failure = why;
         }
     }
 
