@@ -25,13 +25,12 @@ pub(super) enum End {
 impl Glob {
     /// Whether a name has holes.
     pub(super) fn is_one(name: &str) -> bool {
-        name.contains(['*', '#', '~'])
+        name.contains(['*', '#']) || name.ends_with('~')
     }
 
-    /// Whether holes stand where they may: `~` at the end, and not behind another hole for any text.
+    /// Whether a `~` at the end stands behind some text. Elsewhere it is itself: some names begin with one.
     pub(super) fn is_well_formed(name: &str) -> bool {
-        let rest = name.strip_suffix('~').unwrap_or(name);
-        !rest.contains('~') && (rest.len() == name.len() || !rest.is_empty() && !rest.ends_with('*'))
+        name.strip_suffix('~').is_none_or(|rest| !rest.is_empty() && !rest.ends_with(['*', '~']))
     }
 
     pub(super) fn new(name: &str) -> Self {
@@ -40,7 +39,8 @@ impl Glob {
 
     /// The pieces of text between its holes.
     pub(super) fn pieces(&self) -> impl Iterator<Item = &str> {
-        self.0.split(['*', '#', '~']).filter(|piece| !piece.is_empty())
+        let text = self.0.strip_suffix('~').unwrap_or(&self.0);
+        text.split(['*', '#']).filter(|piece| !piece.is_empty())
     }
 
     /// The one piece of text that it is of, whether any text may stand before it, and what may stand behind it. None when
@@ -60,7 +60,7 @@ impl Glob {
 
     /// Characters that are themselves: of two globs that fit, the one with more of them is meant.
     pub(super) fn literals(&self) -> usize {
-        self.0.bytes().filter(|byte| !matches!(byte, b'*' | b'~')).count()
+        self.0.strip_suffix('~').unwrap_or(&self.0).bytes().filter(|byte| *byte != b'*').count()
     }
 
     /// Whether it fits a name in lower case.
@@ -199,9 +199,18 @@ mod tests {
         ] {
             assert_eq!(Glob::new(glob).fits(name), fits, "{glob} {name}");
         }
-        for (name, is_well_formed) in
-            [("a~", true), ("*a~", true), ("a*", true), ("a~b", false), ("~", false), ("a*~", false)]
-        {
+        assert!(Glob::new("~acme/*").fits("~acme/latest") && !Glob::new("~acme/*").fits("acme/latest"));
+        assert!(!Glob::is_one("~acme/latest") && Glob::is_one("acme~"));
+        for (name, is_well_formed) in [
+            ("a~", true),
+            ("*a~", true),
+            ("a*", true),
+            ("a~b", true),
+            ("a~~", false),
+            ("~a~", true),
+            ("~", false),
+            ("a*~", false),
+        ] {
             assert_eq!(Glob::is_well_formed(name), is_well_formed, "{name}");
         }
     }

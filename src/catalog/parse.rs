@@ -413,6 +413,23 @@ usd_per_request_min = "0.001"
     }
 
     #[test]
+    fn the_schema_for_editors_has_the_keys_that_the_parser_knows_and_no_others() {
+        let schema = super::super::schema::json_schema();
+        let keys = |pointer: &str| -> std::collections::BTreeSet<String> {
+            schema.pointer(pointer).unwrap().as_object().unwrap().keys().cloned().collect()
+        };
+        let known = |lists: &[&[&str]]| lists.concat().into_iter().map(str::to_owned).collect();
+        let price = "/properties/price/items/properties";
+        let rule = "/properties/book/items/properties/rule/items/properties";
+        assert_eq!(keys(price), known(&[PRICE_KEYS, table::KEYS]));
+        assert_eq!(keys(rule), known(&[RULE_KEYS, table::KEYS]));
+        assert_eq!(keys("/properties/book/items/properties"), known(&[BOOK_KEYS]));
+        for (list, keys_of) in table::LISTS {
+            assert_eq!(keys(&format!("{price}{list}")), known(&[keys_of]), "{list}");
+        }
+    }
+
+    #[test]
     fn what_the_project_ships_loads() {
         let catalog = super::super::load_shipped().unwrap();
         assert!(catalog.models_of("openai").len() >= 8);

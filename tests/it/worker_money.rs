@@ -515,7 +515,7 @@ async fn a_gateway_killed_before_it_noted_anything_says_that_the_time_is_not_kno
     let id = worker.all()[0].id.clone();
     let view = cli(&config, &["requests", "show", id.strip_suffix(".0").unwrap()]);
     assert_ended(&view, "interrupted", "estimated");
-    assert_eq!(view["flags"], json!(["recovered", "worker_time_unknown"]));
+    assert_eq!(view["flags"], json!(["recovered", "worker_time_unknown", "unpriced"]));
     assert_eq!((&view["cost_usd"], &view["lines"][0]["worker"]["engine_threads"]), (&json!("0.000000000"), &json!(0)));
     assert_eq!(view["charge_usd"], Value::Null, "a margin over an unknown time is unpriced");
     assert_eq!(cli(&config, &["audit"])["differences"], json!([]));

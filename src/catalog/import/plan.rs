@@ -222,3 +222,73 @@ fn changes(old: &PriceTable, new: &PriceTable) -> String {
     let told: Vec<String> = rates.collect();
     if told.is_empty() { "names, tiers, variants or units".to_owned() } else { told.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::parse;
+
+    const FROM_US: i64 = 1_795_000_000_000_000;
+
+    fn table(provider: &str, model: &str, input: &str, more: &str) -> String {
+        format!(
+            "[[price]]\nprovider = \"{provider}\"\nmodel = \"{model}\"\nvalid_from = \"1970-01-01\"\n\
+             recorded_at = \"2026-08-21\"\nsource = \"s\"\n{more}usd_per_mtok = {{ input = \"{input}\", output = \"9\" }}\n"
+        )
+    }
+
+    fn catalog(text: &str) -> Catalog {
+        parse::catalog([("t.toml".to_owned(), text.to_owned())]).unwrap()
+    }
+
+    fn planned(current: &str, file: &str, book: Option<&str>) -> Plan {
+        let versions = catalog(file).cost_versions().into_iter().map(|version| version.as_ref().clone()).collect();
+        let manner = Manner { book, from_us: FROM_US, is_forced: false };
+        plan(&catalog(current), Read { versions, left_out: Vec::new() }, manner)
+    }
+
+    #[test]
+    fn a_model_that_had_a_price_by_another_name_gets_the_new_one_from_now_on_only() {
+        let aliases = "aliases = [\"m-2026\", \"m-x*\"]\n";
+        for (provider, model) in
+            [("google", "m"), ("google", "m-2026"), ("google", "m-xy"), ("gemini", "m"), ("gemini", "m-xy")]
+        {
+            let plan = planned(&table("google", "m", "1", aliases), &table(provider, model, "2", ""), None);
+            let from: Vec<i64> = plan.costs.iter().map(|version| version.valid_from_us).collect();
+            assert_eq!((plan.count(Outcome::Changed), from), (1, vec![FROM_US]), "{provider}/{model}");
+            let own = if (provider, model) == ("google", "m") { aliases } else { "" };
+            let same = planned(&table("google", "m", "1", aliases), &table(provider, model, "1", own), None);
+            assert_eq!(same.count(Outcome::Unchanged), 1, "{provider}/{model}");
+        }
+        let stranger = planned(&table("google", "m", "1", aliases), &table("gemini", "n", "2", ""), None);
+        assert_eq!((stranger.count(Outcome::Added), stranger.costs[0].valid_from_us), (1, 0), "since ever");
+    }
+
+    #[test]
+    fn a_table_that_was_completed_is_unchanged_by_its_own_file_until_that_says_another_price() {
+        let more = "completed_from = \"second\"\n";
+        let flex = "[[price.variant]]\nwhen = { service_tier = \"flex\" }\nusd_per_mtok = { input = \"0.5\" }\n";
+        let current = format!("{}{flex}", table("p", "m", "1", more));
+        assert_eq!(planned(&current, &table("p", "m", "1", ""), None).count(Outcome::Unchanged), 1);
+        assert_eq!(planned(&current, &table("p", "m", "2", ""), None).count(Outcome::Changed), 1);
+        let alias = table("p", "m", "1", "aliases = [\"n\"]\n");
+        assert_eq!(planned(&current, &alias, None).count(Outcome::Changed), 1, "a name that is new");
+        // One that was not completed is what its file says, and nothing more.
+        let plain = format!("{}{flex}", table("p", "m", "1", ""));
+        assert_eq!(planned(&plain, &table("p", "m", "1", ""), None).count(Outcome::Changed), 1);
+    }
+
+    #[test]
+    fn a_refused_model_leaves_nothing_of_it_in_a_book() {
+        let rule = |usd: &str| {
+            format!(
+                "[[book]]\nname = \"gold\"\n[[book.rule]]\nmodel = \"m\"\nvalid_from = \"1970-01-01\"\n\
+                 usd_per_mtok = {{ input = \"{usd}\", output = \"9\" }}\n"
+            )
+        };
+        let later = table("p", "m", "2000", "").replacen("1970-01-01", "2027-06-01", 1);
+        let file = format!("{}{later}", table("p", "m", "2", ""));
+        let plan = planned(&rule("1"), &file, Some("gold"));
+        assert_eq!((plan.count(Outcome::Refused), plan.rules.len()), (1, 0), "{:?}", plan.rows);
+    }
+}

@@ -21,6 +21,15 @@ const FALLBACK_KEYS: &[&str] = &["cache_read", "cache_write"];
 const SERVICE_TIERS: [ServiceTier; 4] =
     [ServiceTier::Flex, ServiceTier::Batch, ServiceTier::Priority, ServiceTier::Fast];
 
+/// Where the schema has the keys of lists within a table.
+#[cfg(test)]
+pub(super) const LISTS: &[(&str, &[&str])] = &[
+    ("/tier/items/properties", TIER_KEYS),
+    ("/variant/items/properties", VARIANT_KEYS),
+    ("/variant/items/properties/when/properties", WHEN_KEYS),
+    ("/fallback/properties", FALLBACK_KEYS),
+];
+
 /// The prices of a base or a variant.
 struct Sheet {
     usd_per_mtok: Rates,
