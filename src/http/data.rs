@@ -183,8 +183,13 @@ const fn refers(endpoint: Endpoint) -> bool {
 async fn respond(proxy: &Arc<Proxy>, objects: &Arc<Objects>, mut inbound: Inbound) -> Result<Answer, ProxyError> {
     let key = &inbound.entered.key().record;
     let owner = Owner { customer_id: key.customer_id, key_id: key.key_id, request_id: inbound.request_id };
-    let is_stored = inbound.request.kept.is_stored;
-    inbound.provider = objects.needs(owner.customer_id, &inbound.request).await?;
+    let kept = &inbound.request.kept;
+    let is_stored = kept.is_stored;
+    let files = inbound.request.named_files()?;
+    if kept.goes_on() || !files.is_empty() {
+        // Set aside, so that those who refer to nothing, which are most, do not carry its weight.
+        inbound.provider = Box::pin(objects.needs(owner.customer_id, kept, files)).await?;
+    }
     let mut answer = proxy.conduct(inbound).await?;
     if is_stored {
         answer.response = objects.stored(owner, &answer.served, answer.response);

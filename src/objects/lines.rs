@@ -158,7 +158,7 @@ impl Checked {
         if request.stream || self.endpoint.shape().streaming == Streaming::Always {
             return Err(RequestError::Invalid { field: "stream", expected: "false in a batch" });
         }
-        if request.kept.previous_response_id.is_some() || request.kept.conversation.is_some() {
+        if request.kept.goes_on() {
             let why = "in a batch nothing can be gone on with";
             return Err(RequestError::Refused { field: "previous_response_id", why });
         }

@@ -14,7 +14,7 @@ use crate::{
     proxy::{Served, error::ProxyError},
     routing::Target,
     store::objects::{ObjectKind, ObjectRow},
-    upstream::request::{Request, kept::Kept},
+    upstream::request::kept::Kept,
 };
 
 /// Whose response it is.
@@ -47,13 +47,18 @@ impl Objects {
         Ok(found)
     }
 
-    /// The provider that keeps what a request refers to: what it goes on with, and files; none when it refers to nothing.
+    /// The provider that keeps what a request refers to: what it goes on with, and these files; none when it refers to nothing.
     ///
     /// # Errors
     /// [`ProxyError::NotKept`] when one is not this customer's, or not kept where the rest is.
-    pub async fn needs(&self, customer_id: CustomerId, request: &Request) -> Result<Option<String>, ProxyError> {
-        let mut found = self.goes_on_at(customer_id, &request.kept).await?;
-        for id in request.named_files()? {
+    pub async fn needs(
+        &self,
+        customer_id: CustomerId,
+        kept: &Kept,
+        files: Vec<String>,
+    ) -> Result<Option<String>, ProxyError> {
+        let mut found = self.goes_on_at(customer_id, kept).await?;
+        for id in files {
             let provider = self.keeper_of_file(customer_id, &id).await?;
             if found.as_ref().is_some_and(|other| *other != provider) {
                 return Err(ProxyError::NotKept { kind: "file", id: super::shown(&id), param: Some("file_id") });

@@ -17,6 +17,12 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Whether it goes on with something.
+    #[must_use]
+    pub const fn goes_on(&self) -> bool {
+        self.previous_response_id.is_some() || self.conversation.is_some()
+    }
+
     /// Reads the fields of a request for a response.
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, RequestError> {
         let previous = fields.get(&["previous_response_id"])?;
