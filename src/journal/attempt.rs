@@ -20,7 +20,7 @@ use tokio::sync::{
 };
 use tollgate_core::{
     entry::{Admission, Entry},
-    record::{Progress, Record},
+    record::{Progress, Record, RecordKind, encode_opened},
 };
 
 use crate::journal::{
@@ -31,7 +31,7 @@ use crate::journal::{
 };
 
 /// An OPENED or ENDED is hardly ever larger; what is needed beyond is allocated again.
-const PAYLOAD_BYTES_USUAL: usize = 512;
+const PAYLOAD_BYTES_USUAL: usize = 1024;
 
 /// Room for one attempt. Dropping it gives the room back.
 #[must_use]
@@ -47,10 +47,12 @@ impl Permit {
 
     /// Queues OPENED. The receipt gives the attempt when OPENED is durable; nothing may go upstream before.
     pub fn open(self, admission: Admission) -> OpenReceipt {
-        let record = Record::Opened(Box::new(admission.clone()));
         let slot = Slot { _room: self.room, sent: AtomicBool::new(false), progress_queued: AtomicBool::new(false) };
         let attempt = OpenAttempt { admission, slot: Arc::new(slot), journal: self.journal };
-        let durable = attempt.submit_and_wait(&record);
+        let (ack, durable) = oneshot::channel();
+        let mut payload = Vec::with_capacity(PAYLOAD_BYTES_USUAL);
+        encode_opened(&attempt.admission, &mut payload);
+        attempt.queue(RecordKind::Opened, payload, Some(ack));
         OpenReceipt { attempt: Some(attempt), durable }
     }
 }
@@ -132,12 +134,16 @@ impl OpenAttempt {
     fn submit(&self, record: &Record, ack: Option<Ack>) {
         let mut payload = Vec::with_capacity(PAYLOAD_BYTES_USUAL);
         record.encode(&mut payload);
+        self.queue(record.kind(), payload, ack);
+    }
+
+    fn queue(&self, kind: RecordKind, payload: Vec<u8>, ack: Option<Ack>) {
         if payload.len() > PAYLOAD_BYTES_MAX {
             let error = JournalError::TooLarge { bytes: payload.len(), bytes_max: PAYLOAD_BYTES_MAX };
-            tracing::error!(%error, attempt_id = %record.attempt_id(), "a record was not written");
+            tracing::error!(%error, attempt_id = %self.admission.id, "a record was not written");
             return refuse(ack, error);
         }
-        let submission = Submission { kind: record.kind(), payload, slot: Arc::clone(&self.slot), ack };
+        let submission = Submission { kind, payload, slot: Arc::clone(&self.slot), ack };
         match self.journal.commands.try_send(Command::Append(submission)) {
             Ok(()) => {}
             Err(TrySendError::Full(command)) => {

@@ -187,10 +187,19 @@ impl Record {
     }
 }
 
+/// Hardly an entry is longer, its provider's usage object included; what is needed beyond is allocated again.
+const ENTRY_BYTES_USUAL: usize = 1024;
+
+/// Appends the payload of an OPENED record to `buffer`, without making the record.
+pub fn encode_opened(admission: &Admission, buffer: &mut Vec<u8>) {
+    let _infallible = minicbor::encode(admission, buffer);
+}
+
 /// Encodes an entry as the store keeps it: codec version, then the payload of an ENDED record.
 #[must_use]
 pub fn encode_entry(entry: &Entry) -> Vec<u8> {
-    let mut bytes = vec![CODEC_VERSION];
+    let mut bytes = Vec::with_capacity(ENTRY_BYTES_USUAL);
+    bytes.push(CODEC_VERSION);
     let _infallible = minicbor::encode(entry, &mut bytes);
     bytes
 }

@@ -131,9 +131,9 @@ const STREAMS: [(Dialect, Framing, &[Template]); 7] = [
     (Dialect::Ollama, Framing::Ndjson, OLLAMA),
 ];
 
-fn framed(framing: Framing, number: usize, document: &str, damaged: bool) -> Vec<u8> {
+fn framed(framing: Framing, number: usize, document: &str, line_end: &str, damaged: bool) -> Vec<u8> {
     match framing {
-        Framing::Sse => format!("data: {document}\n\n").into_bytes(),
+        Framing::Sse => format!("data: {document}{line_end}{line_end}").into_bytes(),
         Framing::JsonArray => format!("{}{document}", if number == 0 { "[" } else { ",\r\n" }).into_bytes(),
         Framing::EventStream => {
             let mut frame = writer::event("contentBlockDelta", document.as_bytes()).unwrap();
@@ -169,6 +169,7 @@ proptest! {
     fn a_stream_comes_to_the_same_event_by_event_and_byte_by_byte(
         stream in 0..STREAMS.len(),
         withhold: bool,
+        line_end in prop::sample::select(vec!["\n", "\r\n", "\r"]),
         drawn in prop::collection::vec((0_usize..7, 0..TEXTS.len(), 0..NUMBERS.len(), prop::bool::weighted(0.03)), 1..14),
         repeat in 1_usize..4,
     ) {
@@ -179,7 +180,7 @@ proptest! {
             std::iter::repeat_n((document, *damaged), repeat)
         });
         let events: Vec<_> =
-            documents.enumerate().map(|(number, (document, damaged))| framed(framing, number, &document, damaged)).collect();
+            documents.enumerate().map(|(number, (document, damaged))| framed(framing, number, &document, line_end, damaged)).collect();
         let walked = run((dialect, framing), withhold, &events, Some(1));
         prop_assert_eq!(&run((dialect, framing), withhold, &events, None), &walked);
         prop_assert_eq!(&run((dialect, framing), withhold, &events, Some(1 << 20)), &walked);

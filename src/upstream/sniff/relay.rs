@@ -80,6 +80,13 @@ impl Relay {
         let (mut pass_from, mut begin, mut at) = (0, 0, 0);
         let mut cr_before = frames.after_cr();
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
+            if at == begin && self.is_between() && frames.after_cr() && rest.first() == Some(&b'\n') {
+                // It came late, and belongs to the event before, which has passed.
+                at += frames.take(b"\n", documents).0;
+                begin = at;
+                cr_before = false;
+                continue;
+            }
             if at == begin
                 && self.is_between()
                 && cr_before == self.shape_after_cr
@@ -97,6 +104,10 @@ impl Relay {
             }
             self.drop_lf = false;
             let Some(ended) = ended else { continue };
+            if frames.after_cr() && chunk.get(at) == Some(&b'\n') {
+                // Of a line that ends with both, both belong to the event.
+                at += frames.take(b"\n", documents).0;
+            }
             let document = documents.take_ended();
             if ended.is_last || document.terminal {
                 self.done = true;

@@ -13,6 +13,8 @@ use super::{
 
 /// Longest value that is captured; the rest of it is not kept and the value does not count.
 const CAPTURE_BYTES_MAX: usize = 64 * 1024;
+/// Room that is made for a usage object; what is needed beyond is allocated again.
+const USAGE_BYTES_USUAL: usize = 512;
 /// Longest captured value other than a usage object.
 const WORD_BYTES_MAX: usize = 1024;
 /// Longest key that can be a watched one.
@@ -233,6 +235,7 @@ impl Watch {
 
     fn open_hole(&mut self, byte: u8) {
         if byte == b'{' && matches!(self.field, Field::Keep(Slot::Usage | Slot::UsageAtStart)) {
+            self.captured.reserve(USAGE_BYTES_USUAL);
             return self.holes.open_usage(self.at);
         }
         let delivers = match self.field {
