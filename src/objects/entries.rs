@@ -212,10 +212,14 @@ impl Objects {
         let batch = PostBatch::new(REPLICA.to_owned(), boot_id, closing.unwrap_or(0), entries);
         let records = (1..=closing.unwrap_or(0)).map(|sequence| (sequence, RecordKind::Opened)).collect();
         let stage = if closing.is_some() { Stage::Closing } else { Stage::Resolving };
-        Shipper::new(self.store.clone(), self.proxy.clock.clone(), Arc::default())
-            .ship(&PostBatch { records, stage, ..batch })
-            .await
-            .map(drop)
+        let batch = PostBatch { records, stage, ..batch };
+        let shipper = Shipper::new(self.store.clone(), self.proxy.clock.clone(), Arc::default());
+        let posted = shipper.ship(&batch).await?;
+        // What is in the books already was counted by whoever put it there.
+        if posted.inserted == u64::try_from(batch.entries.len()).unwrap_or(u64::MAX) {
+            batch.entries.iter().for_each(|(_, entry)| self.proxy.observers.metrics.ended(entry, None));
+        }
+        Ok(())
     }
 }
 
