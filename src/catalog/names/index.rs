@@ -9,13 +9,17 @@ use crate::catalog::glob::{End, Glob, is_version};
 const WINDOW: usize = 4;
 /// Bits of the filter that passes over windows of no name with holes.
 const FILTER_BITS: usize = 1 << 13;
+/// Bits of the filter that share a bucket.
+const BITS_A_BUCKET: usize = 16;
 
 /// An index over names with holes; they are told by their position.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
     filter: Box<[u64]>,
-    /// Ascending by window.
+    /// By bucket.
     filed: Vec<Filed>,
+    /// Where each bucket begins among them, and where the last one ends.
+    starts: Box<[usize]>,
     shapes: Vec<Shape>,
     /// Those without text enough to be filed: always tried.
     others: Vec<usize>,
@@ -46,6 +50,7 @@ impl Index {
         let mut index = Self {
             filter: vec![0; FILTER_BITS / 64].into(),
             filed: Vec::new(),
+            starts: Box::default(),
             shapes: Vec::new(),
             others: Vec::new(),
         };
@@ -67,7 +72,9 @@ impl Index {
                 None => Shape::Other(name.clone()),
             });
         }
-        index.filed.sort_unstable();
+        index.filed.sort_unstable_by_key(|filed| (bucket(filed.window), *filed));
+        let ends = |at: usize| index.filed.partition_point(|filed| bucket(filed.window) < at);
+        index.starts = (0..=FILTER_BITS / BITS_A_BUCKET).map(ends).collect();
         index
     }
 
@@ -85,9 +92,11 @@ impl Index {
             if self.filter.get(bit / 64).is_none_or(|word| word & (1 << (bit % 64)) == 0) {
                 continue;
             }
-            let from = self.filed.partition_point(|filed| filed.window < window);
-            let here = self.filed.iter().skip(from).take_while(|filed| filed.window == window);
-            for filed in here {
+            let bucket = bucket(window);
+            let range =
+                self.starts.get(bucket).copied().unwrap_or(0)..self.starts.get(bucket + 1).copied().unwrap_or(0);
+            let here = self.filed.get(range).into_iter().flatten();
+            for filed in here.filter(|filed| filed.window == window) {
                 if is_better(&best, filed.glob) && self.fits_at(filed, name, at) {
                     best = wanted(filed.glob).map(|found| (filed.glob, found)).or(best);
                 }
@@ -131,6 +140,10 @@ fn single_fits(name: &[u8], start: usize, leading: bool, piece: &str, end: End) 
 
 fn windows(text: &[u8]) -> impl Iterator<Item = u32> {
     text.windows(WINDOW).map(|window| window.try_into().map_or(0, u32::from_le_bytes))
+}
+
+fn bucket(window: u32) -> usize {
+    hash(window) / BITS_A_BUCKET
 }
 
 fn hash(window: u32) -> usize {
