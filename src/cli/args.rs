@@ -1,8 +1,12 @@
 //! The command line, as clap sees it.
 
+mod prices;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(super) use self::prices::{PriceConvertArgs, PriceFormat, PriceImportArgs, PricesCommand, QuoteArgs, QuoteDialect};
 
 /// An inference gateway that meters, prices, bills and limits every token, and shows when training is earned back.
 #[derive(Debug, Parser)]
@@ -207,111 +211,6 @@ pub(super) struct KeyCreateArgs {
     /// When it stops working, RFC 3339
     #[arg(long)]
     pub(super) expires: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum PricesCommand {
-    /// Every price version and rule in force
-    Show {
-        /// Only those for which this is part of the name, such as openai/gpt-5
-        filter: Option<String>,
-    },
-    /// Every version of one price that was ever kept
-    History {
-        /// provider/model, or book:name/model
-        of: String,
-    },
-    /// Put the price files of this configuration into force for all gateways on the store
-    Publish {
-        /// Take prices that are a thousand times off the ones before
-        #[arg(long)]
-        force: bool,
-    },
-    /// Validate a folder of price tables, print every mistake with its file and line, change nothing
-    Check {
-        /// The folder [default: the configured one]
-        dir: Option<PathBuf>,
-    },
-    /// The JSON schema of price tables, for editors
-    Schema,
-    /// What an import would change, row by row
-    Diff(PriceImportArgs),
-    /// Make price tables of this project's form from a file of another one
-    Convert(PriceConvertArgs),
-    /// Take prices from a file of another project
-    Import(PriceImportArgs),
-    /// What usage costs by the prices in force
-    Quote(QuoteArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PriceImportArgs {
-    /// What kind of file it is
-    #[arg(long, value_enum)]
-    pub(super) from: PriceFormat,
-    /// The file
-    pub(super) file: PathBuf,
-    /// Our cost (`cost`), or the price book of that name
-    #[arg(long, default_value = "cost", value_name = "cost|BOOK")]
-    pub(super) into: String,
-    /// Say what would change, row by row, and change nothing
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// Take prices that are a thousand times off the ones before
-    #[arg(long)]
-    pub(super) force: bool,
-    /// What changes applies from this time on, RFC 3339 [default: now]
-    #[arg(long, value_name = "TIME")]
-    pub(super) valid_from: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PriceConvertArgs {
-    /// What kind of file it is
-    #[arg(long, value_enum)]
-    pub(super) from: PriceFormat,
-    /// Providers, as the file names them, separated by commas: each becomes a file
-    #[arg(long, value_delimiter = ',', required = true)]
-    pub(super) providers: Vec<String>,
-    /// The day of the file, which becomes the day on which its prices were recorded
-    #[arg(long, value_name = "DAY")]
-    pub(super) day: String,
-    /// A file of LiteLLM's that completes them: service tiers, long prompts and caches of models whose prices are the same
-    /// in both, and names that have a price of their own there
-    #[arg(long, value_name = "FILE", requires = "complete_as", requires = "complete_day")]
-    pub(super) complete_from: Option<PathBuf>,
-    /// What that file is called in the tables, such as `litellm 1.109.1`
-    #[arg(long, value_name = "TEXT")]
-    pub(super) complete_as: Option<String>,
-    /// The day of that file
-    #[arg(long, value_name = "DAY")]
-    pub(super) complete_day: Option<String>,
-    /// The file
-    pub(super) file: PathBuf,
-    /// The folder that the tables are written to
-    pub(super) dir: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum PriceFormat {
-    GenaiPrices,
-    Litellm,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct QuoteArgs {
-    /// Read questions from standard input: a JSON object a line, of provider, model, at, usage, counters, context
-    #[arg(long, required = true)]
-    pub(super) stdin: bool,
-    /// In whose terms usage is told
-    #[arg(long, value_enum, default_value = "tollgate")]
-    pub(super) usage_dialect: QuoteDialect,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum QuoteDialect {
-    Tollgate,
-    GenaiPrices,
 }
 
 #[derive(Debug, Args)]

@@ -56,7 +56,7 @@ async fn a_thousand_streams_with_random_disconnects_are_all_booked_once_and_exac
     }
     let totals = harness.totals().await;
     let reached = harness.upstream.count();
-    assert!(left > 600 && reached > 700, "{left} left, {reached} reached the upstream");
+    assert!(left > 600 && reached > 300, "{left} left, {reached} reached the upstream");
     assert_eq!(totals["attempts"].as_u64(), Some(reached), "one entry for each attempt that reached the upstream");
 
     // What the upstream told is what the books hold, in sum.
