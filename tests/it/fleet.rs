@@ -18,6 +18,27 @@ async fn fleet(count: usize) -> Fleet {
     Fleet::new(count, &crate::cluster::Cluster::shared().database().await).await
 }
 
+impl Fleet {
+    /// SIGHUP: it looks at its price files.
+    fn hang_up(&self, number: usize) {
+        let process = self.replicas[number].process.as_ref().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&process.0), rustix::process::Signal::HUP)
+            .unwrap();
+    }
+
+    /// Waits until a gateway has logged this so many times; at most five seconds.
+    async fn until_logged(&self, number: usize, text: &str, times: usize) {
+        let log = self.replicas[number].config.with_extension("log");
+        for _ in 0..200 {
+            if fs::read_to_string(&log).unwrap().matches(text).count() >= times {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("gateway {number} does not say {text:?} {times} times");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_gateways_agree_on_keys_and_sums() {
     let mut fleet = fleet(3).await;

@@ -114,25 +114,6 @@ impl Fleet {
         }
     }
 
-    /// SIGHUP: it looks at its price files.
-    pub(crate) fn hang_up(&self, number: usize) {
-        let process = self.replicas[number].process.as_ref().unwrap();
-        rustix::process::kill_process(rustix::process::Pid::from_child(&process.0), rustix::process::Signal::HUP)
-            .unwrap();
-    }
-
-    /// Waits until a gateway has logged this so many times; at most five seconds.
-    pub(crate) async fn until_logged(&self, number: usize, text: &str, times: usize) {
-        let log = self.replicas[number].config.with_extension("log");
-        for _ in 0..200 {
-            if fs::read_to_string(&log).unwrap().matches(text).count() >= times {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("gateway {number} does not say {text:?} {times} times");
-    }
-
     /// SIGTERM, and how long it took to end.
     pub(crate) async fn stop(&mut self, number: usize) -> Duration {
         let mut process = self.replicas[number].process.take().unwrap();
