@@ -19,6 +19,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use tokio::{
+    io::{AsyncBufReadExt, BufReader},
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
 };
@@ -56,8 +57,13 @@ pub enum TlsError {
 #[derive(Debug)]
 pub(super) struct Certificate {
     files: TlsFiles,
+    /// What they looked like before they were read.
+    seen: [Look; 2],
     current: ArcSwap<CertifiedKey>,
 }
+
+/// Size and time of change of a file; none: it cannot be looked at.
+type Look = Option<(u64, SystemTime)>;
 
 impl Certificate {
     /// Reads both files.
@@ -65,14 +71,15 @@ impl Certificate {
     /// # Errors
     /// [`TlsError`]: unreadable, no PEM, or no pair.
     pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
-        Ok(Self { files: files.clone(), current: ArcSwap::from_pointee(read_pair(files)?) })
+        let seen = looks(files);
+        Ok(Self { files: files.clone(), seen, current: ArcSwap::from_pointee(read_pair(files)?) })
     }
 
     /// Takes files that have changed, looked at now and then and on SIGHUP, until told to stop.
     pub(super) async fn keep_current(self: Arc<Self>, stop: CancellationToken) {
         // A process that cannot have signals is told by its files alone.
         let mut hangup = signal(SignalKind::hangup()).ok();
-        let mut seen = looks(&self.files);
+        let mut seen = self.seen;
         loop {
             let told = async {
                 match &mut hangup {
@@ -80,13 +87,14 @@ impl Certificate {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
+            // Told, they are read whatever they look like: what was wrong may have been who may read them.
+            let is_told = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = told => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
+                _ = told => true,
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+            };
             let now = looks(&self.files);
-            if now == seen {
+            if now == seen && !is_told {
                 continue;
             }
             seen = now;
@@ -108,8 +116,7 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-/// Size and time of change of both files.
-fn looks(files: &TlsFiles) -> [Option<(u64, SystemTime)>; 2] {
+fn looks(files: &TlsFiles) -> [Look; 2] {
     [&files.cert, &files.key].map(|path| {
         let data = std::fs::metadata(path).ok()?;
         Some((data.len(), data.modified().ok()?))
@@ -167,9 +174,14 @@ pub(super) struct Handshake {
 }
 
 impl Socket for Handshake {
-    type Stream = TlsStream<TcpStream>;
+    type Stream = BufReader<TlsStream<TcpStream>>;
 
     async fn open(self) -> io::Result<Self::Stream> {
-        self.acceptor.accept(self.tcp).await
+        let mut stream = BufReader::new(self.acceptor.accept(self.tcp).await?);
+        // One that shakes hands and then says nothing would be waited for without end.
+        if stream.fill_buf().await?.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(stream)
     }
 }

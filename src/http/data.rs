@@ -140,7 +140,7 @@ async fn answer(
         Ok(id) => id,
         Err(error) => return errors::response(surface, &error, None),
     };
-    let mut observer = proxy.observers.request(request_id, endpoint.path(), request.headers());
+    let mut observer = proxy.observers.request(request_id, (request.method(), endpoint.path()), request.headers());
     let mut limits = LimitsView::default();
     let answered = match enter(&proxy, presented_key(request.headers(), query), &mut limits) {
         Ok(entered) => {

@@ -105,7 +105,8 @@ impl Objects {
         if response.status().is_success() {
             return Ok(response);
         }
-        let is_undone = response.status().is_client_error();
+        // Others of the four hundreds may come from between here and there, behind which it was done.
+        let is_undone = matches!(response.status().as_u16(), 400 | 401 | 403 | 404 | 413 | 415 | 422 | 429);
         let (error, _outcome) = upstream_error::read(response).await;
         Err(Failed { error, is_undone })
     }

@@ -4,7 +4,7 @@
 //! another gateway, gives the same ids, and posting them again changes nothing. For the books a batch is a journal of its own:
 //! it is closed with as many opened attempts as it has entries, so that the audit tells when one is missing.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use sha2::{Digest, Sha256};
 use tollgate_core::{
@@ -62,7 +62,7 @@ pub(super) struct Entries {
     unpriced: Arc<std::sync::atomic::AtomicU64>,
     ended_at_us: i64,
     /// How often a name came; one comes once, unless the provider is wrong.
-    seen: HashMap<u128, u32>,
+    seen: HashSet<u128>,
 }
 
 impl Entries {
@@ -75,7 +75,7 @@ impl Entries {
             unpriced: Arc::clone(&objects.proxy.counters.unpriced),
             priced_as_target: Arc::clone(&objects.proxy.counters.priced_as_target),
             ended_at_us,
-            seen: HashMap::new(),
+            seen: HashSet::new(),
         }
     }
 
@@ -90,13 +90,14 @@ impl Entries {
         self.prices(&admission).entry(admission, metered, None, times)
     }
 
-    /// The entry of a result.
-    pub(super) fn of_result(&mut self, result: &ResultLine<'_>) -> Entry {
+    /// The entry of a result; none for a second one of the same request: the requests of a batch have names of their own.
+    pub(super) fn of_result(&mut self, result: &ResultLine<'_>) -> Option<Entry> {
         let digest = digest128(result.custom_id);
-        let seen = self.seen.entry(digest).or_default();
-        *seen += 1;
-        let times = seen.to_be_bytes();
-        let request_id = self.request_id(&[&digest.to_be_bytes(), &times]);
+        if !self.seen.insert(digest) {
+            tracing::error!(object = %self.object.id, "a provider gave a result of a batch twice; it is booked once");
+            return None;
+        }
+        let request_id = self.request_id(&[&digest.to_be_bytes()]);
         let (model, target) = self.detail.models.of(result.custom_id).cloned().unwrap_or_default();
         let endpoint = self.endpoint();
         let admission = self.admission(request_id, endpoint.path(), model, target);
@@ -107,7 +108,7 @@ impl Entries {
         for line in &mut metered.lines {
             line.context.service_tier = Some(ServiceTier::Batch);
         }
-        self.priced(admission, metered, Some(result.status))
+        Some(self.priced(admission, metered, Some(result.status)))
     }
 
     /// The entry that stands for results which nobody can read any more: what the provider said of the whole batch, else the

@@ -213,6 +213,11 @@ pub(super) fn of_file(file: &Bytes) -> Result<Checked, RequestError> {
     let mut names = HashSet::new();
     let mut checked: Option<Checked> = None;
     for (line, number) in file.split(|byte| *byte == b'\n').zip(1..) {
+        if line.strip_suffix(b"\r").unwrap_or(line).contains(&b'\r') {
+            let expected = "lines that end with a line feed: for some readers a carriage return ends one, too";
+            let error = RequestError::Invalid { field: "file", expected };
+            return Err(RequestError::InBatch { number, error: Box::new(error) });
+        }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }

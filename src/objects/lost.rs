@@ -113,7 +113,9 @@ impl Objects {
         object: &ObjectRow,
         cursor: &str,
     ) -> Result<Vec<T>, PollError> {
-        let since = object.created_at_us / 1_000_000 - SKEW_S;
+        let sent = object.created_at_us / 1_000_000;
+        let longest = i64::try_from(self.patience.answer.as_secs()).unwrap_or(i64::MAX).saturating_mul(2);
+        let (since, until) = (sent - SKEW_S, sent.saturating_add(longest).saturating_add(SKEW_S));
         let mut unbound = Vec::new();
         let mut after: Option<String> = None;
         for _ in 0..PAGES_MAX {
@@ -129,6 +131,9 @@ impl Objects {
             for batch in page.data {
                 if batch.created_at().is_some_and(|at| at < since) {
                     is_older = true;
+                } else if batch.created_at().is_some_and(|at| at > until) {
+                    // Made when this one was not being sent any more.
+                    continue;
                 } else if self.store.object_at(&provider.name, object.kind, batch.id()).await?.is_none() {
                     unbound.push(batch);
                 }

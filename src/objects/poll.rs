@@ -140,7 +140,7 @@ impl Objects {
             let batch = self.ask_message_batch(provider, object).await?;
             let results = format!("{}/{}/results", collection(object.kind), encoded(&batch.id));
             let succeeded = batch.request_counts.succeeded;
-            let results = batch.results_url.is_some().then_some(results).filter(|_| succeeded > 0);
+            let results = batch.results_url.is_some().then_some(results);
             return Ok(batch.is_over().then_some(Over { results, succeeded, usage: None }));
         }
         let batch = self.ask_batch(provider, object).await?;
@@ -167,8 +167,20 @@ impl Objects {
         if let Some(path) = &over.results {
             let answer = self.ask(provider, Ask::new(Method::GET, path.clone())).await.map_err(of_results)?;
             let mut lines = ResultLines::new(answer.into_body(), self.patience.answer);
-            while let Some(line) = lines.next().await? {
-                let (_, entry) = results::read(object.kind, &line, |result| entries.of_result(result))?;
+            loop {
+                let read = match lines.next().await {
+                    Ok(None) => break,
+                    Ok(Some(line)) => results::read(object.kind, &line, |result| entries.of_result(result)),
+                    Err(error) => Err(error),
+                };
+                let entry = match read {
+                    Ok((_, entry)) => entry.flatten(),
+                    Err(error) => {
+                        // What could be read is booked, whatever becomes of the rest.
+                        self.post(object, waiting, None).await?;
+                        return Err(error.into());
+                    }
+                };
                 found += u64::from(entry.is_some());
                 waiting.extend(entry);
                 if waiting.len() >= POST_MAX {

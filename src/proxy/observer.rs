@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use tollgate_core::{entry::Entry, id::RequestId};
 
 use super::{
@@ -71,12 +71,12 @@ impl Observers {
     pub fn request(
         self: &Arc<Self>,
         request_id: RequestId,
-        path: &'static str,
+        called: (&Method, &'static str),
         headers: &HeaderMap,
     ) -> RequestObserver {
         let collected = self.collected.as_ref();
         let trace = collected
-            .and_then(|collected| RequestTrace::begin(&collected.tracer, &self.clock, request_id, path, headers));
+            .and_then(|collected| RequestTrace::begin(&collected.tracer, &self.clock, request_id, called, headers));
         RequestObserver { observers: Arc::clone(self), request_id, key: None, route: None, trace, is_told: false }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use tollgate_core::{
     entry::{Entry, Outcome},
     id::RequestId,
@@ -23,6 +23,7 @@ pub struct RequestTrace {
     clock: Clock,
     place: Place,
     request_id: RequestId,
+    method: Method,
     path: &'static str,
     began: Moment,
     model: OnceLock<String>,
@@ -54,7 +55,7 @@ impl RequestTrace {
         tracer: &Arc<Tracer>,
         clock: &Clock,
         request_id: RequestId,
-        path: &'static str,
+        (method, path): (&Method, &'static str),
         headers: &HeaderMap,
     ) -> Option<Arc<Self>> {
         let place = tracer.begin(request_id.bytes(), headers)?;
@@ -63,6 +64,7 @@ impl RequestTrace {
             clock: clock.clone(),
             place,
             request_id,
+            method: method.clone(),
             path,
             began: Moment::now(clock),
             model: OnceLock::new(),
@@ -95,7 +97,7 @@ impl RequestTrace {
 impl Drop for RequestTrace {
     fn drop(&mut self) {
         let mut attributes: Vec<(&'static str, Value)> = vec![
-            ("http.request.method", "POST".into()),
+            ("http.request.method", self.method.to_string().into()),
             ("http.route", self.path.into()),
             ("tollgate.request_id", self.request_id.to_string().into()),
         ];
@@ -116,7 +118,7 @@ impl Drop for RequestTrace {
             parent_id: self.place.parent_id,
             state: std::mem::take(&mut self.place.state),
             is_server: true,
-            name: format!("POST {}", self.path),
+            name: format!("{} {}", self.method, self.path),
             began_us: self.began.unix_us,
             ended_us: self.began.end_us(&self.clock),
             attributes,

@@ -100,6 +100,7 @@ async fn requests_are_served_over_tls_and_a_renewed_certificate_is_taken_without
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(connect(data, &first, b"http/1.1").await.is_ok());
 
+    // A pair that could not be read when it was noticed is read when told, though the files look the same.
     let second = renew(dir.path());
     kill_process(pid, Signal::HUP).unwrap();
     for _ in 0..100 {
@@ -133,6 +134,10 @@ async fn a_handshake_that_never_ends_holds_up_nobody() {
     let mut rest = Vec::new();
     let given_up = tokio::time::timeout(Duration::from_secs(30), silent[0].read_to_end(&mut rest)).await;
     assert!(given_up.is_ok(), "a connection that says nothing is closed");
+    // One that shakes hands and then says nothing is, too.
+    let mut mute = connect(data, &cert, b"http/1.1").await.unwrap();
+    let given_up = tokio::time::timeout(Duration::from_secs(30), mute.read_to_end(&mut rest)).await;
+    assert!(given_up.is_ok(), "a connection that says nothing after its handshake is closed");
 }
 
 #[test]

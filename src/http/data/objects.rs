@@ -141,7 +141,7 @@ async fn answer(plane: Plane, act: Act, names: HashMap<String, String>, request:
         Err(error) => return errors::response(surface, &error, None),
     };
     let (parts, body) = request.into_parts();
-    let mut observer = proxy.observers.request(request_id, act.collection(), &parts.headers);
+    let mut observer = proxy.observers.request(request_id, (&parts.method, act.collection()), &parts.headers);
     let query = parts.uri.query();
     let mut limits = LimitsView::default();
     let acted = async {
@@ -173,7 +173,11 @@ async fn done(
     body: Bytes,
 ) -> Result<Response<Body>, ProxyError> {
     let id = names.get("id").map_or("", String::as_str);
-    let below = names.get("item").map(|item| format!("/items/{}", crate::upstream::target::encoded(item)));
+    let below = names.get("item").map(|item| match is_plain(item) {
+        true => Ok(format!("/items/{item}")),
+        false => Err(ProxyError::NotKept { kind: "item", id: String::new(), param: None }),
+    });
+    let below = below.transpose()?;
     let method = act.method();
     let about = |kind, below| About { kind, id, method: method.clone(), below, body: body.clone() };
     match act {
@@ -200,14 +204,22 @@ async fn done(
         Act::CancelResponse => objects.response(caller, method, id, "/cancel").await,
         Act::DeleteResponse => objects.delete_response(caller, id).await,
         Act::MakeConversation => objects.make_conversation(caller, body.clone()).await,
-        Act::Conversation | Act::UpdateConversation => objects.pass(caller, about(ObjectKind::Conversation, "")).await,
+        Act::Conversation => objects.pass(caller, about(ObjectKind::Conversation, "")).await,
+        Act::UpdateConversation => objects.add_to_conversation(caller, about(ObjectKind::Conversation, "")).await,
         Act::DeleteConversation => objects.delete_conversation(caller, id).await,
-        Act::ListItems | Act::AddItems => objects.pass(caller, about(ObjectKind::Conversation, "/items")).await,
+        Act::ListItems => objects.pass(caller, about(ObjectKind::Conversation, "/items")).await,
+        Act::AddItems => objects.add_to_conversation(caller, about(ObjectKind::Conversation, "/items")).await,
         Act::Item | Act::DeleteItem => {
             let below = below.unwrap_or_default();
             objects.pass(caller, about(ObjectKind::Conversation, &below)).await
         }
     }
+}
+
+/// Whether an id that only its provider knows is made of what ids are made of. Anything else could be read as a path.
+fn is_plain(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=256).contains(&id.len()) && id.bytes().all(plain)
 }
 
 /// A query without the parameter in which a key may stand.

@@ -26,6 +26,7 @@ use crate::{
     store::rollups::{By, Span},
 };
 
+const PATH: &str = "/v1/usage";
 const GROUPS: [(&str, By); 3] = [("key", By::Key), ("model", By::Model), ("day", By::Day)];
 
 #[derive(Serialize)]
@@ -82,11 +83,19 @@ impl From<UsageRow> for CustomerUsage {
 /// `GET /v1/usage?by=model,day,key&from=…&to=…`: counted against the key's limits as any request.
 pub(super) async fn show(State(plane): State<Plane>, request: Request<Body>) -> Response<Body> {
     let surface = Surface::of(ProviderDialect::OpenAi);
-    let mut limits = LimitsView::default();
-    let mut response = match read(&plane, request.headers(), request.uri().query(), &mut limits).await {
-        Ok(usages) => Json(usages).into_response(),
-        Err(error) => errors::response(surface, &error, None),
+    let request_id = match plane.proxy.new_request_id() {
+        Ok(id) => id,
+        Err(error) => return errors::response(surface, &error, None),
     };
+    let observer = plane.proxy.observers.request(request_id, (request.method(), PATH), request.headers());
+    let mut limits = LimitsView::default();
+    let read = read(&plane, request.headers(), request.uri().query(), &mut limits).await;
+    let (mut response, error) = match read {
+        Ok(usages) => (Json(usages).into_response(), None),
+        Err(error) => (errors::response(surface, &error, Some(request_id)), Some(error)),
+    };
+    observer.answered(response.status().as_u16(), error.as_ref());
+    errors::insert_request_id(surface, response.headers_mut(), request_id);
     errors::insert_limits(surface, response.headers_mut(), &limits, plane.proxy.clock.unix_us());
     response
 }

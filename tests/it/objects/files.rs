@@ -77,6 +77,12 @@ async fn what_a_direct_call_may_not_do_a_line_of_a_batch_may_not_either_and_noth
         (&harness.key, good.replace(r#""model":"public""#, r#""model":"public","models":["other"]"#), 400),
         (&harness.key, good.replace(r#""model":"public""#, r#""model":"public","stream":true"#), 400),
         (&harness.key, format!("{good}{good}"), 400),
+        // One request for us, and three lines for a reader that ends lines at carriage returns.
+        (
+            &harness.key,
+            good.replacen("{", &format!("{{\"x\":\r{}\r,", good.trim_end().replace("\"a\"", "\"b\"")), 1),
+            400,
+        ),
         (&harness.key, line("a", "nobody-knows", json!({})), 404),
         (&harness.key, line("a", "no-batch-price", json!({})), 503),
         (&harness.key, line("a", "poet", json!({})), 400),

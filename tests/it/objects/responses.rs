@@ -144,3 +144,28 @@ async fn what_goes_on_goes_to_the_provider_that_keeps_it() {
     assert_eq!((elsewhere.status, elsewhere.error_code()), (400, json!("kept_elsewhere")));
     assert_eq!((second.count(), harness.upstream.count()), (1, 2));
 }
+
+#[tokio::test]
+async fn what_is_put_into_a_conversation_names_the_customers_own_files_only() {
+    let harness = start().await;
+    let other = harness.other_key().await;
+    let theirs = harness.upload_as(&other, "user_data", "a secret").await.json()["id"].as_str().unwrap().to_owned();
+    let own = harness.upload_as(&harness.key, "user_data", "own").await.json()["id"].as_str().unwrap().to_owned();
+    let items = |file: &str| {
+        let content = json!([{ "type": "input_file", "file_id": file }]);
+        json!({ "items": [{ "type": "message", "role": "user", "content": content }] })
+    };
+    let made = harness.call(&harness.key, "POST", "/v1/conversations", Some(items(&own))).await;
+    let path = format!("/v1/conversations/{}", id_of(&made));
+    let sent = harness.upstream.count();
+    for path in ["/v1/conversations", &path, &format!("{path}/items")] {
+        let refused = harness.call(&harness.key, "POST", path, Some(items(&theirs))).await;
+        assert_eq!((refused.status, refused.error_code()), (404, json!("not_found")), "{path}: {}", refused.text);
+    }
+    // An item's id is the provider's own, and could be read as a path.
+    for item in ["%2e%2e", "..%2F..%2Ffiles%2Fx", "a%20b"] {
+        let refused = harness.get(&format!("{path}/items/{item}")).await;
+        assert_eq!(refused.status, 404, "{item}: {}", refused.text);
+    }
+    assert_eq!(harness.upstream.count(), sent, "something of this was sent upstream");
+}
