@@ -176,9 +176,10 @@ pub fn status(error: &ProxyError) -> StatusCode {
         | ProxyError::ShuttingDown
         | ProxyError::WorkerUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         ProxyError::WorkerBusy { .. } => StatusCode::TOO_MANY_REQUESTS,
-        ProxyError::Unreachable | ProxyError::InvalidUpstreamBody(_) | ProxyError::UpstreamCredentials => {
-            StatusCode::BAD_GATEWAY
-        }
+        ProxyError::Unreachable
+        | ProxyError::MaybeMade
+        | ProxyError::InvalidUpstreamBody(_)
+        | ProxyError::UpstreamCredentials => StatusCode::BAD_GATEWAY,
         ProxyError::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         ProxyError::Upstream { status, .. } => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY),
     }

@@ -65,12 +65,12 @@ impl Objects {
             Ok(answer) => answer,
             Err(failed) => {
                 self.not_made(&draft, &failed).await;
-                return Err(failed.error);
+                return Err(if failed.is_undone { failed.error } else { unsure(&draft, failed.error) });
             }
         };
         // What the provider has made and did not name is found later, if it costs money.
-        let made: Made = answer.read()?;
-        self.bind_made(&draft, made.id).await?;
+        let made: Made = answer.read().map_err(|error| unsure(&draft, error))?;
+        self.bind_made(&draft, made.id).await.map_err(|error| unsure(&draft, error))?;
         if is_metered(draft.kind) {
             let entry = Entries::new(self, &draft, draft.created_at_us).of_creation(Outcome::Pending);
             if let Err(error) = self.post(&draft, vec![entry], None).await {
@@ -146,6 +146,11 @@ impl Objects {
         }
         self.store.forget_object(draft.id).await
     }
+}
+
+/// The error of something that may have been made: SDKs try most errors again by themselves, which could make it twice.
+fn unsure(draft: &ObjectRow, error: ProxyError) -> ProxyError {
+    if is_metered(draft.kind) { ProxyError::MaybeMade } else { error }
 }
 
 /// Whether what is kept uses something after it was made.

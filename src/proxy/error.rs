@@ -56,6 +56,11 @@ pub enum ProxyError {
     /// The store does not answer, and without it nobody knows whose an id is.
     #[error("The gateway cannot look up or keep ids at the moment. Try again shortly.")]
     StoreDown,
+    /// Something that costs money may have been made, or not: to send it again by itself could make it twice.
+    #[error(
+        "The provider did not say whether this was made. Look in the list before making it again: it may appear there, and cost."
+    )]
+    MaybeMade,
     /// Results of a batch of this model would have no price.
     #[error("The model `{0}` has no price for batches on this gateway, so it is not served in one.")]
     UnpricedBatch(String),
@@ -142,6 +147,7 @@ impl ProxyError {
             Self::NotKept { .. } => "not_found",
             Self::NotNow(_) => "conflict",
             Self::StoreDown => "store_unavailable",
+            Self::MaybeMade => "maybe_made",
             Self::NoKeeper(_) => "unsupported_endpoint",
             Self::Full => "gateway_full",
             Self::JournalDown => "journal_unavailable",
@@ -163,7 +169,7 @@ impl ProxyError {
             Self::Request(_) | Self::Refused(_) | Self::UnknownModel(_) | Self::OtherDialect { .. } => true,
             Self::Unpriced(_) | Self::Full | Self::JournalDown | Self::ShuttingDown => true,
             Self::WorkerUnavailable(_) | Self::Query(_) | Self::UnpricedBatch(_) | Self::NoKeeper(_) => true,
-            Self::KeptElsewhere(_) | Self::NotKept { .. } | Self::NotNow(_) | Self::StoreDown => true,
+            Self::KeptElsewhere(_) | Self::NotKept { .. } | Self::NotNow(_) | Self::StoreDown | Self::MaybeMade => true,
             Self::WorkerBusy { .. } | Self::Unreachable | Self::UpstreamTimeout | Self::Upstream { .. } => false,
             Self::InvalidUpstreamBody(_) | Self::UpstreamCredentials => false,
         }
@@ -181,7 +187,7 @@ impl ProxyError {
             Self::NotNow(_) | Self::StoreDown => true,
             Self::Request(_) | Self::Query(_) | Self::UnknownModel(_) | Self::OtherDialect { .. } => false,
             Self::KeptElsewhere(_) | Self::NotKept { .. } | Self::NoKeeper(_) | Self::UnpricedBatch(_) => false,
-            Self::Unpriced(_) | Self::UpstreamCredentials => false,
+            Self::Unpriced(_) | Self::UpstreamCredentials | Self::MaybeMade => false,
         }
     }
 }
