@@ -47,6 +47,22 @@ def output_tokens(settings):
     return rows[0]["output"] if rows else 0
 
 
+def settled(settings):
+    """The same, when nothing of what went before is on its way to the books any more."""
+    seen = output_tokens(settings)
+    quiet_since = time.monotonic()
+
+    def is_quiet():
+        nonlocal seen, quiet_since
+        now = output_tokens(settings)
+        if now != seen:
+            seen, quiet_since = now, time.monotonic()
+        return time.monotonic() - quiet_since > 1.5
+
+    until(is_quiet, "the books do not come to rest")
+    return seen
+
+
 class TestFiles:
     def test_a_file_comes_back_as_it_was_and_goes_away(self, client):
         made = client.files.create(file=("notes.txt", b"some text"), purpose="user_data")
@@ -76,7 +92,7 @@ class TestFiles:
 
 class TestBatches:
     def test_a_batch_is_done_and_each_of_its_results_is_booked(self, client, settings, books, fake):
-        before = output_tokens(settings)
+        before = settled(settings)
         file = client.files.create(file=("r.jsonl", lines(settings.model, ["a", "b"], chunks=3)), purpose="batch")
         raw = client.batches.with_raw_response.create(
             input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"x": "y"}
@@ -151,7 +167,7 @@ class TestMessageBatches:
         return [{"custom_id": name, "params": params} for name in names]
 
     def test_results_come_through_the_gateway_and_are_booked(self, claude, settings, books, fake):
-        before = output_tokens(settings)
+        before = settled(settings)
         raw = claude.messages.batches.with_raw_response.create(requests=self.requests("a", "b", chunks=4))
         batch = raw.parse()
         until(lambda: claude.messages.batches.retrieve(batch.id).processing_status == "ended", "the batch has not ended")
