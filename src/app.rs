@@ -8,6 +8,7 @@ pub mod files;
 mod join;
 mod journal;
 pub mod listener;
+mod pumped;
 mod serve;
 mod stalled;
 mod supervise;

@@ -1,14 +1,17 @@
 //! The accept loop: a connection must speak within a time limit, is tracked, finishes what it runs on shutdown, and is
 //! cut when the grace is over. (`axum::serve` has no first-byte timeout and waits for ever on a stream.)
 
-use std::{io, pin::pin, time::Duration};
+use std::{convert::Infallible, io, pin::pin, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    http::{Request, Version},
+};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
-    service::TowerToHyperService,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -17,7 +20,9 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::stalled::Unstalled;
+use tower::ServiceExt;
+
+use super::{pumped::pumped, stalled::Unstalled};
 
 /// A connection that has sent nothing for so long is closed.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -116,8 +121,17 @@ async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
-    let served =
-        builder.serve_connection(TokioIo::new(Unstalled::new(stream, STALL_MAX)), TowerToHyperService::new(router));
+    let tasks = stopper.connections.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let is_http2 = request.version() == Version::HTTP_2;
+        let (answered, tasks) = (router.clone().oneshot(request), tasks.clone());
+        async move {
+            let response = answered.await?;
+            let response = if is_http2 { response.map(|body| pumped(body, STALL_MAX, &tasks)) } else { response };
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let served = builder.serve_connection(TokioIo::new(Unstalled::new(stream, STALL_MAX)), service);
     let mut served = pin!(served);
     let mut orders = orders(stopper);
     loop {

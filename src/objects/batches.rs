@@ -63,11 +63,18 @@ pub(super) struct Counts {
 }
 
 impl Batch {
-    /// Nothing more will happen to it.
+    /// Nothing more will happen to it. Others than OpenAI write the words otherwise, or have words of their own: then results say it.
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.status.as_str(), "completed" | "failed" | "expired" | "cancelled")
+        let is = |words: &[&str]| words.iter().any(|word| self.status.eq_ignore_ascii_case(word));
+        let has_results = self.output_file_id.as_ref().is_some_and(|id| !id.is_empty());
+        is(&OVER) || has_results && !is(&RUNNING)
     }
 }
+
+/// What a batch is called to which nothing more will happen.
+const OVER: [&str; 5] = ["completed", "failed", "expired", "cancelled", "canceled"];
+/// What one is called that goes on.
+const RUNNING: [&str; 7] = ["validating", "queued", "pending", "in_progress", "running", "finalizing", "cancelling"];
 
 impl Objects {
     /// `POST /v1/batches`
@@ -119,7 +126,7 @@ impl Objects {
                 unpriced: Arc::clone(&self.proxy.counters.unpriced),
                 priced_as_target: Arc::clone(&self.proxy.counters.priced_as_target),
             };
-            if self.proxy.settings.refuse_unpriced && !prices.prices_batches() {
+            if self.proxy.settings.refuse_unpriced && !prices.prices_batches(file.input_max) {
                 return Err(ProxyError::UnpricedBatch(model.clone()));
             }
         }
@@ -222,4 +229,32 @@ fn result_file_id(object: &ObjectRow, index: usize) -> ObjectId {
         *last = last.wrapping_add(u8::try_from(index).unwrap_or(0)).wrapping_add(1);
     }
     ObjectId::from_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Batch;
+
+    #[test]
+    fn a_batch_is_over_by_its_word_in_any_case_or_by_results_under_a_word_that_is_not_known() {
+        let is_over = |text: &str| serde_json::from_str::<Batch>(text).unwrap().is_over();
+        for over in [
+            r#"{"id":"b","status":"completed"}"#,
+            r#"{"id":"b","status":"EXPIRED"}"#,
+            r#"{"id":"b","status":"canceled"}"#,
+            r#"{"id":"b","status":"succeeded","output_file_id":"f"}"#,
+            r#"{"id":"b","output_file_id":"f"}"#,
+        ] {
+            assert!(is_over(over), "{over}");
+        }
+        for going_on in [
+            r#"{"id":"b","status":"in_progress","output_file_id":"f"}"#,
+            r#"{"id":"b","status":"Validating"}"#,
+            r#"{"id":"b","status":"succeeded"}"#,
+            r#"{"id":"b","status":"odd","output_file_id":""}"#,
+            r#"{"id":"b"}"#,
+        ] {
+            assert!(!is_over(going_on), "{going_on}");
+        }
+    }
 }

@@ -20,6 +20,9 @@ pub(super) struct Detail {
     /// Tokens of their input by the published rule.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) input_estimate: u64,
+    /// Tokens of the longest one's.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) input_max: u64,
     /// Which models they name.
     #[serde(skip_serializing_if = "Models::is_empty")]
     pub(super) models: Models,

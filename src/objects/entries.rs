@@ -40,6 +40,8 @@ pub(super) const REPLICA: &str = "batches";
 const IN_BATCH: &str = "in_batch";
 /// The flag of an entry that stands for results which the provider does not have any more.
 const RESULTS_GONE: &str = "results_gone";
+/// Lines of such an entry at most; beyond, a line stands for several results.
+const GONE_LINES_MAX: u64 = 4096;
 /// Entries of one transaction at most.
 pub(super) const POST_MAX: usize = 500;
 
@@ -61,8 +63,10 @@ pub(super) struct Entries {
     priced_as_target: Arc<std::sync::atomic::AtomicU64>,
     unpriced: Arc<std::sync::atomic::AtomicU64>,
     ended_at_us: i64,
-    /// How often a name came; one comes once, unless the provider is wrong.
+    /// Names that came; one comes once, unless the provider is wrong.
     seen: HashSet<u128>,
+    /// What the results used that were read so far.
+    read: Usage,
 }
 
 impl Entries {
@@ -76,6 +80,7 @@ impl Entries {
             priced_as_target: Arc::clone(&objects.proxy.counters.priced_as_target),
             ended_at_us,
             seen: HashSet::new(),
+            read: Usage::default(),
         }
     }
 
@@ -107,12 +112,18 @@ impl Entries {
         metered.flags.push(IN_BATCH.to_owned());
         for line in &mut metered.lines {
             line.context.service_tier = Some(ServiceTier::Batch);
+            self.read = self.read.combined(&line.usage, u64::saturating_add);
         }
         Some(self.priced(admission, metered, Some(result.status)))
     }
 
-    /// The entry that stands for results which nobody can read any more: what the provider said of the whole batch, else the
-    /// estimate of the input. `missing` are results that have no entry.
+    /// Results that were read, and what they used.
+    pub(super) fn read(&self) -> (u64, Usage) {
+        (u64::try_from(self.seen.len()).unwrap_or(u64::MAX), self.read)
+    }
+
+    /// The entry that stands for results which nobody can read any more: what the provider said of them, else the estimate of
+    /// their input. `missing` are results that have no entry. Each has a line of its own, as prices depend on the single prompt.
     pub(super) fn of_what_is_gone(&self, told: Option<Usage>, missing: u64) -> Entry {
         let request_id = self.request_id(&[b"results gone"]);
         let (model, target) = self.detail.models.named.first().cloned().unwrap_or_default();
@@ -121,9 +132,15 @@ impl Entries {
         let source = if told.is_some() { UsageSource::ProviderPartial } else { UsageSource::Estimated };
         let usage = told.unwrap_or(Usage { input_uncached: estimate, ..Usage::default() });
         let context = PricingContext { service_tier: Some(ServiceTier::Batch), ..PricingContext::default() };
+        let count = missing.clamp(1, GONE_LINES_MAX);
+        let line = |index| MeteredLine {
+            usage: usage.share(index, count),
+            context: context.clone(),
+            ..MeteredLine::default()
+        };
         let metered = Metered {
             source,
-            lines: vec![MeteredLine { usage, context, ..MeteredLine::default() }],
+            lines: (0..count).map(line).collect(),
             flags: vec![IN_BATCH.to_owned(), RESULTS_GONE.to_owned()],
             ..Metered::nothing(Outcome::Interrupted, None)
         };

@@ -125,7 +125,7 @@ impl Objects {
             }
             // What has no price is found now and not when the results are there.
             if self.proxy.settings.refuse_unpriced {
-                plan.retain(|planned| planned.prices.prices_batches());
+                plan.retain(|planned| planned.prices.prices_batches(checked.input_max));
             }
             if plan.is_empty() {
                 return Err(ProxyError::UnpricedBatch(model.clone()));
@@ -151,6 +151,7 @@ pub(super) fn of_requests(checked: &Checked, to: &Destination) -> Detail {
         endpoint: checked.endpoint.path().to_owned(),
         requests: checked.requests,
         input_estimate: checked.input_estimate,
+        input_max: checked.input_max,
         models: checked.remembered(&to.labels),
         names_sum: format!("{:032x}", checked.names_sum),
         ..Detail::default()

@@ -78,6 +78,8 @@ pub(super) struct Checked {
     pub(super) endpoint: Endpoint,
     pub(super) requests: u64,
     pub(super) input_estimate: u64,
+    /// Of the longest request.
+    pub(super) input_max: u64,
     pub(super) names_sum: u128,
     /// Public names in the order in which they were met.
     pub(super) models: Vec<String>,
@@ -101,6 +103,7 @@ impl Checked {
             endpoint,
             requests: 0,
             input_estimate: 0,
+            input_max: 0,
             names_sum: 0,
             models: Vec::new(),
             files: BTreeSet::new(),
@@ -182,7 +185,9 @@ impl Checked {
         if self.requests > REQUESTS_MAX {
             return Err(RequestError::Invalid { field: "requests", expected: "at most 100000 in a batch" });
         }
-        self.input_estimate = self.input_estimate.saturating_add(tokens_from_bytes(request.prompt_bytes));
+        let input = tokens_from_bytes(request.prompt_bytes);
+        self.input_estimate = self.input_estimate.saturating_add(input);
+        self.input_max = self.input_max.max(input);
         self.names_sum = self.names_sum.wrapping_add(digest128(custom_id));
         self.by_request.push((digest, model));
         let start = raw.as_ptr().addr() - whole.as_ptr().addr();

@@ -3,12 +3,19 @@
 //! What is due is claimed in the store, so that of several gateways one does it; one that dies in the middle is followed by
 //! another when its claim has run out. Doing it twice changes nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::http::Method;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
-use tollgate_core::{entry::Outcome, id::BootId, usage::Usage};
+use tollgate_core::{
+    entry::Outcome,
+    id::{BootId, ObjectId},
+    usage::Usage,
+};
 
 use super::{
     Objects,
@@ -32,6 +39,10 @@ use crate::{
 const IDLE: Duration = Duration::from_millis(1000);
 /// Objects looked after at once.
 const AT_ONCE: usize = 4;
+/// After so many of the longest waits one that is still looked after is taken up anew beside.
+const TURNS: u32 = 4;
+/// The longest that one of them is looked after; then it waits for its next turn. What was booked by then stays.
+const TURN_MAX: Duration = Duration::from_secs(3600);
 /// Of a batch's age, so much passes between two looks at it.
 const AGE_SHARE: i64 = 8;
 
@@ -70,6 +81,7 @@ pub(super) struct Over {
 /// Looks after objects until told to stop.
 pub async fn keep_polling(objects: Arc<Objects>, stop: CancellationToken) {
     let mut working = JoinSet::new();
+    let mut under_way: HashMap<ObjectId, Duration> = HashMap::new();
     loop {
         let mut claimed = Ok(None);
         if working.len() < AT_ONCE {
@@ -77,8 +89,20 @@ pub async fn keep_polling(objects: Arc<Objects>, stop: CancellationToken) {
         }
         match claimed {
             Ok(Some(object)) => {
-                let objects = Arc::clone(&objects);
-                working.spawn(async move { objects.look_after(object).await });
+                let (objects, id) = (Arc::clone(&objects), object.id);
+                let now = objects.proxy.clock.monotonic();
+                let patience = objects.patience.poll_most.saturating_mul(TURNS);
+                // Due again while it is looked after, because its client looks often: once at a time, unless that one hangs.
+                if under_way.get(&id).is_some_and(|since| now.saturating_sub(*since) < patience) {
+                    continue;
+                }
+                under_way.insert(id, now);
+                working.spawn(async move {
+                    if timeout(TURN_MAX, objects.look_after(object)).await.is_err() {
+                        tracing::error!(object = %id, "an object took too long; it is looked after again");
+                    }
+                    id
+                });
                 continue;
             }
             Ok(None) => {}
@@ -88,7 +112,11 @@ pub async fn keep_polling(objects: Arc<Objects>, stop: CancellationToken) {
             // What is under way is dropped: it is done again from the beginning, and changes nothing then.
             () = stop.cancelled() => return,
             () = objects.news.notified() => {}
-            Some(_done) = working.join_next() => {}
+            Some(done) = working.join_next() => match done {
+                Ok(id) => drop(under_way.remove(&id)),
+                // One that panicked does not say which it was: all may be claimed again.
+                Err(_panicked) => under_way.clear(),
+            },
             () = sleep(IDLE) => {}
         }
     }
@@ -121,7 +149,18 @@ impl Objects {
     /// Asks for a batch; when it is over, meters it. True when there is no more to do.
     async fn poll(&self, object: &ObjectRow) -> Result<bool, PollError> {
         let provider = self.provider(&object.provider)?;
-        let Some(over) = self.is_over(&provider, object).await? else { return Ok(false) };
+        let over = match self.is_over(&provider, object).await {
+            Err(PollError::Provider(ProxyError::Upstream { status: 404 | 410, .. })) if self.is_old(object) => {
+                tracing::error!(object = %object.id, "a provider does not know a batch any more; its input is booked by the rule");
+                let finished_at_us = self.store.finish_object(object.id, self.proxy.clock.unix_us()).await?;
+                let entries = Entries::new(self, object, finished_at_us);
+                let over = Over { results: None, succeeded: entries.detail.requests, usage: None };
+                self.meter_without(object, &over, &entries).await?;
+                return Ok(true);
+            }
+            over => over?,
+        };
+        let Some(over) = over else { return Ok(false) };
         let finished_at_us = self.store.finish_object(object.id, self.proxy.clock.unix_us()).await?;
         let mut entries = Entries::new(self, object, finished_at_us);
         match self.meter(&provider, object, &over, &mut entries).await {
@@ -199,8 +238,9 @@ impl Objects {
     /// Meters a batch of which not all results can be read any more.
     async fn meter_without(&self, object: &ObjectRow, over: &Over, entries: &Entries) -> Result<(), PollError> {
         let posted = self.posted(object).await?.saturating_sub(1);
-        // What the provider says of the whole counts what has its entry already.
-        let told = over.usage.filter(|_| posted == 0);
+        // What the provider says of the whole counts what has its entry already: that is taken off where it is known.
+        let (read, used) = entries.read();
+        let told = over.usage.filter(|_| posted == read).map(|whole| whole.combined(&used, u64::saturating_sub));
         let gone = entries.of_what_is_gone(told, over.succeeded.saturating_sub(posted));
         self.post(object, vec![entries.of_creation(Outcome::Pending), gone], None).await?;
         let all = self.posted(object).await?;
@@ -221,6 +261,16 @@ impl Objects {
         Ok(())
     }
 
+    /// Whether a batch is so old that a provider which does not know it has forgotten it.
+    fn is_old(&self, object: &ObjectRow) -> bool {
+        let age_us = self.proxy.clock.unix_us().saturating_sub(object.created_at_us);
+        age_us > self.longest_us().saturating_mul(OLD)
+    }
+
+    fn longest_us(&self) -> i64 {
+        i64::try_from(self.patience.poll_most.as_micros()).unwrap_or(i64::MAX)
+    }
+
     /// Whether it is no use to wait for results: the provider has nothing there, or something else than it says, for long.
     fn is_gone(&self, finished_at_us: i64, error: &PollError) -> bool {
         let is_final = match error {
@@ -229,13 +279,15 @@ impl Objects {
             PollError::Missing { .. } => true,
             PollError::Provider(_) | PollError::Store(_) => false,
         };
-        let longest = i64::try_from(self.patience.poll_most.as_micros()).unwrap_or(i64::MAX);
-        is_final && self.proxy.clock.unix_us().saturating_sub(finished_at_us) > longest.saturating_mul(PATIENCE)
+        is_final
+            && self.proxy.clock.unix_us().saturating_sub(finished_at_us) > self.longest_us().saturating_mul(PATIENCE)
     }
 }
 
 /// Results that are not there are asked for again for so many of the longest waits.
 const PATIENCE: i64 = 3;
+/// A batch is old after so many of them: a day by default, which is the longest that a batch may take.
+const OLD: i64 = 288;
 
 fn of_results(failed: Failed) -> PollError {
     failed.error.into()

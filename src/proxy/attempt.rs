@@ -56,10 +56,15 @@ impl Prices {
         self.cost.is_some() && self.rule.is_some()
     }
 
-    /// Whether an input token of a batch has a cost and a charge.
+    /// Whether input and output of a batch have a cost and a charge, up to a prompt of so many tokens: a longer one may be in a
+    /// context tier that has no price for batches.
     #[must_use]
-    pub fn prices_batches(&self) -> bool {
-        let usage = Usage { input_uncached: 1, ..Usage::default() };
+    pub fn prices_batches(&self, input_tokens_max: u64) -> bool {
+        self.price_a_batch_of(1) && self.price_a_batch_of(input_tokens_max.max(1))
+    }
+
+    fn price_a_batch_of(&self, input_tokens: u64) -> bool {
+        let usage = Usage { input_uncached: input_tokens, output: 1, ..Usage::default() };
         let context = PricingContext { service_tier: Some(ServiceTier::Batch), ..PricingContext::default() };
         let terms = Terms { usage: &usage, context: &context, worker: None, cost: self.basis(), rule: self.rule() };
         let priced = price_entry(&[terms], &Counters::default(), 0);

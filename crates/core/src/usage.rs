@@ -137,6 +137,42 @@ impl Bucket {
 }
 
 impl Usage {
+    /// Each count put together with the same one of another.
+    #[must_use]
+    pub fn combined(&self, other: &Self, f: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            input_uncached: f(self.input_uncached, other.input_uncached),
+            cache_read: f(self.cache_read, other.cache_read),
+            cache_write_5m: f(self.cache_write_5m, other.cache_write_5m),
+            cache_write_1h: f(self.cache_write_1h, other.cache_write_1h),
+            cache_write_unspecified: f(self.cache_write_unspecified, other.cache_write_unspecified),
+            output: f(self.output, other.output),
+            reasoning: f(self.reasoning, other.reasoning),
+            input_audio: f(self.input_audio, other.input_audio),
+            input_image: f(self.input_image, other.input_image),
+            output_audio: f(self.output_audio, other.output_audio),
+            output_image: f(self.output_image, other.output_image),
+            tool_prompt: f(self.tool_prompt, other.tool_prompt),
+            input_video: f(self.input_video, other.input_video),
+            input_document: f(self.input_document, other.input_document),
+            cache_read_audio: f(self.cache_read_audio, other.cache_read_audio),
+            cache_read_image: f(self.cache_read_image, other.cache_read_image),
+            accepted_prediction: f(self.accepted_prediction, other.accepted_prediction),
+            rejected_prediction: f(self.rejected_prediction, other.rejected_prediction),
+            citation: f(self.citation, other.citation),
+            output_video: f(self.output_video, other.output_video),
+        }
+    }
+
+    /// One of `of` equal shares, `index` counting from 0: all of them together are the whole, and a part stays within its bucket.
+    #[must_use]
+    pub fn share(&self, index: u64, of: u64) -> Self {
+        self.combined(self, |count, _| {
+            let rest = count.checked_rem(of).unwrap_or(0);
+            count.checked_div(of).unwrap_or(0).saturating_add(u64::from(index < rest))
+        })
+    }
+
     /// Tokens in a bucket.
     #[must_use]
     pub const fn bucket(&self, bucket: Bucket) -> u64 {
@@ -185,5 +221,22 @@ impl Usage {
         self.output_video = self.output_video.min(self.output);
         self.tool_prompt = self.tool_prompt.min(self.input_uncached);
         *self != before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_the_whole_together_and_parts_stay_within_their_buckets() {
+        let whole = Usage { input_uncached: 1003, cache_read: 7, output: 999, reasoning: 501, ..Usage::default() };
+        for of in [1, 2, 7, 1000] {
+            let shares: Vec<Usage> = (0..of).map(|index| whole.share(index, of)).collect();
+            let sum = shares.iter().fold(Usage::default(), |sum, share| sum.combined(share, u64::saturating_add));
+            assert_eq!(sum, whole);
+            assert!(shares.iter().all(|share| share.reasoning <= share.output));
+        }
+        assert_eq!(whole.share(0, 0), Usage::default());
     }
 }

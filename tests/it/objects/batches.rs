@@ -132,11 +132,27 @@ async fn results_that_are_gone_cost_what_the_provider_says_of_the_whole() {
         "{row}"
     );
     harness.assert_clean_audit().await;
-    // And without its word, the estimate of the input: never nothing.
-    harness.upstream.set_plan(&json!({ "results": "damaged" })).unwrap();
+    // Each at the price of its share: 10 x (2 x 0.5 + 1 x 2) per million.
+    assert_eq!(row["cost_usd"], "0.000030000");
+    // What could be read is booked as it was read, and the rest by what the provider says of the whole.
+    harness.upstream.set_plan(&json!({ "results": "damaged", "tells_usage": true })).unwrap();
     harness.batch_of(&lines("public", 10)).await;
-    let row = &harness.usage_of(4).await[0];
-    assert!(row["input_uncached"].as_u64().unwrap() > 20, "{row}");
+    let told = |row: &serde_json::Value| (row["input_uncached"].as_u64().unwrap(), row["output"].as_u64().unwrap());
+    let mut row = harness.usage_of(4).await[0].clone();
+    for _ in 0..100 {
+        if told(&row) == (40, 20) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        row = harness.usage_of(4).await[0].clone();
+    }
+    assert_eq!(told(&row), (40, 20), "{row}");
+    // And without its word, the estimate of the input: never nothing.
+    harness.upstream.set_plan(&json!({ "results": "gone" })).unwrap();
+    let before = row["requests"].as_u64().unwrap();
+    harness.batch_of(&lines("public", 10)).await;
+    let row = &harness.usage_of(before + 2).await[0];
+    assert!(told(row).0 > 40, "{row}");
     harness.assert_clean_audit().await;
 }
 

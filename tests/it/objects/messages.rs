@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::scene::start;
+use super::scene::{BOTH, PRICES, start};
 use crate::harness::{Answer, Harness};
 
 fn request(custom_id: &str, model: &str, fake: Value) -> Value {
@@ -105,4 +105,20 @@ async fn pages_go_both_ways() {
     assert_eq!(of(&next), ids[2..4]);
     let before = list(format!("limit=2&before_id={}", ids[3])).await;
     assert_eq!((of(&before), &before["has_more"]), (ids[1..3].to_vec(), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_batch_that_its_provider_forgets_is_booked_by_the_rule_when_it_is_old() {
+    // Old after 288 of the longest waits.
+    let quick = BOTH.replace("poll_ms_min = 50", "poll_ms_min = 10").replace("poll_ms_max = 100", "poll_ms_max = 10");
+    let harness = Harness::start_with_prices(&quick, PRICES).await;
+    harness.upstream.set_plan(&json!({ "hold": true })).unwrap();
+    let requests = (0..3).map(|n| request(&format!("r{n}"), "poet", json!({}))).collect();
+    let id = make(&harness, requests).await.json()["id"].as_str().unwrap().to_owned();
+    let account = format!("{}/v1/messages/batches/{id}", harness.upstream.base_url());
+    assert!(harness.client.delete(account).send().await.unwrap().status().is_success());
+    let rows = harness.usage_of(2).await;
+    assert!(rows[0]["input_uncached"].as_u64().unwrap() >= 3, "{rows:?}");
+    assert_eq!((&rows[0]["output"], &rows[0]["unpriced"]), (&json!(0), &json!(0)));
+    harness.assert_clean_audit().await;
 }
