@@ -10,6 +10,7 @@ mod journal;
 pub mod listener;
 mod pumped;
 mod serve;
+mod shards;
 mod stalled;
 mod supervise;
 mod tls;

@@ -12,6 +12,7 @@
 
 pub mod attempt;
 pub mod boot;
+mod couriers;
 mod disk;
 pub mod error;
 mod frame;
@@ -48,6 +49,7 @@ pub use self::options::{Durability, Options};
 use self::{
     attempt::Permit,
     boot::BootFolder,
+    couriers::{Couriers, Done},
     disk::{SharedDisk, os::OsDisk},
     error::JournalError,
     gaps::Region,
@@ -80,6 +82,7 @@ struct Inner {
     room: Arc<Semaphore>,
     in_flight_max: usize,
     health: Arc<Health>,
+    couriers: Arc<Couriers>,
     durable: watch::Receiver<u64>,
     stopped: watch::Receiver<()>,
     closed: Arc<Mutex<Vec<ClosedSegment>>>,
@@ -145,10 +148,12 @@ impl Journal {
         let (commands, received) = mpsc::channel(queue_records_max + 1);
         let (durable_tx, durable) = watch::channel(0);
         let (stopped_tx, stopped) = watch::channel(());
-        let writer = Writer::new(tail, Arc::clone(&health), durable_tx, options.durability, clock);
+        let couriers = Arc::<Couriers>::default();
+        let writer =
+            Writer::new(tail, Arc::clone(&health), durable_tx, options.durability, clock, Arc::clone(&couriers));
         let room = Arc::new(Semaphore::new(options.in_flight_max));
         let in_flight_max = options.in_flight_max;
-        let inner = Inner { commands, room, in_flight_max, health, durable, stopped, closed, disk, boot_id, boot_dir };
+        let inner = Inner { commands, room, in_flight_max, health, couriers, durable, stopped, closed, disk, boot_id, boot_dir };
         let journal = Self { inner: Arc::new(inner) };
         journal.measure()?;
         journal.count_quarantine()?;
@@ -175,6 +180,18 @@ impl Journal {
     /// As [`Self::try_permit`].
     pub fn check(&self) -> Result<(), JournalError> {
         self.inner.health.check(self.in_flight().saturating_add(1))
+    }
+
+    /// Tells attempts on this thread of the data plane when their records are durable, as long as the journal is open: to be
+    /// run there. Without it, and on other threads, the journal's own thread tells each by itself.
+    pub fn tell_this_thread(&self) -> impl Future<Output = ()> + Send + 'static {
+        let told = self.inner.couriers.begin();
+        async move {
+            let Some(mut told) = told else { return };
+            while let Some(word) = told.recv().await {
+                word.into_iter().for_each(Done::tell);
+            }
+        }
     }
 
     /// The highest sequence that is durable; every sequence up to it is too.

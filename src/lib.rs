@@ -22,6 +22,7 @@ pub mod posting;
 pub mod proxy;
 pub mod reports;
 pub mod routing;
+pub mod shard;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;

@@ -31,7 +31,7 @@ pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that takes nothing of an answer for so long is cut off: it holds a place among the running requests, and an upstream.
 pub const STALL_MAX: Duration = Duration::from_secs(60);
 /// Wait after an accept error such as "too many open files".
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Tells connections to finish (`stop`), then to break off (`cut`).
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ pub struct Stopper {
     pub connections: TaskTracker,
 }
 
-/// What a listener accepts: TCP for the two planes, with or without TLS, Unix for the admin socket.
+/// A connection that was accepted: TCP for the two planes, with or without TLS, Unix for the admin socket.
 pub trait Socket: Send + 'static {
     /// What HTTP is spoken on.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send;
@@ -116,7 +116,8 @@ pub async fn serve<A: Accept>(listener: A, router: Router, stopper: Stopper) {
     }
 }
 
-async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper) {
+/// Serves one connection to its end.
+pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper) {
     let Ok(Ok(stream)) = timeout(FIRST_BYTE_TIMEOUT, stream.open()).await else { return };
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);

@@ -23,8 +23,9 @@ use super::{
     join::join,
     journal::journal_options,
     listener::{Stopper, serve},
+    shards::{Service, Shards},
     supervise::keep_alive,
-    tls::{Certificate, TlsListener},
+    tls::{self, Certificate},
     upkeep::Upkeep,
     watch::Watch,
 };
@@ -77,6 +78,8 @@ pub struct Gateway {
     workers: Workers,
     stopper: Stopper,
     listeners: Vec<JoinHandle<()>>,
+    /// Where requests run.
+    shards: Arc<Shards>,
     posting: Arc<PostingState>,
     poster: JoinHandle<()>,
     /// Tasks with nothing of their own to finish; ended when all is recorded and posted.
@@ -255,14 +258,17 @@ impl Gateway {
         let socket = admin_socket(books.data_dir.path());
         let unix_listener = bind_socket(&socket)?;
         let data_router = data::router(Arc::clone(&proxy), Arc::clone(&objects), books.accounts.store.clone());
+        let tls = match certificate {
+            None => None,
+            Some(certificate) => {
+                tokio::spawn(Arc::clone(&certificate).keep_current(stop_watching.clone()));
+                Some(tls::acceptor(certificate)?)
+            }
+        };
+        let shards = Shards::start(&Service { router: data_router, stopper: stopper.clone(), tls }, &proxy.journal)?;
+        let shards = Arc::new(shards);
         let listeners = vec![
-            match certificate {
-                None => tokio::spawn(serve(data_listener, data_router, stopper.clone())),
-                Some(certificate) => {
-                    tokio::spawn(Arc::clone(&certificate).keep_current(stop_watching.clone()));
-                    tokio::spawn(serve(TlsListener::new(data_listener, certificate)?, data_router, stopper.clone()))
-                }
-            },
+            tokio::spawn(Arc::clone(&shards).deal(data_listener, stopper.stop.clone())),
             tokio::spawn(serve(
                 admin_listener,
                 admin::router(state.clone(), Access::Token(admin_token.clone())),
@@ -283,6 +289,7 @@ impl Gateway {
             workers,
             stopper,
             listeners,
+            shards,
             posting,
             poster,
             helpers,
@@ -366,6 +373,8 @@ impl Gateway {
         // Gone already when the folder was removed.
         let _gone = std::fs::remove_file(&self.socket);
         self.books.close().await;
+        // After the store: connections to a database that requests opened are theirs.
+        drop(self.shards);
     }
 }
 

@@ -20,13 +20,13 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     signal::unix::{SignalKind, signal},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use super::listener::{Accept, Socket};
+use super::listener::Socket;
 use crate::config::TlsFiles;
 
 /// Files are looked at this often without a signal.
@@ -140,37 +140,30 @@ fn read_pair(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     Ok(pair)
 }
 
-/// A listener whose connections begin with a handshake.
-pub(super) struct TlsListener {
-    tcp: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl TlsListener {
-    /// # Errors
-    /// Never with the cryptography that is compiled in.
-    pub(super) fn new(tcp: TcpListener, certificate: Arc<Certificate>) -> Result<Self, TlsError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(certificate);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { tcp, acceptor: TlsAcceptor::from(Arc::new(config)) })
-    }
-}
-
-impl Accept for TlsListener {
-    type Socket = Handshake;
-
-    async fn next(&self) -> io::Result<Handshake> {
-        Ok(Handshake { tcp: self.tcp.next().await?, acceptor: self.acceptor.clone() })
-    }
+/// Shakes hands with this certificate.
+///
+/// # Errors
+/// Never with the cryptography that is compiled in.
+pub(super) fn acceptor(certificate: Arc<Certificate>) -> Result<TlsAcceptor, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// A connection before its handshake, which runs in the connection's own task: a slow one holds up nobody.
 pub(super) struct Handshake {
     tcp: TcpStream,
     acceptor: TlsAcceptor,
+}
+
+impl Handshake {
+    /// Of this connection.
+    pub(super) const fn new(tcp: TcpStream, acceptor: TlsAcceptor) -> Self {
+        Self { tcp, acceptor }
+    }
 }
 
 impl Socket for Handshake {

@@ -54,7 +54,8 @@ impl Names {
     }
 
     fn by_any_name(&self, model: &str, at_us: i64) -> Option<&Named> {
-        let name = if model.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        // All of it is looked at, wherever the first is found: many bytes at once.
+        let name = if model.bytes().fold(false, |any, byte| any | byte.is_ascii_uppercase()) {
             Cow::Owned(model.to_ascii_lowercase())
         } else {
             Cow::Borrowed(model)

@@ -23,11 +23,14 @@ use tollgate_core::{
     record::{Progress, Record, RecordKind, encode_opened},
 };
 
-use crate::journal::{
-    Inner,
-    error::JournalError,
-    frame::PAYLOAD_BYTES_MAX,
-    inbox::{Ack, Command, Slot, Submission},
+use crate::{
+    journal::{
+        Inner,
+        error::JournalError,
+        frame::PAYLOAD_BYTES_MAX,
+        inbox::{Ack, Command, Slot, Submission},
+    },
+    shard,
 };
 
 /// An OPENED or ENDED is hardly ever larger; what is needed beyond is allocated again.
@@ -143,7 +146,7 @@ impl OpenAttempt {
             tracing::error!(%error, attempt_id = %self.admission.id, "a record was not written");
             return refuse(ack, error);
         }
-        let submission = Submission { kind, payload, slot: Arc::clone(&self.slot), ack };
+        let submission = Submission { kind, payload, slot: Arc::clone(&self.slot), ack, shard: shard::current() };
         match self.journal.commands.try_send(Command::Append(submission)) {
             Ok(()) => {}
             Err(TrySendError::Full(command)) => {

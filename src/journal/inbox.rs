@@ -35,6 +35,8 @@ pub(super) struct Submission {
     pub(super) slot: Arc<Slot>,
     /// Told when it is durable or failed.
     pub(super) ack: Option<Ack>,
+    /// The thread of the data plane that waits for it; none: another one.
+    pub(super) shard: Option<usize>,
 }
 
 /// Who waits for a record.
@@ -102,6 +104,15 @@ impl Inbox {
                 Some(Duration::ZERO) => return Received::TimedOut,
                 Some(left) => std::thread::park_timeout(left),
             }
+        }
+    }
+
+    /// Waits so long, whatever comes, and appends what is queued then.
+    pub(super) fn gather(&mut self, into: &mut Vec<Command>, wait: Duration) -> Received {
+        std::thread::sleep(wait);
+        match self.commands.poll_recv_many(&mut Context::from_waker(Waker::noop()), into, GROUP_RECORDS_MAX) {
+            Poll::Ready(0) => Received::Closed,
+            Poll::Ready(_) | Poll::Pending => Received::Commands,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
     failpoint::{self, Point},
     journal::{
         Durability,
+        couriers::{Couriers, Done, Word},
         health::Health,
         inbox::{Ack, Command, Inbox, Received, Slot, Submission},
         tail::Tail,
@@ -25,6 +26,9 @@ use crate::{
 
 /// How long a record that nobody waits for may stay in memory.
 const RIDE_ALONG_MAX: Duration = Duration::from_millis(100);
+/// After a group that so many waited for, the next one is gathered for a while: a sync costs the same for few as for many.
+const BUSY_ACKS_MIN: usize = 8;
+const GATHER: Duration = Duration::from_micros(150);
 /// How long written records may stay unsynced under [`Durability::Relaxed`].
 const RELAXED_SYNC_EVERY: Duration = Duration::from_secs(1);
 /// How many bytes may stay unsynced under [`Durability::Relaxed`]; they are kept in memory as well.
@@ -37,6 +41,7 @@ struct Waiting {
     payload: Vec<u8>,
     slot: Arc<Slot>,
     ack: Option<Ack>,
+    shard: Option<usize>,
 }
 
 /// The writer; lives in its thread.
@@ -49,6 +54,11 @@ pub(super) struct Writer {
     /// Empty between steps; kept for its room.
     commands: Vec<Command>,
     waiting: Vec<Waiting>,
+    couriers: Arc<Couriers>,
+    /// Those who are told of the group that is acknowledged, by their thread.
+    word: Vec<Word>,
+    /// How many were told of the group before.
+    told: usize,
     /// Since when the oldest record is only in memory.
     staged_since: Option<Duration>,
     /// Since when the oldest record is written and not synced.
@@ -63,7 +73,9 @@ impl Writer {
         durable: watch::Sender<u64>,
         durability: Durability,
         clock: Clock,
+        couriers: Arc<Couriers>,
     ) -> Self {
+        let word = couriers.room();
         Self {
             tail,
             health,
@@ -72,6 +84,9 @@ impl Writer {
             clock,
             commands: Vec::new(),
             waiting: Vec::new(),
+            couriers,
+            word,
+            told: 0,
             staged_since: None,
             unsynced_since: None,
         }
@@ -90,7 +105,10 @@ impl Writer {
     pub(super) fn step(&mut self, inbox: &mut Inbox, wait_max: Option<Duration>) -> bool {
         let mut commands = mem::take(&mut self.commands);
         let wait = self.next_deadline().into_iter().chain(wait_max).min();
-        let received = inbox.receive(&mut commands, wait);
+        let mut received = inbox.receive(&mut commands, wait);
+        if received == Received::Commands && self.told >= BUSY_ACKS_MIN {
+            received = inbox.gather(&mut commands, GATHER);
+        }
         let mut urgent = false;
         for command in commands.drain(..) {
             match command {
@@ -122,7 +140,7 @@ impl Writer {
 
     /// Appends a record in memory; true when it must not wait for company.
     fn stage(&mut self, submission: Submission) -> bool {
-        let Submission { kind, payload, slot, ack } = submission;
+        let Submission { kind, payload, slot, ack, shard } = submission;
         let rides_along = matches!(kind, RecordKind::Sent | RecordKind::Progress);
         if rides_along && self.health.is_scarce() {
             // What room is left is for ends; the slot's next PROGRESS finds its place free.
@@ -135,7 +153,7 @@ impl Writer {
                 self.staged_since = Some(self.clock.monotonic());
             }
         }
-        self.waiting.push(Waiting { kind, payload, slot, ack });
+        self.waiting.push(Waiting { kind, payload, slot, ack, shard });
         !rides_along || self.health.is_poisoned()
     }
 
@@ -165,22 +183,24 @@ impl Writer {
     }
 
     fn acknowledge(&mut self) {
-        for Waiting { kind, payload: _, slot, ack } in self.waiting.drain(..) {
+        self.told = 0;
+        for Waiting { kind, payload, slot, ack, shard } in self.waiting.drain(..) {
             if kind == RecordKind::Progress {
                 slot.progress_queued.store(false, Ordering::Release);
             }
-            // Before the word goes out: who hears that an end is durable may count on its room.
-            drop(slot);
-            if let Some(ack) = ack {
-                // Nobody listens when the receipt was dropped; the record is durable all the same.
-                let _unheard = ack.send(Ok(()));
+            self.told += usize::from(ack.is_some());
+            let done = Done { payload, slot, ack };
+            match shard.and_then(|shard| self.word.get_mut(shard)) {
+                Some(word) => word.push(done),
+                None => done.tell(),
             }
         }
+        self.couriers.tell(&mut self.word);
     }
 
     /// The journal cannot keep what waits: ends are handed over, the rest hears so.
     fn give_up(&mut self) {
-        for Waiting { kind, payload, slot, ack } in self.waiting.drain(..) {
+        for Waiting { kind, payload, slot, ack, shard: _ } in self.waiting.drain(..) {
             slot.progress_queued.store(false, Ordering::Release);
             self.health.rescue.hand_over(kind, payload, slot, ack);
         }

@@ -48,9 +48,13 @@ impl SqliteStore {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
+            // Four times the usual: of a batch of entries, as many bytes are written in a quarter of the calls.
+            .page_size(16 * 1024)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What a statement would undo of itself is kept in memory: in a file it is written for each of them.
+            .pragma("temp_store", "memory")
             .busy_timeout(BUSY_TIMEOUT);
         // First the writer, which makes the file.
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;

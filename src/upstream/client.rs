@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, Method, Request, Response, Uri};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
         Client,
@@ -24,9 +24,11 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::ClientConfig;
 use tower_service::Service;
 
 use super::credentials::Credentials;
+use crate::shard;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,10 +39,24 @@ const POOL_IDLE_MAX: usize = 1024;
 
 type Http = Client<HttpsConnector<HttpConnector<Guarded>>, Full<Bytes>>;
 
-/// One pool for public upstreams and one for those that may be private.
+/// Connections to upstreams, of each thread of the data plane its own: a connection wakes the thread that opened it.
 pub struct UpstreamClient {
+    /// By the number of the thread.
+    shards: Vec<Pools>,
+    /// For everything else.
+    shared: Pools,
+}
+
+/// One pool for public upstreams and one for those that may be private.
+struct Pools {
     public: Http,
     private: Http,
+}
+
+impl Pools {
+    fn new(tls: &ClientConfig) -> Self {
+        Self { public: http(tls, false), private: http(tls, true) }
+    }
 }
 
 /// What is sent.
@@ -91,7 +107,13 @@ impl UpstreamClient {
     /// Empty pools.
     #[must_use]
     pub fn new() -> Self {
-        Self { public: http(false), private: http(true) }
+        // Roots and sessions are of one copy.
+        let tls = ClientConfig::builder().with_webpki_roots().with_no_client_auth();
+        Self { shards: (0..shard::count()).map(|_| Pools::new(&tls)).collect(), shared: Pools::new(&tls) }
+    }
+
+    fn pools(&self) -> &Pools {
+        shard::current().and_then(|number| self.shards.get(number)).unwrap_or(&self.shared)
     }
 
     /// Sends one request and waits for the head of its answer. `now_us` is the time of a signature, since 1970.
@@ -177,7 +199,8 @@ impl UpstreamClient {
         if !allow_private && literal.is_some_and(is_private) {
             return Err(SendError::PrivateAddress);
         }
-        let client = if allow_private { &self.private } else { &self.public };
+        let Pools { public, private } = self.pools();
+        let client = if allow_private { private } else { public };
         client.request(request).await.map_err(send_error)
     }
 
@@ -190,7 +213,7 @@ impl UpstreamClient {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers;
-        self.private.request(request).await.map_err(send_error)
+        self.pools().private.request(request).await.map_err(send_error)
     }
 
     /// Calls a control path of a worker of ours, which may be anywhere, without a body.
@@ -201,7 +224,7 @@ impl UpstreamClient {
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
-        self.private.request(request).await.map_err(send_error)
+        self.pools().private.request(request).await.map_err(send_error)
     }
 }
 
@@ -214,14 +237,14 @@ fn send_error(error: hyper_util::client::legacy::Error) -> SendError {
     }
 }
 
-fn http(allow_private: bool) -> Http {
+fn http(tls: &ClientConfig, allow_private: bool) -> Http {
     let mut connector = HttpConnector::new_with_resolver(Guarded { resolver: GaiResolver::new(), allow_private });
     connector.set_nodelay(true);
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_keepalive(Some(Duration::from_secs(60)));
     let https = HttpsConnectorBuilder::new()
-        .with_webpki_roots()
+        .with_tls_config(tls.clone())
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(connector);

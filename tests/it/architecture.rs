@@ -9,6 +9,7 @@ const RANKS: &[(&str, u32)] = &[
     ("clock", 0),
     ("entropy", 0),
     ("failpoint", 0),
+    ("shard", 0),
     ("store", 1),
     ("upstream", 1),
     ("catalog", 1),

@@ -1,5 +1,6 @@
 //! Finds the names with holes that may fit a name, without trying them one by one: each is filed under four bytes of its
-//! own text, and a name is read once, four bytes at a time.
+//! own text, and a name is read once, by each fourth of its windows of four bytes. A text that may stand anywhere is filed under as
+//! many windows in a row, so that one of them is read.
 //!
 //! It is made of the tables alone and keeps nothing of what is asked.
 
@@ -7,6 +8,8 @@ use crate::catalog::glob::{End, Glob, is_version};
 
 /// Bytes under which a name with holes is filed.
 const WINDOW: usize = 4;
+/// Every so many bytes a window of a name is looked at.
+const STRIDE: usize = 4;
 /// Bits of the filter that passes over windows of no name with holes.
 const FILTER_BITS: usize = 1 << 13;
 /// Bits of the filter that share a bucket.
@@ -55,17 +58,16 @@ impl Index {
             others: Vec::new(),
         };
         for (glob, name) in globs.enumerate() {
-            let all = name.pieces().flat_map(|piece| windows(piece.as_bytes()).enumerate());
-            // The window that the fewest have.
-            match all.min_by_key(|(_, window)| counts.get(window).copied().unwrap_or(0)) {
-                Some((offset, window)) => {
-                    index.filed.push(Filed { window, glob, offset });
-                    let bit = hash(window);
-                    if let Some(word) = index.filter.get_mut(bit / 64) {
-                        *word |= 1 << (bit % 64);
-                    }
+            let files = places(name, |window| counts.get(&window).copied().unwrap_or(0));
+            if files.is_empty() {
+                index.others.push(glob);
+            }
+            for (offset, window) in files {
+                index.filed.push(Filed { window, glob, offset });
+                let bit = hash(window);
+                if let Some(word) = index.filter.get_mut(bit / 64) {
+                    *word |= 1 << (bit % 64);
                 }
-                None => index.others.push(glob),
             }
             index.shapes.push(match name.single() {
                 Some((leading, piece, end)) => Shape::Single { leading, piece: piece.into(), end },
@@ -87,7 +89,7 @@ impl Index {
                 best = wanted(glob).map(|found| (glob, found)).or(best);
             }
         }
-        for (at, window) in windows(name.as_bytes()).enumerate() {
+        for (at, window) in windows(name.as_bytes()).enumerate().step_by(STRIDE) {
             let bit = hash(window);
             if self.filter.get(bit / 64).is_none_or(|word| word & (1 << (bit % 64)) == 0) {
                 continue;
@@ -136,6 +138,20 @@ fn single_fits(name: &[u8], start: usize, leading: bool, piece: &str, end: End) 
         End::Anything => true,
         End::Version => is_version(name, behind),
     }
+}
+
+/// Where a name with holes is filed: windows of one of its texts, and where in it they stand. None: no text is long enough.
+fn places(name: &Glob, count: impl Fn(u32) -> usize) -> Vec<(usize, u32)> {
+    if let Some((false, piece, _)) = name.single() {
+        // It stands at the beginning, so it is known which of its windows are looked at.
+        let read = windows(piece.as_bytes()).enumerate().step_by(STRIDE);
+        return read.min_by_key(|(_, window)| count(*window)).into_iter().collect();
+    }
+    let of_piece = |piece: &str| windows(piece.as_bytes()).enumerate().collect::<Vec<_>>();
+    let pieces: Vec<_> = name.pieces().map(of_piece).collect();
+    let runs = pieces.iter().flat_map(|piece| piece.windows(STRIDE));
+    // The run that the fewest have.
+    runs.min_by_key(|run| run.iter().map(|(_, window)| count(*window)).sum::<usize>()).map(<[_]>::to_vec).unwrap_or_default()
 }
 
 fn windows(text: &[u8]) -> impl Iterator<Item = u32> {

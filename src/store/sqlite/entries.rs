@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AssertSqlSafe, Connection, Row, Sqlite, Transaction, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction, sqlite::SqliteRow};
 use tollgate_core::{
     entry::Entry,
     id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
@@ -28,7 +28,7 @@ const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const UNLESS_THERE: &str = "
 on conflict (request_id, attempt) do nothing";
 /// Rows that go into one statement: it is a statement, not a row, that is handed to the engine's thread and waited for.
-const ROWS_AT_ONCE: [usize; 3] = [64, 8, 1];
+const ROWS_AT_ONCE: [usize; 5] = [512, 128, 32, 8, 1];
 const OF_REQUEST: &str = "
 select
   request_id, attempt, customer_id, key_id, model, target, outcome, usage_source, admitted_at_us, cost_nanousd,
@@ -61,11 +61,24 @@ fn insert_rows(rows: usize) -> String {
 
 impl SqliteStore {
     pub(in crate::store) async fn post(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
+        match self.post_as(batch, Rows::AllNew).await? {
+            Some(posted) => Ok(posted),
+            // Some were there, and which ones is not told: again, one by one.
+            None => Ok(self.post_as(batch, Rows::OneByOne).await?.unwrap_or_default()),
+        }
+    }
+
+    /// None: nothing was posted, because not all rows are new.
+    async fn post_as(&self, batch: &PostBatch, how: Rows) -> Result<Option<Posted>, StoreError> {
         let mut tx = self.begin().await?;
         let position = boots::position(&mut tx, batch).await?;
+        let Some(new) = insert_new(&mut tx, batch, &position.unsealed(batch), how).await? else {
+            tx.rollback().await?;
+            return Ok(None);
+        };
         let mut inserted = 0;
         let mut cells: BTreeMap<RollupKey, Sums> = BTreeMap::new();
-        for entry in insert_new(&mut tx, batch, &position.unsealed(batch)).await? {
+        for entry in new {
             inserted += 1;
             cells.entry(cell_of(entry)).or_default().add(entry)?;
         }
@@ -73,7 +86,7 @@ impl SqliteStore {
         let tally = Tally::of(batch, position.counted_through).settled(batch, inserted, 0);
         boots::advance(&mut tx, batch, &tally).await?;
         tx.commit().await?;
-        Ok(Posted::of(batch, inserted))
+        Ok(Some(Posted::of(batch, inserted)))
     }
 
     pub(in crate::store) async fn entries_of_request(&self, request_id: RequestId) -> Result<Vec<Entry>, StoreError> {
@@ -98,34 +111,42 @@ impl SqliteStore {
     }
 }
 
-/// Inserts entries and gives those that were not there.
+/// How rows go in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    /// Many in a statement, which tells how many were new, and not which.
+    AllNew,
+    /// Each in a statement of its own.
+    OneByOne,
+}
+
+/// Inserts entries and gives those that were not there; none when some were, and it is not known which.
 async fn insert_new<'a>(
     tx: &mut Transaction<'_, Sqlite>,
     batch: &PostBatch,
     entries: &[&'a (u64, Entry)],
-) -> Result<Vec<&'a Entry>, StoreError> {
+    how: Rows,
+) -> Result<Option<Vec<&'a Entry>>, StoreError> {
+    if how == Rows::OneByOne {
+        let mut new = Vec::new();
+        for (sequence, entry) in entries {
+            if insert(tx, &batch.replica, batch.boot_id, *sequence, entry).await? {
+                new.push(entry);
+            }
+        }
+        return Ok(Some(new));
+    }
     let rows: Vec<_> = entries.iter().map(|(sequence, entry)| (*sequence, entry)).collect();
-    let mut together = tx.begin().await?;
-    let (mut left, mut inserted) = (rows.as_slice(), 0);
+    let mut left = rows.as_slice();
     for rows_at_once in ROWS_AT_ONCE {
         while let Some((now, rest)) = left.split_at_checked(rows_at_once) {
-            inserted += insert_all(&mut together, &batch.replica, batch.boot_id, now).await?;
+            if insert_all(tx, &batch.replica, batch.boot_id, now).await? != now.len() {
+                return Ok(None);
+            }
             left = rest;
         }
     }
-    if inserted == rows.len() {
-        together.commit().await?;
-        return Ok(rows.into_iter().map(|(_, entry)| entry).collect());
-    }
-    // Some were there, and which ones is not told: again, one by one.
-    together.rollback().await?;
-    let mut new = Vec::new();
-    for (sequence, entry) in rows {
-        if insert(tx, &batch.replica, batch.boot_id, sequence, entry).await? {
-            new.push(entry);
-        }
-    }
-    Ok(new)
+    Ok(Some(rows.into_iter().map(|(_, entry)| entry).collect()))
 }
 
 /// Inserts an entry; false when it is there already.

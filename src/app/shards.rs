@@ -1,0 +1,167 @@
+//! The data plane's threads: each has a runtime of its own and the connections that it was dealt, which stay with it.
+//!
+//! A request never changes threads: its client, its upstream and its timers wake the thread that it runs on, and no other
+//! (ADR 0017 has what that saves). What is slow or long (books, batches, telemetry) has the other runtime.
+
+use std::{
+    io, net,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use axum::Router;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime,
+    sync::mpsc,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    listener::{ACCEPT_PAUSE, Stopper, connection},
+    tls::Handshake,
+};
+use crate::{journal::Journal, shard};
+
+/// Shorter than any time limit of a request.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The threads. They end when this is dropped, and what still runs on them with them.
+pub(super) struct Shards {
+    /// By number.
+    shards: Vec<Shard>,
+    end: CancellationToken,
+}
+
+/// One thread, as the one who deals sees it.
+struct Shard {
+    dealt: mpsc::UnboundedSender<Dealt>,
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection, not yet of any runtime, and its place among the shard's.
+struct Dealt {
+    stream: net::TcpStream,
+    open: OpenConnection,
+}
+
+/// Counts a connection as long as it lives.
+struct OpenConnection(Arc<AtomicUsize>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a connection is served with.
+#[derive(Clone)]
+pub(super) struct Service {
+    /// What answers.
+    pub(super) router: Router,
+    /// Tells it to end.
+    pub(super) stopper: Stopper,
+    /// With TLS, or none.
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
+impl Shards {
+    /// Starts a thread for each processor.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub(super) fn start(service: &Service, journal: &Journal) -> io::Result<Self> {
+        let end = CancellationToken::new();
+        let mut shards = Vec::new();
+        for number in 0..shard::count() {
+            let (dealt, taken) = mpsc::unbounded_channel();
+            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            let (service, journal, end) = (service.clone(), journal.clone(), end.clone());
+            thread::Builder::new().name(format!("data-{number}")).spawn(move || {
+                shard::begin(number);
+                runtime.block_on(async move {
+                    tokio::spawn(journal.tell_this_thread());
+                    tokio::spawn(tick());
+                    drop(journal);
+                    tokio::select! {
+                        () = end.cancelled() => {}
+                        () = take(taken, &service) => end.cancelled().await,
+                    }
+                });
+                // Nothing that runs on here is waited for.
+                runtime.shutdown_background();
+            })?;
+            shards.push(Shard { dealt, open: Arc::default() });
+        }
+        Ok(Self { shards, end })
+    }
+
+    /// Accepts connections until told to stop, and gives each to the shard that has the fewest.
+    pub(super) async fn deal(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            if let Err(error) = accepted.and_then(|(stream, _)| self.give(stream)) {
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+
+    fn give(&self, stream: TcpStream) -> io::Result<()> {
+        // Without it a chunk of a stream waits for the acknowledgement of the one before. A peer that is gone already needs none.
+        let _gone = stream.set_nodelay(true);
+        let stream = stream.into_std()?;
+        let least = self.shards.iter().min_by_key(|shard| shard.open.load(Ordering::Relaxed));
+        let Some(shard) = least else { return Ok(()) };
+        shard.open.fetch_add(1, Ordering::Relaxed);
+        let open = OpenConnection(Arc::clone(&shard.open));
+        shard.dealt.send(Dealt { stream, open }).map_err(|_| io::Error::other("a thread of the data plane has ended"))
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+/// Wakes the thread now and then, for no reason but that the next timer is never far away: a runtime that is given a timer which
+/// is sooner than all others writes to itself to be woken in time, and requests have several.
+async fn tick() {
+    loop {
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+/// Serves connections as they come.
+async fn take(mut dealt: mpsc::UnboundedReceiver<Dealt>, service: &Service) {
+    while let Some(Dealt { stream, open }) = dealt.recv().await {
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be served");
+                continue;
+            }
+        };
+        let Service { router, stopper, tls } = service.clone();
+        let tasks = stopper.connections.clone();
+        match tls {
+            None => tasks.spawn(async move {
+                connection(stream, router, stopper).await;
+                drop(open);
+            }),
+            Some(acceptor) => tasks.spawn(async move {
+                connection(Handshake::new(stream, acceptor), router, stopper).await;
+                drop(open);
+            }),
+        };
+    }
+}
