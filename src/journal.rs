@@ -153,7 +153,19 @@ impl Journal {
             Writer::new(tail, Arc::clone(&health), durable_tx, options.durability, clock, Arc::clone(&couriers));
         let room = Arc::new(Semaphore::new(options.in_flight_max));
         let in_flight_max = options.in_flight_max;
-        let inner = Inner { commands, room, in_flight_max, health, couriers, durable, stopped, closed, disk, boot_id, boot_dir };
+        let inner = Inner {
+            commands,
+            room,
+            in_flight_max,
+            health,
+            couriers,
+            durable,
+            stopped,
+            closed,
+            disk,
+            boot_id,
+            boot_dir,
+        };
         let journal = Self { inner: Arc::new(inner) };
         journal.measure()?;
         journal.count_quarantine()?;

@@ -142,6 +142,16 @@ pub struct Served {
     index: usize,
 }
 
+/// What an exchange comes to: the answer and the index of the target that gave it.
+type Came = Result<(Response<Body>, usize), ProxyError>;
+
+/// A request that was admitted, and its exchange, not yet begun.
+struct Begun<F: Future<Output = Came> + Send + 'static> {
+    work: DetachOnDrop<F>,
+    route: Arc<Route>,
+    limits: LimitsView,
+}
+
 impl Served {
     /// The target; none never, as a route does not change.
     #[must_use]
@@ -218,6 +228,16 @@ impl Proxy {
     /// # Errors
     /// Why there is no answer. What had been opened in the journal by then is ended there.
     pub async fn conduct(self: &Arc<Self>, inbound: Inbound) -> Result<Answer, ProxyError> {
+        let Begun { work, route, limits } = self.begin(inbound)?;
+        let (response, index) = work.await?;
+        Ok(Answer { response, limits, served: Served { route, index } })
+    }
+
+    /// All that waits for nothing. Apart, so that a request that waits does not carry it along.
+    fn begin(
+        self: &Arc<Self>,
+        inbound: Inbound,
+    ) -> Result<Begun<impl Future<Output = Came> + Send + use<>>, ProxyError> {
         self.takes_requests()?;
         let Inbound { request_id, entered, headers, request, variant, tags, provider, trace } = inbound;
         let route = self.routes.load().get(&request.model).cloned();
@@ -247,8 +267,7 @@ impl Proxy {
             input_estimate,
         };
         let route = Arc::clone(&exchange.route);
-        let (response, index) = DetachOnDrop::new(|gone| exchange.run(admitted, permit, gone)).await?;
-        Ok(Answer { response, limits, served: Served { route, index } })
+        Ok(Begun { work: DetachOnDrop::new(|gone| exchange.run(admitted, permit, gone)), route, limits })
     }
 
     /// The targets of a route with the prices in force; left out are those that speak another dialect than was called,

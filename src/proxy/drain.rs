@@ -14,7 +14,7 @@ use super::{live::Live, stream::progress};
 use crate::{metering::End, routing::DrainPolicy, upstream::sniff::Sniffer};
 
 /// The client of an answer under way has left, or the gateway cut it off.
-pub(super) fn left(mut live: Box<Live>, sniffer: Sniffer) {
+pub(super) fn left(mut live: Box<Live>, sniffer: Box<Sniffer>) {
     let end = live.end_without_client();
     let at_most = match (live.drain, end) {
         (DrainPolicy::CancelThenDrain(_), _) => live.worker_reads_on_for(),
@@ -26,7 +26,7 @@ pub(super) fn left(mut live: Box<Live>, sniffer: Sniffer) {
         (Ok(place), Ok(runtime)) => {
             live.proxy.counters.drained.fetch_add(1, Ordering::Relaxed);
             runtime.spawn(async move {
-                read_on(*live, sniffer, at_most, end).await;
+                read_on(live, sniffer, at_most, end).await;
                 drop(place);
             });
         }
@@ -38,7 +38,7 @@ pub(super) fn left(mut live: Box<Live>, sniffer: Sniffer) {
 }
 
 /// Reads an answer that nobody waits for to its end. Whatever ends the reading, the entry says that the client had left.
-async fn read_on(mut live: Live, mut sniffer: Sniffer, at_most: Duration, end: End) {
+async fn read_on(mut live: Box<Live>, mut sniffer: Box<Sniffer>, at_most: Duration, end: End) {
     if !sniffer.is_done() && !live.cancel_at_worker().await {
         live.upstream = None;
     }

@@ -1,11 +1,12 @@
 //! Tries a route's targets in order until one answers; each attempt is opened, and ended or voided.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Response, header, response::Parts},
 };
+use tokio::time::timeout;
 use tollgate_core::{
     entry::{Admission, Outcome},
     id::{AttemptId, RequestId},
@@ -137,7 +138,8 @@ impl Exchange {
         let client = &self.proxy.client;
         let (credentials, now_us) = (provider.credentials.as_ref(), self.proxy.clock.unix_us());
         let sent = client.send(&uri, credentials, provider.allow_private, now_us, headers, body);
-        let response = match head(&self.proxy, self.route.timeout, sent, call.as_mut(), gone).await {
+        let sent = pin!(timeout(self.route.timeout, sent));
+        let response = match head(&self.proxy, sent, call.as_mut(), gone).await {
             Ok(response) => response,
             Err(no_head) => {
                 // A worker that died a moment ago, before its keeper has seen it, is no broken upstream.
@@ -159,7 +161,8 @@ impl Exchange {
         }
         let Some(holder) = admitted.take() else { return Err(ProxyError::Unreachable) };
         let (parts, upstream) = response.into_parts();
-        let live = Live {
+        // On the heap from here on: an answer passes through several hands.
+        let live = Box::new(Live {
             proxy: Arc::clone(&self.proxy),
             attempt: Some(attempt),
             admitted: Some(holder),
@@ -169,7 +172,7 @@ impl Exchange {
             drain: provider.drain,
             worker: call,
             silence: Silence::new(self.route.timeout),
-        };
+        });
         let response = answer(live, parts, endpoint.answers(), injected, self.request.stream, gone).await?;
         Ok(Tried::Answered(response, planned.index))
     }
@@ -267,7 +270,7 @@ impl Exchange {
 
 /// Passes an answer of status 2xx on.
 async fn answer(
-    mut live: Live,
+    mut live: Box<Live>,
     parts: Parts,
     dialect: Dialect,
     injected: bool,
@@ -283,7 +286,7 @@ async fn answer(
         return Err(ProxyError::InvalidUpstreamBody("compressed"));
     }
     let framing = Framing::of(dialect, content_type, stream);
-    let mut sniffer = Sniffer::new(dialect, framing, injected);
+    let mut sniffer = Box::new(Sniffer::new(dialect, framing, injected));
     sniffer.headers(&parts.headers);
     let headers = response_headers(&parts.headers);
     let mut response = if framing.is_stream() {

@@ -37,12 +37,12 @@ pub(super) struct MeteredBody {
 enum State {
     Passing {
         live: Box<Live>,
-        sniffer: Sniffer,
+        sniffer: Box<Sniffer>,
     },
     /// A worker broke off; it is asked what was used.
     Asking {
         live: Box<Live>,
-        sniffer: Sniffer,
+        sniffer: Box<Sniffer>,
         seen: Box<Sniffed>,
         end: End,
         asking: Asking,
@@ -58,13 +58,13 @@ enum State {
 
 impl MeteredBody {
     /// Passes on the documents of a stream as they come.
-    pub(super) fn stream(live: Live, sniffer: Sniffer) -> Self {
-        Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::new() }
+    pub(super) fn stream(live: Box<Live>, sniffer: Box<Sniffer>) -> Self {
+        Self { state: State::Passing { live, sniffer }, ready: VecDeque::new() }
     }
 
     /// Passes on a body that is too large to hold; `read` was read already and `sniffer` has seen it.
-    pub(super) fn large(live: Live, sniffer: Sniffer, read: Bytes) -> Self {
-        Self { state: State::Passing { live: Box::new(live), sniffer }, ready: VecDeque::from([read]) }
+    pub(super) fn large(live: Box<Live>, sniffer: Box<Sniffer>, read: Bytes) -> Self {
+        Self { state: State::Passing { live, sniffer }, ready: VecDeque::from([read]) }
     }
 
     /// Nothing more comes from the upstream. The attempt ends, unless a worker is to be asked how it did.
@@ -79,7 +79,14 @@ impl MeteredBody {
     }
 
     /// Ends the attempt and goes on to [`State::Closing`].
-    fn close(&mut self, mut live: Box<Live>, mut sniffer: Sniffer, seen: &Sniffed, end: End, record: Option<String>) {
+    fn close(
+        &mut self,
+        mut live: Box<Live>,
+        mut sniffer: Box<Sniffer>,
+        seen: &Sniffed,
+        end: End,
+        record: Option<String>,
+    ) {
         let is_whole = match end {
             End::Terminal => !seen.damaged,
             End::Eof => !seen.damaged && (seen.says_its_end() || !seen.framing.is_stream()),

@@ -31,8 +31,8 @@ const X_TOLLGATE_CHARGE_USD: HeaderName = HeaderName::from_static("x-tollgate-ch
 
 /// Reads, meters and records the answer; the response carries its charge.
 pub(super) async fn answer(
-    mut live: Live,
-    mut sniffer: Sniffer,
+    mut live: Box<Live>,
+    mut sniffer: Box<Sniffer>,
     content_type: &str,
     gone: &ClientGone,
 ) -> Result<Response<Body>, ProxyError> {

@@ -7,7 +7,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use axum::http::Response;
 use bytes::Bytes;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Timeout, timeout};
 use tollgate_core::id::AttemptId;
 
 use super::{
@@ -78,15 +78,13 @@ impl WorkerCall {
     }
 }
 
-/// Waits for the head of an answer for at most `limit`. When the client leaves meanwhile, a worker is told to end.
+/// Waits for the head of an answer. When the client leaves meanwhile, a worker is told to end.
 pub(super) async fn head(
     proxy: &Proxy,
-    limit: Duration,
-    sent: impl Future<Output = Result<Response<Incoming>, SendError>>,
+    mut sent: Pin<&mut Timeout<impl Future<Output = Result<Response<Incoming>, SendError>>>>,
     call: Option<&mut WorkerCall>,
     gone: &ClientGone,
 ) -> Result<Response<Incoming>, NoHead> {
-    let mut sent = std::pin::pin!(timeout(limit, sent));
     let in_time = match call {
         None => sent.await,
         Some(call) => {

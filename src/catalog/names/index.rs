@@ -151,7 +151,9 @@ fn places(name: &Glob, count: impl Fn(u32) -> usize) -> Vec<(usize, u32)> {
     let pieces: Vec<_> = name.pieces().map(of_piece).collect();
     let runs = pieces.iter().flat_map(|piece| piece.windows(STRIDE));
     // The run that the fewest have.
-    runs.min_by_key(|run| run.iter().map(|(_, window)| count(*window)).sum::<usize>()).map(<[_]>::to_vec).unwrap_or_default()
+    runs.min_by_key(|run| run.iter().map(|(_, window)| count(*window)).sum::<usize>())
+        .map(<[_]>::to_vec)
+        .unwrap_or_default()
 }
 
 fn windows(text: &[u8]) -> impl Iterator<Item = u32> {
