@@ -27,8 +27,8 @@ use crate::{
 /// How long a record that nobody waits for may stay in memory.
 const RIDE_ALONG_MAX: Duration = Duration::from_millis(100);
 /// After a group that so many waited for, the next one is gathered for a while: a sync costs the same for few as for many.
-const BUSY_ACKS_MIN: usize = 8;
-const GATHER: Duration = Duration::from_micros(300);
+const BUSY_ACKS_MIN: usize = 16;
+const GATHER: Duration = Duration::from_micros(500);
 /// How long written records may stay unsynced under [`Durability::Relaxed`].
 const RELAXED_SYNC_EVERY: Duration = Duration::from_secs(1);
 /// How many bytes may stay unsynced under [`Durability::Relaxed`]; they are kept in memory as well.

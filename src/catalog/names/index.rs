@@ -131,8 +131,15 @@ impl Index {
 }
 
 fn single_fits(name: &[u8], start: usize, leading: bool, piece: &str, end: End) -> bool {
-    let fits = (leading || start == 0) && name.get(start..).is_some_and(|rest| rest.starts_with(piece.as_bytes()));
     let behind = start + piece.len();
+    let has_piece = |piece: &[u8]| {
+        let here = name.get(start..behind)?;
+        // Siblings begin or end in the same way, hardly one in both: those are told apart without a call.
+        let same_ends =
+            here.first_chunk::<WINDOW>() == piece.first_chunk() && here.last_chunk::<WINDOW>() == piece.last_chunk();
+        Some(same_ends && here == piece)
+    };
+    let fits = (leading || start == 0) && has_piece(piece.as_bytes()).unwrap_or(false);
     fits && match end {
         End::Nothing => behind == name.len(),
         End::Anything => true,

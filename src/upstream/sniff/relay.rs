@@ -76,8 +76,30 @@ impl Relay {
         if chunk.is_empty() {
             return;
         }
+        let mut alike = 0;
+        if self.is_between() && !frames.after_cr() && !self.shape_after_cr {
+            while let Some(len) = chunk.get(alike..).and_then(|rest| frames.take_like(rest, documents)) {
+                alike += len;
+            }
+        }
+        if alike == chunk.len() {
+            out.push_back(chunk);
+        } else {
+            self.walk(chunk, alike, frames, documents, out);
+        }
+    }
+
+    /// Takes a chunk of which the first bytes, so many, are events like the one before, and were taken.
+    fn walk(
+        &mut self,
+        chunk: Bytes,
+        alike: usize,
+        frames: &mut Frames,
+        documents: &mut Collector,
+        out: &mut VecDeque<Bytes>,
+    ) {
         // Bytes before `pass_from` have passed or been dropped; the current document begins at `begin`.
-        let (mut pass_from, mut begin, mut at) = (0, 0, 0);
+        let (mut pass_from, mut begin, mut at) = (0, alike, alike);
         let mut cr_before = frames.after_cr();
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
             if at == begin && self.is_between() && frames.after_cr() && rest.first() == Some(&b'\n') {

@@ -128,36 +128,42 @@ impl Shape {
 
     /// Whether these bytes begin with an event of the remembered shape.
     pub(super) fn matches(&self, bytes: &[u8]) -> Option<Match> {
-        if !self.is_known {
-            return None;
+        match &self.usage {
+            _ if !self.is_known => None,
+            None => self.matches_around(bytes, |_, _, _| {}),
+            Some(usage) => self.matches_around(bytes, |found, from, to| place_usage(usage, found, from, to)),
         }
+    }
+
+    /// `passed` is told of each literal of the remembered event before its length is added.
+    fn matches_around(&self, bytes: &[u8], passed: impl Fn(&mut Match, usize, usize)) -> Option<Match> {
         let mut found = Match::default();
-        let mut from = 0;
+        let (mut rest, mut from) = (bytes, 0);
         for hole in &self.holes {
             let literal = self.event.get(from..hole.from)?;
-            let rest = bytes.get(found.len..)?.strip_prefix(literal)?;
-            self.place_usage(&mut found, from, hole.from);
+            rest = behind(rest, literal)?;
+            passed(&mut found, from, hole.from);
             let filled = if hole.is_text { text_len(rest)? } else { digits_len(rest)? };
+            rest = rest.get(filled..)?;
             found.len += literal.len() + filled;
             found.deliver(hole.delivers, filled);
             from = hole.to;
         }
         let tail = self.event.get(from..)?;
-        bytes.get(found.len..)?.starts_with(tail).then_some(())?;
-        self.place_usage(&mut found, from, self.event.len());
+        behind(rest, tail)?;
+        passed(&mut found, from, self.event.len());
         found.len += tail.len();
         Some(found)
     }
+}
 
-    /// The usage object begins or ends within the literal `from..to` of the remembered event, which stands at `found.len`.
-    fn place_usage(&self, found: &mut Match, from: usize, to: usize) {
-        let Some(usage) = &self.usage else { return };
-        if (from..to).contains(&usage.start) {
-            found.usage.start = found.len + (usage.start - from);
-        }
-        if from < usage.end && usage.end <= to {
-            found.usage.end = found.len + (usage.end - from);
-        }
+/// The usage object begins or ends within the literal `from..to` of the remembered event, which stands at `found.len`.
+fn place_usage(usage: &Range<usize>, found: &mut Match, from: usize, to: usize) {
+    if (from..to).contains(&usage.start) {
+        found.usage.start = found.len + (usage.start - from);
+    }
+    if from < usage.end && usage.end <= to {
+        found.usage.end = found.len + (usage.end - from);
     }
 }
 
@@ -198,17 +204,38 @@ fn counts(event: &[u8], usage: Range<usize>, into: &mut Vec<Hole>) {
     }
 }
 
+/// What stands behind a prefix; none when something else stands there.
+fn behind<'a>(bytes: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = bytes.split_at_checked(prefix.len())?;
+    // A short one is compared without a call.
+    let is_same = match prefix.len() {
+        4..=8 => has_ends_of::<4>(start, prefix),
+        9..=16 => has_ends_of::<8>(start, prefix),
+        17..=32 => has_ends_of::<16>(start, prefix),
+        _ => start == prefix,
+    };
+    is_same.then_some(rest)
+}
+
+/// Whether two texts of one length have the same first and last bytes: all of them, where they have at most twice as many.
+fn has_ends_of<const BYTES: usize>(one: &[u8], other: &[u8]) -> bool {
+    one.first_chunk::<BYTES>() == other.first_chunk() && one.last_chunk::<BYTES>() == other.last_chunk()
+}
+
 /// Bytes of a string up to its end. None when it is not plain: escapes are walked, and a line end would end the line.
 fn text_len(bytes: &[u8]) -> Option<usize> {
     let mut len = 0;
-    // Most texts are a few bytes long: eight at once, without a call.
-    while let Some(word) = bytes.get(len..).and_then(<[u8]>::first_chunk) {
-        let stops = stops(u64::from_le_bytes(*word));
-        if stops != 0 {
-            len += usize::try_from(stops.trailing_zeros() / 8).ok()?;
+    // Most texts are a few bytes long: sixteen at once, without a call, and without a branch that depends on how long they are.
+    while let Some(pair) = bytes.get(len..).and_then(<[u8]>::first_chunk::<16>) {
+        let [first, second] = [0, 8]
+            .map(|at| pair.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| stops(u64::from_le_bytes(*word))));
+        if first | second != 0 {
+            let marks = if first == 0 { second } else { first };
+            let before = if first == 0 { 8 } else { 0 };
+            len += before + usize::try_from(marks.trailing_zeros() / 8).ok()?;
             return (bytes.get(len) == Some(&b'"')).then_some(len);
         }
-        len += size_of::<u64>();
+        len += pair.len();
     }
     let rest = bytes.get(len..)?;
     let stop = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20))?;
