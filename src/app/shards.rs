@@ -118,12 +118,19 @@ impl Shards {
     fn give(&self, stream: TcpStream) -> io::Result<()> {
         // Without it a chunk of a stream waits for the acknowledgement of the one before. A peer that is gone already needs none.
         let _gone = stream.set_nodelay(true);
-        let stream = stream.into_std()?;
-        let least = self.shards.iter().min_by_key(|shard| shard.open.load(Ordering::Relaxed));
-        let Some(shard) = least else { return Ok(()) };
-        shard.open.fetch_add(1, Ordering::Relaxed);
-        let open = OpenConnection(Arc::clone(&shard.open));
-        shard.dealt.send(Dealt { stream, open }).map_err(|_| io::Error::other("a thread of the data plane has ended"))
+        let mut stream = stream.into_std()?;
+        let mut shards: Vec<&Shard> = self.shards.iter().collect();
+        shards.sort_by_key(|shard| shard.open.load(Ordering::Relaxed));
+        for shard in shards {
+            shard.open.fetch_add(1, Ordering::Relaxed);
+            let open = OpenConnection(Arc::clone(&shard.open));
+            match shard.dealt.send(Dealt { stream, open }) {
+                Ok(()) => return Ok(()),
+                // Its thread has panicked; the others go on.
+                Err(refused) => stream = refused.0.stream,
+            }
+        }
+        Err(io::Error::other("no thread of the data plane is left"))
     }
 }
 
@@ -163,5 +170,56 @@ async fn take(mut dealt: mpsc::UnboundedReceiver<Dealt>, service: &Service) {
                 drop(open);
             }),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tollgate_core::id::BootId;
+
+    use super::*;
+    use crate::journal::Options;
+
+    async fn ask(stream: &mut TcpStream) -> String {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 4096];
+        let bytes = stream.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..bytes]).rsplit("\r\n\r\n").next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn connections_are_dealt_evenly_and_stay_where_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::new(dir.path().to_owned(), "one".to_owned());
+        let journal = Journal::open(options, BootId::new(1, &[1; 10])).unwrap();
+        let where_am_i =
+            || async { shard::current().map_or_else(|| "nowhere".to_owned(), |number| number.to_string()) };
+        let router = Router::new().route("/", get(where_am_i));
+        let stopper = Stopper::default();
+        let shards = Shards::start(&Service { router, stopper: stopper.clone(), tls: None }, &journal).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let dealing = tokio::spawn(Arc::new(shards).deal(listener, stopper.stop.clone()));
+        let mut kept = Vec::new();
+        let mut dealt = BTreeMap::<String, usize>::new();
+        for _ in 0..3 * shard::count() {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let first = ask(&mut stream).await;
+            assert_eq!(ask(&mut stream).await, first);
+            *dealt.entry(first).or_default() += 1;
+            kept.push(stream);
+        }
+        let even: BTreeMap<String, usize> = (0..shard::count()).map(|number| (number.to_string(), 3)).collect();
+        assert_eq!(dealt, even);
+        stopper.stop.cancel();
+        dealing.await.unwrap();
+        // The threads ended with the last who holds them, and their connections with them.
+        for mut stream in kept {
+            assert_eq!(stream.read(&mut [0; 16]).await.unwrap_or(0), 0);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod appends;
 mod boots;
+mod couriers;
 mod damage;
 mod faults;
 mod faulty;
