@@ -1,6 +1,6 @@
 # make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: its books in a private Postgres).
 # make test: everything a change must pass.
-.PHONY: help run model test test-sdk-all test-torture test-worker test-prometheus test-compose test-all lint torture bench bench-parts oracle oracle-self bench-worker clean
+.PHONY: help run model test test-sdk-all test-torture test-worker test-prometheus test-compose test-all lint torture bench soak bench-parts oracle oracle-self bench-worker clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -57,6 +57,11 @@ bench:           ## nginx and the gateway side by side, 8 minutes (BENCH=quick: 
 	@scripts/setup.sh bench
 	cargo build --quiet --release -p tollgate -p tollgate-bench
 	python3 bench/run.py $(or $(BENCH),full)
+
+soak:            ## A million requests through one gateway: its memory stays flat, its books are right (about two minutes)
+	@scripts/setup.sh bench
+	cargo build --quiet --release -p tollgate -p tollgate-bench
+	python3 bench/soak.py
 
 bench-parts:     ## Parts alone: journal, client, sniffer, prices, posting; figures go into docs and commit bodies
 	cargo bench --bench journal
