@@ -58,7 +58,7 @@ bench:           ## nginx and the gateway side by side, 8 minutes (BENCH=quick: 
 	cargo build --quiet --release -p tollgate -p tollgate-bench
 	python3 bench/run.py $(or $(BENCH),full)
 
-soak:            ## A million requests through one gateway: its memory stays flat, its books are right (about two minutes)
+soak:            ## Two million requests through one gateway: its memory stays flat, its books are right (about three minutes)
 	@scripts/setup.sh bench
 	cargo build --quiet --release -p tollgate -p tollgate-bench
 	python3 bench/soak.py

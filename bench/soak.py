@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`make soak`: a million requests through one gateway; its memory must not grow after the first quarter, and its books must be right.
+"""`make soak`: two million requests through one gateway; its memory must not grow in the second half, and its books must be right.
 
     bench/soak.py [REQUESTS]
 """
@@ -18,13 +18,13 @@ from systems import TARGET, Tollgate, bodies
 
 WINDOW_SECS = 10
 CONNECTIONS = 64
-# Of the most in the first quarter: what is more has grown.
+# Of the most in the first half: what is more has grown.
 GROWTH_MAX = 1.05
 POSTED_MAX = 60
 
 
 def main():
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000_000
     out = TARGET.parent / "bench"
     out.mkdir(parents=True, exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="soak-", dir=out))
@@ -40,11 +40,11 @@ def main():
         upstream.kill()
         upstream.wait()
         shutil.rmtree(folder, ignore_errors=True)
-    quarter = max(rss for done, rss in seen if done <= wanted / 4 or (done, rss) == seen[0])
+    half = max(rss for done, rss in seen if done <= wanted / 2 or (done, rss) == seen[0])
     most = max(rss for _, rss in seen)
-    print(f"{seen[-1][0]:,} requests; most resident memory in the first quarter {quarter / 1e6:.1f} MB, at all {most / 1e6:.1f} MB; "
+    print(f"{seen[-1][0]:,} requests; most resident memory in the first half {half / 1e6:.1f} MB, at all {most / 1e6:.1f} MB; "
           f"audit: {audit}")
-    if most > quarter * GROWTH_MAX:
+    if most > half * GROWTH_MAX:
         raise SystemExit("resident memory has grown")
 
 
@@ -73,7 +73,7 @@ def soak(gateway, folder, wanted):
 
 def entries(gateway):
     """How many attempts the books hold."""
-    return sum(row["attempts"] for row in json.loads(gateway.command("usage"))["data"])
+    return sum(row["attempts"] for row in json.loads(gateway.command("usage")))
 
 
 if __name__ == "__main__":
