@@ -66,7 +66,9 @@ def soak(gateway, folder, wanted):
         load.communicate(timeout=60)
         print(f"{done:>9,} requests  {report['ok'] / report['secs']:>7,.0f}/s  resident {seen[-1][1] / 1e6:.1f} MB", flush=True)
     deadline = time.monotonic() + POSTED_MAX
-    while entries(gateway) < done and time.monotonic() < deadline:
+    while entries(gateway) < done:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the books hold {entries(gateway)} attempts of {done} {POSTED_MAX} seconds after the last answer")
         time.sleep(0.5)
     return seen
 

@@ -3,13 +3,13 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use axum::{BoxError, body::Body};
 use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::task::TaskTracker;
@@ -17,14 +17,29 @@ use tokio_util::task::TaskTracker;
 type Piece = Result<Frame<Bytes>, BoxError>;
 
 /// What a client reads: pieces that the task has taken.
-struct Pumped(mpsc::Receiver<Piece>);
+struct Pumped {
+    pieces: mpsc::Receiver<Piece>,
+    /// Bytes that are still to come, where that is known: it becomes the answer's length.
+    left: Option<u64>,
+}
 
 impl HttpBody for Pumped {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Piece>> {
-        self.0.poll_recv(context)
+        let piece = ready!(self.pieces.poll_recv(context));
+        if let Some(Ok(frame)) = &piece
+            && let Some(data) = frame.data_ref()
+        {
+            let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+            self.left = self.left.map(|left| left.saturating_sub(bytes));
+        }
+        Poll::Ready(piece)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -34,6 +49,7 @@ pub(super) fn pumped(mut body: Body, stall_max: Duration, tasks: &TaskTracker) -
     if body.is_end_stream() {
         return body;
     }
+    let left = body.size_hint().exact();
     // One piece waits: nothing is read ahead of what the client takes.
     let (pieces, taken) = mpsc::channel(1);
     tasks.spawn(async move {
@@ -56,7 +72,7 @@ pub(super) fn pumped(mut body: Body, stall_max: Duration, tasks: &TaskTracker) -
             }
         }
     });
-    Body::new(Pumped(taken))
+    Body::new(Pumped { pieces: taken, left })
 }
 
 /// Lets go of the body at once, and of the client when it reads again or leaves.
@@ -127,6 +143,7 @@ mod tests {
             &tasks,
         ));
         let whole = pumped(Body::from("a whole answer"), Duration::from_secs(60), &tasks);
+        assert_eq!(whole.size_hint().exact(), Some(14));
         assert_eq!(whole.collect().await.unwrap().to_bytes(), "a whole answer");
         tasks.close();
         tokio::time::timeout(Duration::from_secs(10), tasks.wait()).await.unwrap();

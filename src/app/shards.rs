@@ -20,7 +20,10 @@ use tokio::{
     sync::mpsc,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 use super::{
     listener::{ACCEPT_PAUSE, Stopper, connection},
@@ -35,6 +38,7 @@ const TICK: Duration = Duration::from_millis(250);
 pub(super) struct Shards {
     /// By number.
     shards: Vec<Shard>,
+    running: TaskTracker,
     end: CancellationToken,
 }
 
@@ -44,10 +48,13 @@ struct Shard {
     open: Arc<AtomicUsize>,
 }
 
-/// A connection, not yet of any runtime, and its place among the shard's.
+/// A connection, not yet of any runtime. There are as many at most as a process may have files open.
 struct Dealt {
     stream: net::TcpStream,
+    /// Its place among the shard's.
     open: OpenConnection,
+    /// Its place among all: a shutdown waits for those that were dealt and not taken, too.
+    _running: TaskTrackerToken,
 }
 
 /// Counts a connection as long as it lives.
@@ -98,7 +105,7 @@ impl Shards {
             })?;
             shards.push(Shard { dealt, open: Arc::default() });
         }
-        Ok(Self { shards, end })
+        Ok(Self { shards, running: service.stopper.connections.clone(), end })
     }
 
     /// Accepts connections until told to stop, and gives each to the shard that has the fewest.
@@ -124,7 +131,7 @@ impl Shards {
         for shard in shards {
             shard.open.fetch_add(1, Ordering::Relaxed);
             let open = OpenConnection(Arc::clone(&shard.open));
-            match shard.dealt.send(Dealt { stream, open }) {
+            match shard.dealt.send(Dealt { stream, open, _running: self.running.token() }) {
                 Ok(()) => return Ok(()),
                 // Its thread has panicked; the others go on.
                 Err(refused) => stream = refused.0.stream,
@@ -150,7 +157,7 @@ async fn tick() {
 
 /// Serves connections as they come.
 async fn take(mut dealt: mpsc::UnboundedReceiver<Dealt>, service: &Service) {
-    while let Some(Dealt { stream, open }) = dealt.recv().await {
+    while let Some(Dealt { stream, open, _running }) = dealt.recv().await {
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => {

@@ -106,7 +106,9 @@ impl Writer {
         let mut commands = mem::take(&mut self.commands);
         let wait = self.next_deadline().into_iter().chain(wait_max).min();
         let mut received = inbox.receive(&mut commands, wait);
-        if received == Received::Commands && self.told >= BUSY_ACKS_MIN {
+        // Without a sync there is nothing to share.
+        let is_busy = self.told >= BUSY_ACKS_MIN && self.durability == Durability::Fsync;
+        if received == Received::Commands && is_busy {
             received = inbox.gather(&mut commands, GATHER);
         }
         let mut urgent = false;

@@ -22,11 +22,13 @@ use std::path::Path;
 
 use sqlx::{
     AssertSqlSafe, Executor, SqlSafeStr, Sqlite, SqlitePool, Transaction,
+    migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::StoreError;
 
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 /// Connections that only read.
 const READERS: u32 = 4;
 /// Wait for another process's transaction.
@@ -53,17 +55,23 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            // What a statement would undo of itself is kept in memory: in a file it is written for each of them.
-            .pragma("temp_store", "memory")
             .busy_timeout(BUSY_TIMEOUT);
         // First the writer, which makes the file.
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        // What a statement of the writer's would undo of itself is kept in memory: in a file it is written for each of them. Readers
+        // sort by files: there is no bound to what the audit sorts.
+        let of_writer = options.clone().pragma("temp_store", "memory");
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(of_writer).await?;
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, readers })
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        Ok(sqlx::migrate!("migrations/sqlite").run(&self.writer).await?)
+        let mut connection = self.writer.acquire().await?;
+        // A migration sorts whole tables.
+        connection.execute("pragma temp_store = file").await?;
+        let migrated = MIGRATIONS.run(&mut *connection).await;
+        connection.execute("pragma temp_store = memory").await?;
+        Ok(migrated?)
     }
 
     /// One reader that began a transaction when it connected, and stays in it.

@@ -61,20 +61,17 @@ fn insert_rows(rows: usize) -> String {
 
 impl SqliteStore {
     pub(in crate::store) async fn post(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
-        match self.post_as(batch, Rows::AllNew).await? {
-            Some(posted) => Ok(posted),
-            // Some were there, and which ones is not told: again, one by one.
-            None => Ok(self.post_as(batch, Rows::OneByOne).await?.unwrap_or_default()),
-        }
-    }
-
-    /// None: nothing was posted, because not all rows are new.
-    async fn post_as(&self, batch: &PostBatch, how: Rows) -> Result<Option<Posted>, StoreError> {
         let mut tx = self.begin().await?;
-        let position = boots::position(&mut tx, batch).await?;
-        let Some(new) = insert_new(&mut tx, batch, &position.unsealed(batch), how).await? else {
-            tx.rollback().await?;
-            return Ok(None);
+        let mut position = boots::position(&mut tx, batch).await?;
+        let new = match insert_together(&mut tx, batch, &position.unsealed(batch)).await? {
+            Some(new) => new,
+            None => {
+                // Some were there, and which ones is not told: again from the beginning, one by one.
+                tx.rollback().await?;
+                tx = self.begin().await?;
+                position = boots::position(&mut tx, batch).await?;
+                insert_one_by_one(&mut tx, batch, &position.unsealed(batch)).await?
+            }
         };
         let mut inserted = 0;
         let mut cells: BTreeMap<RollupKey, Sums> = BTreeMap::new();
@@ -86,7 +83,7 @@ impl SqliteStore {
         let tally = Tally::of(batch, position.counted_through).settled(batch, inserted, 0);
         boots::advance(&mut tx, batch, &tally).await?;
         tx.commit().await?;
-        Ok(Some(Posted::of(batch, inserted)))
+        Ok(Posted::of(batch, inserted))
     }
 
     pub(in crate::store) async fn entries_of_request(&self, request_id: RequestId) -> Result<Vec<Entry>, StoreError> {
@@ -111,31 +108,12 @@ impl SqliteStore {
     }
 }
 
-/// How rows go in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rows {
-    /// Many in a statement, which tells how many were new, and not which.
-    AllNew,
-    /// Each in a statement of its own.
-    OneByOne,
-}
-
-/// Inserts entries and gives those that were not there; none when some were, and it is not known which.
-async fn insert_new<'a>(
+/// Inserts entries, many in a statement, and gives them; none when some were there: then the transaction is of no more use.
+async fn insert_together<'a>(
     tx: &mut Transaction<'_, Sqlite>,
     batch: &PostBatch,
     entries: &[&'a (u64, Entry)],
-    how: Rows,
 ) -> Result<Option<Vec<&'a Entry>>, StoreError> {
-    if how == Rows::OneByOne {
-        let mut new = Vec::new();
-        for (sequence, entry) in entries {
-            if insert(tx, &batch.replica, batch.boot_id, *sequence, entry).await? {
-                new.push(entry);
-            }
-        }
-        return Ok(Some(new));
-    }
     let rows: Vec<_> = entries.iter().map(|(sequence, entry)| (*sequence, entry)).collect();
     let mut left = rows.as_slice();
     for rows_at_once in ROWS_AT_ONCE {
@@ -147,6 +125,21 @@ async fn insert_new<'a>(
         }
     }
     Ok(Some(rows.into_iter().map(|(_, entry)| entry).collect()))
+}
+
+/// Inserts entries and gives those that were not there.
+async fn insert_one_by_one<'a>(
+    tx: &mut Transaction<'_, Sqlite>,
+    batch: &PostBatch,
+    entries: &[&'a (u64, Entry)],
+) -> Result<Vec<&'a Entry>, StoreError> {
+    let mut new = Vec::new();
+    for (sequence, entry) in entries {
+        if insert(tx, &batch.replica, batch.boot_id, *sequence, entry).await? {
+            new.push(entry);
+        }
+    }
+    Ok(new)
 }
 
 /// Inserts an entry; false when it is there already.
