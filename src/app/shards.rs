@@ -199,6 +199,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_thread_that_has_ended_gets_no_connection_and_the_others_do() {
+        let tasks = TaskTracker::new();
+        let ((ended, nobody), (dealt, mut taken)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        drop(nobody);
+        let shards = [ended, dealt].map(|dealt| Shard { dealt, open: Arc::default() }).into();
+        let shards = Shards { shards, running: tasks.clone(), end: CancellationToken::new() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        shards.give(listener.accept().await.unwrap().0).unwrap();
+        let open: Vec<_> = shards.shards.iter().map(|shard| shard.open.load(Ordering::Relaxed)).collect();
+        assert_eq!(open, [0, 1]);
+        // Dealt and not taken, it is waited for.
+        tasks.close();
+        assert!(futures_util::poll!(Box::pin(tasks.wait())).is_pending());
+        drop(taken.try_recv().unwrap());
+        tasks.wait().await;
+        drop(taken);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert!(shards.give(listener.accept().await.unwrap().0).is_err());
+    }
+
+    #[tokio::test]
     async fn connections_are_dealt_evenly_and_stay_where_they_are() {
         let dir = tempfile::tempdir().unwrap();
         let options = Options::new(dir.path().to_owned(), "one".to_owned());

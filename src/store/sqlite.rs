@@ -139,3 +139,39 @@ fn statements() -> Vec<String> {
     let made = entries::made_statements().into_iter().chain(rollups::made_statements()).chain(dump::made_statements());
     constants.concat().into_iter().map(str::to_owned).chain(made).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row;
+
+    use super::*;
+
+    const ENTRY: &str = "
+insert into entries
+values (?, 0, 'one', x'01', 1, x'02', x'03', 'model', 'target', 'complete', 'provider_final', ?, 5, 7, 0, x'0405')";
+    const ENTRIES: &str = "
+select request_id, admitted_at_us, cost_nanousd, charge_nanousd, body
+from entries
+order by request_id";
+
+    #[tokio::test]
+    async fn books_from_before_keep_every_entry_and_refuse_a_second_one_of_an_attempt() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("books.db")).await.unwrap();
+        let before = MIGRATIONS.iter().filter(|migration| migration.version < 9).cloned().collect();
+        Migrator::with_migrations(before).run(&store.writer).await.unwrap();
+        for number in [3_u8, 1, 2] {
+            sqlx::query(ENTRY).bind(vec![number; 16]).bind(i64::from(number)).execute(&store.writer).await.unwrap();
+        }
+        store.migrate().await.unwrap();
+        let rows = sqlx::query(ENTRIES).fetch_all(&store.readers).await.unwrap();
+        let read = |row: &sqlx::sqlite::SqliteRow| -> (Vec<u8>, i64, i64, i64, Vec<u8>) {
+            (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))
+        };
+        let expected = [1_u8, 2, 3].map(|number| (vec![number; 16], i64::from(number), 5, 7, vec![4, 5]));
+        assert_eq!(rows.iter().map(read).collect::<Vec<_>>(), expected);
+        let again = sqlx::query(ENTRY).bind(vec![1_u8; 16]).bind(1_i64).execute(&store.writer).await;
+        assert!(again.unwrap_err().as_database_error().unwrap().is_unique_violation());
+        store.close().await;
+    }
+}
