@@ -69,7 +69,7 @@ impl SqliteStore {
         let mut connection = self.writer.acquire().await?;
         // A migration sorts whole tables.
         connection.execute("pragma temp_store = file").await?;
-        let migrated = MIGRATIONS.run(&mut *connection).await;
+        let migrated = MIGRATIONS.run_direct(None, &mut *connection, false).await;
         connection.execute("pragma temp_store = memory").await?;
         Ok(migrated?)
     }
