@@ -170,16 +170,23 @@ impl Fleet {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    /// Waits until a gateway's journal is in the books.
+    /// Waits until a gateway's journal is in the books; under load there is always something that is not yet.
     pub(crate) async fn until_posted(&self, number: usize) {
+        self.until_behind_by(number, 0).await;
+    }
+
+    /// Waits until at most so many records of a gateway's journal are not in the books yet.
+    pub(crate) async fn until_behind_by(&self, number: usize, records: u64) {
+        let mut lag = 0;
         for _ in 0..1200 {
             let (_, ready) = self.ready(number).await;
-            if ready["store_lag_records"] == 0 && ready["store"] == true {
+            lag = ready["store_lag_records"].as_u64().unwrap();
+            if lag <= records && ready["store"] == true {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        panic!("gateway {number} has not posted its journal after thirty seconds");
+        panic!("gateway {number} has {lag} records to post after thirty seconds; at most {records} were waited for");
     }
 
     /// Makes a key and waits until every running gateway knows it.
