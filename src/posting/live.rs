@@ -52,6 +52,8 @@ pub struct Poster {
     /// Read from the journal and not yet committed: kept, so that a failure loses nothing.
     pending: Option<PostBatch>,
     posted_through: u64,
+    /// The store has it on its disk through this sequence.
+    synced_through: u64,
     released_at: Duration,
     /// What is damaged of this boot and copied aside.
     quarantined: Damage,
@@ -77,6 +79,7 @@ impl Poster {
             tracker: Tracker::default(),
             pending: None,
             posted_through: 0,
+            synced_through: 0,
             released_at,
             quarantined: Damage::default(),
             missed_before: Vec::new(),
@@ -128,7 +131,13 @@ impl Poster {
             }
             let Some(batch) = &self.pending else { return Ok(()) };
             failpoint::pass(Point::PostRead);
-            let posted = self.shipper.ship(batch).await?;
+            let posted = match self.shipper.ship(batch).await {
+                Err(StoreError::Behind { through }) => {
+                    self.go_back_to(through);
+                    continue;
+                }
+                posted => posted?,
+            };
             failpoint::pass(Point::PostCommitted);
             tracing::debug!(posted.inserted, posted.already_there, "posted");
             self.posted_through = batch.through_sequence;
@@ -145,6 +154,7 @@ impl Poster {
         Ok(Some(PostBatch {
             replica: self.replica.clone(),
             boot_id: self.journal.boot_id(),
+            after_sequence: self.posted_through,
             through_sequence,
             entries,
             records: kinds,
@@ -162,21 +172,26 @@ impl Poster {
         }
         self.released_at = now;
         self.keep_damage()?;
-        let committed = self.store.cursor(&self.replica, self.journal.boot_id()).await?;
+        // When all of it was on the disk the last time, nothing has to be written for being asked.
+        let boot_id = self.journal.boot_id();
+        let committed = if self.synced_through == self.posted_through {
+            self.store.cursor(&self.replica, boot_id).await?
+        } else {
+            self.store.cursor_on_disk(&self.replica, boot_id).await?
+        };
         if committed < self.posted_through {
-            tracing::error!(
-                committed,
-                posted = self.posted_through,
-                "the store has lost commits; they are posted again"
-            );
             self.go_back_to(committed);
         }
+        self.synced_through = self.posted_through;
         let through = self.tracker.settled_through(self.posted_through);
         self.journal.release_through(through)?;
         Ok(())
     }
 
+    /// What the store has lost is read again from the journal.
     fn go_back_to(&mut self, committed: u64) {
+        tracing::error!(committed, posted = self.posted_through, "the store has lost commits; they are posted again");
+        self.pending = None;
         let regions = self.reader.regions();
         let missed =
             regions.iter().map(|region| region.first_sequence..region.first_sequence.saturating_add(region.missing));

@@ -181,19 +181,21 @@ async fn post_boot(
     let mut reader = boot.reader(committed)?;
     let mut tracker = Tracker::default();
     let mut through = committed;
-    let batch = |through_sequence, missing| PostBatch {
+    let batch = |after_sequence, through_sequence, missing| PostBatch {
+        after_sequence,
         missing,
         ..PostBatch::new(boot.replica.clone(), boot.boot_id, through_sequence, Vec::new())
     };
     loop {
         let records = reader.read_batch(None, BATCH_RECORDS_MAX)?;
         let Some(last) = records.last().map(|(sequence, _)| *sequence) else { break };
+        let after = through;
         through = through.max(last);
         let kinds = records.iter().map(|(sequence, record)| (*sequence, record.kind())).collect();
         let entries = tracker.take(records);
         let missing = missed_before + missed_after(&reader, committed);
         recovered.entries +=
-            shipper.ship(&PostBatch { entries, records: kinds, ..batch(through, missing) }).await?.inserted;
+            shipper.ship(&PostBatch { entries, records: kinds, ..batch(after, through, missing) }).await?.inserted;
         failpoint::pass(Point::RecoveryCommitted);
     }
     let damage = reader.damage();
@@ -217,11 +219,11 @@ async fn post_boot(
         .collect();
     while orphans.len() > BATCH_RECORDS_MAX {
         let entries = orphans.drain(..BATCH_RECORDS_MAX).collect();
-        let resolving = PostBatch { entries, stage: Stage::Resolving, ..batch(through, missing) };
+        let resolving = PostBatch { entries, stage: Stage::Resolving, ..batch(through, through, missing) };
         recovered.orphans += shipper.ship(&resolving).await?.inserted;
     }
     // The last orphans and the word that nothing more will come, in one transaction.
-    let closing = PostBatch { entries: orphans, stage: Stage::Closing, ..batch(through, missing) };
+    let closing = PostBatch { entries: orphans, stage: Stage::Closing, ..batch(through, through, missing) };
     recovered.orphans += shipper.ship(&closing).await?.inserted;
     recovered.missing += damage.missing;
     recovered.damaged += damage.damaged_regions;

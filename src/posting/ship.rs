@@ -160,6 +160,7 @@ fn halves(mut batch: PostBatch) -> Halves {
     first.entries.truncate(middle);
     if batch.stage == Stage::Reading {
         first.through_sequence = boundary;
+        batch.after_sequence = batch.after_sequence.max(boundary);
         first.records.retain(|(sequence, _)| *sequence <= boundary);
         batch.records.retain(|(sequence, _)| *sequence > boundary);
     } else {

@@ -90,6 +90,15 @@ impl Store {
         on_engine!(self, cursor(replica, boot_id))
     }
 
+    /// The same, when all of it is on the store's disk: what the store would still have after a power cut. What a boot posts
+    /// while it reads its journal may not be, until this was asked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn cursor_on_disk(&self, replica: &str, boot_id: BootId) -> Result<u64, StoreError> {
+        on_engine!(self, cursor_on_disk(replica, boot_id))
+    }
+
     /// Marks a boot's journal as posted to its end.
     ///
     /// # Errors
@@ -148,6 +157,12 @@ pub(super) struct Position {
 }
 
 impl Position {
+    /// A store may have lost its last commits: then what comes after them is not posted, so that the cursor does not pass over them.
+    pub(super) fn must_be_at(&self, batch: &PostBatch) -> Result<(), StoreError> {
+        let through = self.counted_through;
+        if through < batch.after_sequence { Err(StoreError::Behind { through }) } else { Ok(()) }
+    }
+
     fn is_of_a_sealed_day(&self, entry: &Entry) -> bool {
         self.sealed_days.contains(&day_of(entry.admission.id.request_id.bytes()))
     }

@@ -15,6 +15,8 @@ pub struct PostBatch {
     pub replica: String,
     /// Which boot's.
     pub boot_id: BootId,
+    /// The store must have the journal through this sequence: what it has lost must not be passed over. 0 asks for nothing.
+    pub after_sequence: u64,
     /// The journal is read through this sequence.
     pub through_sequence: u64,
     /// Entries and their sequences.
@@ -30,7 +32,8 @@ pub struct PostBatch {
 /// Where in a boot's journal a batch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Entries come from ENDED records.
+    /// Entries come from ENDED records. The journal has them until the store's cursor, and that on the disk, is behind them:
+    /// see [`Store::cursor_on_disk`].
     Reading,
     /// Entries are orphans, resolved; more may follow.
     Resolving,
@@ -43,7 +46,8 @@ impl PostBatch {
     #[must_use]
     pub fn new(replica: String, boot_id: BootId, through_sequence: u64, entries: Vec<(u64, Entry)>) -> Self {
         let records = entries.iter().map(|(sequence, _)| (*sequence, RecordKind::Ended)).collect();
-        Self { replica, boot_id, through_sequence, entries, records, missing: 0, stage: Stage::Reading }
+        let stage = Stage::Reading;
+        Self { replica, boot_id, after_sequence: 0, through_sequence, entries, records, missing: 0, stage }
     }
 }
 
@@ -133,7 +137,7 @@ impl Store {
     /// Posts a batch in one transaction. Posting it again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing of it was posted, or, when the database went away at the commit, all of it.
+    /// [`StoreError::Behind`] when the store has not what the batch comes after. [`StoreError`] otherwise; then nothing of it was posted, or, when the database went away at the commit, all of it.
     pub async fn post(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
         on_engine!(self, post(batch))
     }

@@ -50,6 +50,12 @@ pub enum StoreError {
     /// What is to be filled is not empty.
     #[error("the store is not empty: there are rows in {0}; restore into a fresh one")]
     NotEmpty(&'static str),
+    /// The store has lost commits: of a boot's journal it has less than what was posted.
+    #[error("the store has lost commits: it has the journal through record {through} only")]
+    Behind {
+        /// What it has is posted through this sequence.
+        through: u64,
+    },
     /// A stored row is not what this build wrote.
     #[error("a stored {0} is damaged")]
     Damaged(&'static str),

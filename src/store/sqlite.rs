@@ -1,4 +1,5 @@
-//! The embedded engine: one writer connection, a few readers, write-ahead log, synced at each commit.
+//! The embedded engine: one writer connection, a few readers, write-ahead log, synced at each commit but for those of which the
+//! gateway's journal keeps what is in them ([ADR 0018](../../docs/adr/0018-sqlite-is-synced-before-the-journal-forgets.md)).
 
 mod archives;
 mod boots;
@@ -33,6 +34,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const READERS: u32 = 4;
 /// Wait for another process's transaction.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// What is committed on the writer's connection, unless it says otherwise, is on the disk.
+const SYNCED: &str = "pragma synchronous = full";
 
 /// An SQLite database. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,7 +63,13 @@ impl SqliteStore {
         // What a statement of the writer's would undo of itself is kept in memory: in a file it is written for each of them. Readers
         // sort by files: there is no bound to what the audit sorts.
         let of_writer = options.clone().pragma("temp_store", "memory");
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(of_writer).await?;
+        let writer = SqlitePoolOptions::new().max_connections(1).before_acquire(|connection, _| {
+            Box::pin(async move {
+                connection.execute(SYNCED).await?;
+                Ok(true)
+            })
+        });
+        let writer = writer.connect_with(of_writer).await?;
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, readers })
     }
@@ -114,6 +123,12 @@ impl SqliteStore {
     async fn begin(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
         Ok(self.writer.begin_with("begin immediate").await?)
     }
+
+    /// The same for what is still in the journal: a power cut may undo the last of such transactions, and nothing else. The next
+    /// transaction that is synced makes them last.
+    async fn begin_unsynced(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
+        Ok(self.writer.begin_with("pragma synchronous = normal; begin immediate").await?)
+    }
 }
 
 /// Every statement, so that a test can prepare them all.
@@ -153,6 +168,34 @@ values (?, 0, 'one', x'01', 1, x'02', x'03', 'model', 'target', 'complete', 'pro
 select request_id, admitted_at_us, cost_nanousd, charge_nanousd, body
 from entries
 order by request_id";
+
+    /// 1 is NORMAL, 2 is FULL.
+    async fn synchronous(connection: &mut sqlx::SqliteConnection) -> i64 {
+        sqlx::query_scalar("pragma synchronous").fetch_one(connection).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_not_synced_does_not_spread_to_what_comes_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("books.db")).await.unwrap();
+        assert_eq!(synchronous(&mut *store.writer.acquire().await.unwrap()).await, 2);
+        for commits in [true, false] {
+            let mut tx = store.begin_unsynced().await.unwrap();
+            assert_eq!(synchronous(&mut *tx).await, 1);
+            // Given up, it must not be left behind either.
+            if commits {
+                tx.commit().await.unwrap()
+            } else {
+                drop(tx)
+            }
+            let mut tx = store.begin().await.unwrap();
+            assert_eq!(synchronous(&mut *tx).await, 2);
+            tx.rollback().await.unwrap();
+            drop(store.begin_unsynced().await.unwrap());
+            assert_eq!(synchronous(&mut *store.writer.acquire().await.unwrap()).await, 2, "a statement of its own");
+        }
+        store.close().await;
+    }
 
     #[tokio::test]
     async fn books_from_before_keep_every_entry_and_refuse_a_second_one_of_an_attempt() {

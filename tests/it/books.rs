@@ -1,13 +1,13 @@
 //! Posting is idempotent, recovery too, and a month begins and ends at midnight UTC.
 
-use std::path::Path;
+use std::{path::Path, sync::OnceLock};
 
 use tollgate::{
     billing::{
         audit::audit,
         statement::{Month, statement},
     },
-    catalog::{device::CostVersion, load_shipped},
+    catalog::{Catalog, device::CostVersion, load_shipped},
     journal::{Journal, Options},
     posting::recover::{Recovered, recover},
     store::{Store, customers::CustomerRow, entries::PostBatch, prices::PriceVersionRow},
@@ -73,8 +73,14 @@ pub(crate) fn dated_entry(number: u64, admitted_at_us: i64) -> Entry {
     entry
 }
 
+/// Read once: they are long.
+fn shipped_prices() -> &'static Catalog {
+    static SHIPPED: OnceLock<Catalog> = OnceLock::new();
+    SHIPPED.get_or_init(|| load_shipped().unwrap())
+}
+
 pub(crate) fn admission(number: u64, admitted_at_us: i64) -> Admission {
-    let catalog = load_shipped().unwrap();
+    let catalog = shipped_prices();
     Admission {
         id: AttemptId { request_id: RequestId::new(number, &[1; 10]), attempt: 0 },
         customer_id: customer(),
@@ -96,7 +102,7 @@ pub(crate) fn admission(number: u64, admitted_at_us: i64) -> Admission {
 }
 
 pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
-    let catalog = load_shipped().unwrap();
+    let catalog = shipped_prices();
     let admission = admission(number, admitted_at_us);
     let usage = Usage { input_uncached: 10 + number, output: 3 * number, ..Usage::default() };
     let version = catalog.cost("demo", "demo-model", admitted_at_us);

@@ -345,29 +345,43 @@ async fn what_a_partition_cannot_take_now_goes_to_the_default_one_and_moves_late
     assert_eq!((report.entries, report.differences), (3, vec![]));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_lost_its_last_commits_gets_them_again_from_the_journal() {
+/// Twenty requests are posted; the store forgets them, as a standby that took over a little too early; so many more are
+/// asked, before the gateway looks at what the store has.
+async fn lose_the_last_commits_and_ask(more: i64) {
     let (mut fleet, key) = Fleet::running(1, &Cluster::shared().database().await).await;
-    for number in 0..20 {
+    let ask = async |fleet: &Fleet, number: i64| {
         let body = chat(json!({ "user": format!("u{number}") }));
         assert_eq!(fleet.ask(0, &key, body).await.unwrap().status(), 200);
+    };
+    for number in 0..20 {
+        ask(&fleet, number).await;
     }
     fleet.until_posted(0).await;
-    // As a standby that took over a little too early.
     let pool = sqlx::PgPool::connect(&fleet.url).await.unwrap();
-    for table in ["entries", "rollups_hourly", "cursors"] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("delete from {table}"))).execute(&pool).await.unwrap();
+    sqlx::query("truncate entries, rollups_hourly, cursors").execute(&pool).await.unwrap();
+    for number in 20..20 + more {
+        ask(&fleet, number).await;
     }
     let mut entries = 0_i64;
     for _ in 0..200 {
         entries = sqlx::query_scalar("select count(*) from entries").fetch_one(&pool).await.unwrap();
-        if entries == 21 {
+        if entries == 21 + more {
             break;
         }
         sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(entries, 21, "twenty, and the one that found the key known");
+    assert_eq!(entries, 21 + more, "those, and the one that found the key known");
     judge(&mut fleet, &Seen::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_lost_its_last_commits_gets_them_again_from_the_journal() {
+    lose_the_last_commits_and_ask(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_after_commits_that_a_store_lost_does_not_hide_that_they_are_lost() {
+    lose_the_last_commits_and_ask(10).await;
 }
 
 /// A journal of a boot that died, with so many attempts that ended.

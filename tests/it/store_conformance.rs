@@ -214,10 +214,12 @@ fn batches(entries_max: usize) -> impl Strategy<Value = PostBatch> {
     let stage = prop::sample::select(vec![Stage::Reading, Stage::Reading, Stage::Resolving, Stage::Closing]);
     let numbered = prop::collection::vec((0..60_u64, entries()), 0..=entries_max);
     let records = prop::collection::vec((0..60_u64, kinds), 0..8);
-    (0..4_u64, 0..60_u64, numbered, records, 0..3_u64, stage).prop_map(
-        |(n, through, entries, records, missing, stage)| {
+    let after = prop_oneof![3 => Just(0), 1 => 0..60_u64];
+    (0..4_u64, after, 0..60_u64, numbered, records, 0..3_u64, stage).prop_map(
+        |(n, after_sequence, through, entries, records, missing, stage)| {
             let (replica, boot_id) = boot(n);
-            PostBatch { records, missing, stage, ..PostBatch::new(replica, boot_id, through, entries) }
+            let batch = PostBatch::new(replica, boot_id, through, entries);
+            PostBatch { after_sequence, records, missing, stage, ..batch }
         },
     )
 }
@@ -412,6 +414,7 @@ fn told<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
         StoreError::Exists(_) => Refused::Exists,
         StoreError::NotFound(_) => Refused::NotFound,
         StoreError::TooLarge => Refused::TooLarge,
+        StoreError::Behind { through } => Refused::Behind(through),
         StoreError::Engine(_) => Refused::Engine,
         other => panic!("{other}"),
     });
@@ -493,7 +496,9 @@ async fn ask_store(store: &Store, ask: &Ask) -> String {
             ];
             for (n, text) in (0..4).zip(&mut text) {
                 let (replica, boot_id) = boot(n);
-                text.push_str(&told(store.cursor(&replica, boot_id).await));
+                let cursor = told(store.cursor(&replica, boot_id).await);
+                assert_eq!(told(store.cursor_on_disk(&replica, boot_id).await), cursor);
+                text.push_str(&cursor);
             }
             text.join("\n")
         }
@@ -520,10 +525,7 @@ fn ask_model(model: &mut Model, ask: &Ask) -> String {
             let batch = PostBatch::new(replica, boot_id, *through, Vec::new());
             modelled(model.post(&PostBatch { stage: Stage::Closing, ..batch }).map(|_| ()))
         }
-        Ask::Bury(batch) => {
-            model.bury(batch, "because", 3);
-            fine("()".into())
-        }
+        Ask::Bury(batch) => modelled(model.bury(batch, "because", 3)),
         Ask::Revive(id) => modelled(model.revive(*id)),
         Ask::Request(id) => fine(format!("{:?}", model.entries_of_request(*id))),
         Ask::Page(after, most) => fine(format!("{:?}", model.entries_after(*after, *most))),

@@ -26,6 +26,7 @@ pub(crate) enum Refused {
     Exists,
     NotFound,
     TooLarge,
+    Behind(u64),
     Engine,
 }
 
@@ -312,7 +313,14 @@ impl Model {
                 || self.sealed_orphans.contains_key(&entry.admission.id))
     }
 
+    /// What comes after something that is not there is refused.
+    fn must_be_at(&self, batch: &PostBatch) -> Answer<()> {
+        let through = self.cursor(&batch.replica, batch.boot_id);
+        if through < batch.after_sequence { Err(Refused::Behind(through)) } else { Ok(()) }
+    }
+
     pub(crate) fn post(&mut self, batch: &PostBatch) -> Answer<Posted> {
+        self.must_be_at(batch)?;
         let before = self.entries.clone();
         let mut posted = Posted::default();
         for (sequence, entry) in &batch.entries {
@@ -333,7 +341,8 @@ impl Model {
         Ok(posted)
     }
 
-    pub(crate) fn bury(&mut self, batch: &PostBatch, reason: &str, now_us: i64) {
+    pub(crate) fn bury(&mut self, batch: &PostBatch, reason: &str, now_us: i64) -> Answer<()> {
+        self.must_be_at(batch)?;
         let mut buried = 0;
         for (sequence, entry) in &batch.entries {
             let id = entry.admission.id;
@@ -352,6 +361,7 @@ impl Model {
             }
         }
         self.advance(batch, 0, buried);
+        Ok(())
     }
 
     pub(crate) fn revive(&mut self, id: AttemptId) -> Answer<()> {

@@ -49,6 +49,7 @@ struct Coverage {
     kept_elsewhere: u64,
     abandoned: u64,
     released: u64,
+    batches_lost: u64,
     recovery_ms_max: u128,
 }
 
@@ -73,7 +74,8 @@ fn ten_thousand_power_cuts_lose_nothing_and_invent_nothing() {
     );
     assert_eq!(findings, Findings::default());
     assert!(coverage.acknowledged_ends > TORTURE && coverage.orphans > TORTURE / 4, "{coverage:?}");
-    for count in [coverage.cuts, coverage.cuts_in_recovery, coverage.kills, coverage.poisoned, coverage.released] {
+    let often = [coverage.cuts, coverage.cuts_in_recovery, coverage.kills, coverage.poisoned, coverage.released];
+    for count in often.into_iter().chain([coverage.batches_lost]) {
         assert!(count > TORTURE / 100, "{coverage:?}");
     }
     assert!(coverage.kept_elsewhere > 0 && coverage.abandoned > TORTURE / 100, "{coverage:?}");
@@ -177,6 +179,7 @@ impl<'a> History<'a> {
             self.stop(life, Ending::Kill);
         }
         self.disk = self.disk.after_cut();
+        self.coverage.batches_lost += self.books.lose_power(&mut self.random);
         true
     }
 

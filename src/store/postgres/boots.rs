@@ -101,6 +101,7 @@ pub(super) async fn position(connection: &mut PgConnection, batch: &PostBatch) -
         closed: found.try_get("closed")?,
         ..Position::default()
     };
+    position.must_be_at(batch)?;
     let days: Vec<i32> = days_of(batch).into_iter().collect();
     for sealed in sqlx::query(SEALED).bind(days).fetch_all(&mut *connection).await? {
         position.sealed_days.insert(sealed.try_get("day")?);
@@ -173,6 +174,11 @@ impl PostgresStore {
         let found =
             self.readers.fetch_optional(sqlx::query(CURSOR).bind(replica).bind(row::uuid(boot_id.bytes()))).await?;
         found.map_or(Ok(0), |from| row::count(&from, "sequence"))
+    }
+
+    /// Every commit is synced.
+    pub(in crate::store) async fn cursor_on_disk(&self, replica: &str, boot_id: BootId) -> Result<u64, StoreError> {
+        self.cursor(replica, boot_id).await
     }
 
     pub(in crate::store) async fn boot(&self, replica: &str, boot_id: BootId) -> Result<Option<BootRow>, StoreError> {

@@ -16,6 +16,13 @@ select sequence
 from cursors
 where replica = ?
   and boot_id = ?";
+/// Changes nothing, so that there is something to commit.
+const TOUCH: &str = "
+update cursors
+set sequence = sequence
+where replica = ?
+  and boot_id = ?
+returning sequence";
 const POSITION: &str = "
 select sequence, closed
 from cursors
@@ -91,7 +98,7 @@ group by replica, boot_id
 order by replica, boot_id";
 
 pub(super) const STATEMENTS: &[&str] =
-    &[CURSOR, POSITION, SEALED, SEALED_ORPHAN, FORGET_ORPHANS, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
+    &[CURSOR, TOUCH, POSITION, SEALED, SEALED_ORPHAN, FORGET_ORPHANS, ADVANCE, REVIVED, ONE, LIST, GAP, ENTRIES];
 
 /// Where a boot stands before this transaction.
 pub(super) async fn position(tx: &mut Transaction<'_, Sqlite>, batch: &PostBatch) -> Result<Position, StoreError> {
@@ -105,6 +112,7 @@ pub(super) async fn position(tx: &mut Transaction<'_, Sqlite>, batch: &PostBatch
         position.counted_through = row::count(&found, "sequence")?;
         position.closed = found.try_get("closed")?;
     }
+    position.must_be_at(batch)?;
     for day in days_of(batch) {
         if sqlx::query(SEALED).bind(day).fetch_optional(&mut **tx).await?.is_some() {
             position.sealed_days.insert(day);
@@ -166,6 +174,16 @@ impl SqliteStore {
         let found =
             sqlx::query(CURSOR).bind(replica).bind(boot_id.bytes().as_slice()).fetch_optional(&self.readers).await?;
         found.map_or(Ok(0), |from| row::count(&from, "sequence"))
+    }
+
+    /// A commit that is synced takes all before it along.
+    pub(in crate::store) async fn cursor_on_disk(&self, replica: &str, boot_id: BootId) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(TOUCH).bind(replica).bind(boot_id.bytes().as_slice());
+        let found = query.fetch_optional(&mut *tx).await?;
+        let through = found.map_or(Ok(0), |from| row::count(&from, "sequence"))?;
+        tx.commit().await?;
+        Ok(through)
     }
 
     pub(in crate::store) async fn boot(&self, replica: &str, boot_id: BootId) -> Result<Option<BootRow>, StoreError> {

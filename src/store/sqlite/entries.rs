@@ -14,7 +14,7 @@ use crate::store::{
     StoreError,
     boots::Tally,
     column,
-    entries::{EntryColumns, PostBatch, Posted, StoredEntry},
+    entries::{EntryColumns, PostBatch, Posted, Stage, StoredEntry},
     rollups::{RollupKey, Sums, cell_of},
 };
 
@@ -61,14 +61,14 @@ fn insert_rows(rows: usize) -> String {
 
 impl SqliteStore {
     pub(in crate::store) async fn post(&self, batch: &PostBatch) -> Result<Posted, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_post(batch).await?;
         let mut position = boots::position(&mut tx, batch).await?;
         let new = match insert_together(&mut tx, batch, &position.unsealed(batch)).await? {
             Some(new) => new,
             None => {
                 // Some were there, and which ones is not told: again from the beginning, one by one.
                 tx.rollback().await?;
-                tx = self.begin().await?;
+                tx = self.begin_post(batch).await?;
                 position = boots::position(&mut tx, batch).await?;
                 insert_one_by_one(&mut tx, batch, &position.unsealed(batch)).await?
             }
@@ -84,6 +84,10 @@ impl SqliteStore {
         boots::advance(&mut tx, batch, &tally).await?;
         tx.commit().await?;
         Ok(Posted::of(batch, inserted))
+    }
+
+    async fn begin_post(&self, batch: &PostBatch) -> Result<Transaction<'_, Sqlite>, StoreError> {
+        if batch.stage == Stage::Reading { self.begin_unsynced().await } else { self.begin().await }
     }
 
     pub(in crate::store) async fn entries_of_request(&self, request_id: RequestId) -> Result<Vec<Entry>, StoreError> {

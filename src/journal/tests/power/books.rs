@@ -1,4 +1,5 @@
-//! What must be true, and what the books say: a store that never fails, filled by posting and recovery.
+//! What must be true, and what the books say: a store that never fails, filled by posting and recovery, and that loses at a
+//! power cut the last of what was posted since it was synced.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,7 +10,10 @@ use tollgate_core::{
 };
 
 use super::{
-    super::super::{boot::DeadBoot, error::JournalError, gaps::Damage},
+    super::{
+        super::{boot::DeadBoot, error::JournalError, gaps::Damage},
+        simulated::Random,
+    },
     Findings,
 };
 
@@ -58,26 +62,62 @@ impl Truth {
 /// One entry of the books; none when its attempt was resolved as an orphan.
 type Booked = Option<Entry>;
 
-/// The store.
-#[derive(Default)]
-pub(super) struct Books {
+/// What the store says.
+#[derive(Clone, Default)]
+struct Tables {
     booked: BTreeMap<AttemptId, Booked>,
     cursors: HashMap<BootId, u64>,
-    findings: Findings,
 }
 
-impl Books {
-    /// Posts entries of a boot's journal, read through `through`.
-    pub(super) fn post(&mut self, boot_id: BootId, through: u64, entries: impl IntoIterator<Item = Entry>) {
+/// What was posted of a boot's journal at once: through which sequence, and the entries.
+type Batch = (BootId, u64, Vec<Entry>);
+
+impl Tables {
+    fn post(&mut self, (boot_id, through, entries): Batch) {
         for entry in entries {
             self.booked.entry(entry.admission.id).or_insert(Some(entry));
         }
         let cursor = self.cursors.entry(boot_id).or_default();
         *cursor = (*cursor).max(through);
     }
+}
+
+/// The store.
+#[derive(Default)]
+pub(super) struct Books {
+    tables: Tables,
+    /// As a power cut leaves them, with none, some or all of what was posted since, in its order.
+    synced: Tables,
+    unsynced: Vec<Batch>,
+    findings: Findings,
+}
+
+impl Books {
+    /// Posts entries of a boot's journal, read through `through`.
+    pub(super) fn post(&mut self, boot_id: BootId, through: u64, entries: impl IntoIterator<Item = Entry>) {
+        let batch = (boot_id, through, entries.into_iter().collect());
+        self.tables.post(Batch::clone(&batch));
+        self.unsynced.push(batch);
+    }
+
+    /// What was posted stays.
+    pub(super) fn sync(&mut self) {
+        self.unsynced.clear();
+        self.synced = self.tables.clone();
+    }
+
+    /// Says how many batches are gone.
+    pub(super) fn lose_power(&mut self, random: &mut Random) -> u64 {
+        let kept = random.below(self.unsynced.len() as u64 + 1) as usize;
+        let lost = self.unsynced.len() - kept;
+        self.unsynced.drain(..kept).for_each(|batch| self.synced.post(batch));
+        self.unsynced.clear();
+        self.tables = self.synced.clone();
+        lost as u64
+    }
 
     pub(super) fn orphans(&self) -> u64 {
-        self.booked.values().filter(|booked| booked.is_none()).count() as u64
+        self.tables.booked.values().filter(|booked| booked.is_none()).count() as u64
     }
 
     /// Checks records as they were read: sequences rise, nothing is invented.
@@ -89,7 +129,7 @@ impl Books {
 
     /// Does with a dead boot what recovery does.
     pub(super) fn adopt(&mut self, boot: DeadBoot, truth: &Truth) -> Result<(), JournalError> {
-        let mut reader = boot.reader(self.cursors.get(&boot.boot_id).copied().unwrap_or(0))?;
+        let mut reader = boot.reader(self.tables.cursors.get(&boot.boot_id).copied().unwrap_or(0))?;
         let mut read = Vec::new();
         loop {
             let batch = reader.read_batch(None, 7)?;
@@ -114,22 +154,23 @@ impl Books {
         }
         self.post(boot.boot_id, reader.last_sequence(), ended);
         for orphan in open {
-            self.booked.entry(orphan).or_insert(None);
+            self.tables.booked.entry(orphan).or_insert(None);
         }
+        self.sync();
         boot.remove()
     }
 
     /// What is not as it must be, when every boot was adopted.
     pub(super) fn findings(mut self, truth: &Truth) -> Findings {
         for (id, entry) in &truth.ended {
-            match self.booked.get(id) {
+            match self.tables.booked.get(id) {
                 None | Some(None) => self.findings.lost += 1,
                 Some(Some(booked)) => self.findings.wrong += u64::from(booked != entry),
             }
         }
         // Orphans are those that were opened and neither ended nor voided.
         for id in truth.opened.difference(&truth.void_submitted) {
-            match self.booked.get(id) {
+            match self.tables.booked.get(id) {
                 None => self.findings.lost += 1,
                 Some(Some(_)) if !truth.end_submitted.contains(id) => self.findings.wrong += 1,
                 Some(_) => {}

@@ -184,7 +184,7 @@ impl Life {
             14 => self.shelf.prepare(),
             15 => self.clock.advance(Duration::from_millis(60)),
             16 => self.post(books, truth, 1 + random.below(40) as usize),
-            17 => self.release(),
+            17 => self.release(books),
             _ => drop(self.write()),
         }
         self.hear(truth, books);
@@ -209,6 +209,7 @@ impl Life {
     fn hear(&mut self, truth: &mut Truth, books: &mut Books) {
         while let Ok(end) = self.rescued.try_recv() {
             books.post(self.journal.boot_id(), 0, [end.entry().unwrap()]);
+            books.sync();
             end.kept();
         }
         self.opening = std::mem::take(&mut self.opening)
@@ -275,7 +276,8 @@ impl Life {
         books.post(boot_id, self.posted_through, ended);
     }
 
-    fn release(&mut self) {
+    fn release(&mut self, books: &mut Books) {
+        books.sync();
         let oldest = self.unsettled.values().min().copied();
         let through = oldest.map_or(self.posted_through, |oldest| self.posted_through.min(oldest - 1));
         // Tried again when the disk refuses.
