@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tollgate_core::{id::BootId, record::Record};
+use tollgate_core::{
+    id::BootId,
+    record::{DecodeError, Record, Step},
+};
 
 use crate::journal::{
     disk::{SharedDisk, to_u64},
@@ -110,6 +113,27 @@ impl BootReader {
         up_to_sequence: Option<u64>,
         records_max: usize,
     ) -> Result<Vec<(u64, Record)>, JournalError> {
+        self.read_as(up_to_sequence, records_max, Record::decode)
+    }
+
+    /// The same records, each read only as far as it says which attempts are under way and how they ended.
+    ///
+    /// # Errors
+    /// As [`BootReader::read_batch`].
+    pub fn read_steps(
+        &mut self,
+        up_to_sequence: Option<u64>,
+        records_max: usize,
+    ) -> Result<Vec<(u64, Step)>, JournalError> {
+        self.read_as(up_to_sequence, records_max, Step::decode)
+    }
+
+    fn read_as<T>(
+        &mut self,
+        up_to_sequence: Option<u64>,
+        records_max: usize,
+        decode: fn(u8, u8, &[u8]) -> Result<T, DecodeError>,
+    ) -> Result<Vec<(u64, T)>, JournalError> {
         if let Some(current) = &mut self.current {
             current.refresh();
         }
@@ -120,7 +144,7 @@ impl BootReader {
                 Ok(None) => break,
                 Err(error) => return if records.is_empty() { Err(error) } else { Ok(records) },
             };
-            match decode(&found) {
+            match decoded(&found, decode) {
                 Ok(record) => records.push((found.header.sequence, record)),
                 Err(error) => {
                     self.step_back(&found);
@@ -321,11 +345,11 @@ impl BootReader {
     }
 }
 
-fn decode(found: &Found) -> Result<Record, JournalError> {
+fn decoded<T>(found: &Found, decode: fn(u8, u8, &[u8]) -> Result<T, DecodeError>) -> Result<T, JournalError> {
     let header = &found.header;
     if header.frame_version != FRAME_VERSION {
         return Err(JournalError::NewerFrame { sequence: header.sequence, version: header.frame_version });
     }
-    Record::decode(header.kind, header.codec_version, &found.payload)
+    decode(header.kind, header.codec_version, &found.payload)
         .map_err(|source| JournalError::Undecodable { sequence: header.sequence, source })
 }

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{ship::Shipper, state::PostingState, tracker::Tracker};
+use super::{ship::Shipper, state::PostingState, tracker::UnderWay};
 use crate::{
     clock::Clock,
     failpoint::{self, Point},
@@ -48,7 +48,7 @@ pub struct Poster {
     replica: String,
     clock: Clock,
     reader: BootReader,
-    tracker: Tracker,
+    under_way: UnderWay,
     /// Read from the journal and not yet committed: kept, so that a failure loses nothing.
     pending: Option<PostBatch>,
     posted_through: u64,
@@ -76,7 +76,7 @@ impl Poster {
             replica,
             clock,
             reader,
-            tracker: Tracker::default(),
+            under_way: UnderWay::default(),
             pending: None,
             posted_through: 0,
             synced_through: 0,
@@ -147,10 +147,10 @@ impl Poster {
 
     fn read(&mut self) -> Result<Option<PostBatch>, PostingError> {
         let durable = *self.journal.durable().borrow();
-        let records = self.reader.read_batch(Some(durable), BATCH_RECORDS_MAX)?;
-        let Some(through_sequence) = records.last().map(|(sequence, _)| *sequence) else { return Ok(None) };
-        let kinds = records.iter().map(|(sequence, record)| (*sequence, record.kind())).collect();
-        let entries = self.tracker.take(records);
+        let steps = self.reader.read_steps(Some(durable), BATCH_RECORDS_MAX)?;
+        let Some(through_sequence) = steps.last().map(|(sequence, _)| *sequence) else { return Ok(None) };
+        let kinds = steps.iter().filter_map(|(sequence, step)| Some((*sequence, step.kind()?))).collect();
+        let entries = self.under_way.take(steps);
         Ok(Some(PostBatch {
             replica: self.replica.clone(),
             boot_id: self.journal.boot_id(),
@@ -183,7 +183,7 @@ impl Poster {
             self.go_back_to(committed);
         }
         self.synced_through = self.posted_through;
-        let through = self.tracker.settled_through(self.posted_through);
+        let through = self.under_way.settled_through(self.posted_through);
         self.journal.release_through(through)?;
         Ok(())
     }

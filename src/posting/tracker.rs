@@ -5,8 +5,36 @@ use std::collections::HashMap;
 use tollgate_core::{
     entry::{Admission, Entry},
     id::AttemptId,
-    record::{Progress, Record},
+    record::{Progress, Record, Step},
 };
+
+/// The attempts under way of a process that lives, with the sequences at which they were opened.
+#[derive(Default)]
+pub(super) struct UnderWay(HashMap<AttemptId, u64>);
+
+impl UnderWay {
+    /// Takes records in order and gives the entries among them.
+    pub(super) fn take(&mut self, steps: Vec<(u64, Step)>) -> Vec<(u64, Entry)> {
+        let mut entries = Vec::with_capacity(steps.len() / 2);
+        for (sequence, step) in steps {
+            match step {
+                Step::Opened(id) => drop(self.0.insert(id, sequence)),
+                Step::Ended(entry) => {
+                    self.0.remove(&entry.admission.id);
+                    entries.push((sequence, *entry));
+                }
+                Step::Void(id) => drop(self.0.remove(&id)),
+                Step::Beside => {}
+            }
+        }
+        entries
+    }
+
+    /// The sequence before the oldest open attempt, or `through` when none is open: up to there nothing is needed again.
+    pub(super) fn settled_through(&self, through: u64) -> u64 {
+        self.0.values().map(|opened_at| opened_at.saturating_sub(1)).min().unwrap_or(through).min(through)
+    }
+}
 
 /// An attempt that was opened and not ended so far.
 pub(super) struct Open {
@@ -15,7 +43,7 @@ pub(super) struct Open {
     pub(super) progress: Option<Progress>,
 }
 
-/// The attempts under way.
+/// The attempts of a process that has died, with all that is known of those that it left open.
 #[derive(Default)]
 pub(super) struct Tracker(HashMap<AttemptId, Open>);
 
@@ -42,11 +70,6 @@ impl Tracker {
             }
         }
         entries
-    }
-
-    /// The sequence before the oldest open attempt, or `through` when none is open: up to there nothing is needed again.
-    pub(super) fn settled_through(&self, through: u64) -> u64 {
-        self.0.values().map(|open| open.sequence.saturating_sub(1)).min().unwrap_or(through).min(through)
     }
 
     /// The attempts that never ended, in the order in which they were opened.

@@ -21,7 +21,8 @@ pub struct PostBatch {
     pub through_sequence: u64,
     /// Entries and their sequences.
     pub entries: Vec<(u64, Entry)>,
-    /// Every record that was read, so that it can be told later whether each attempt has one end.
+    /// Every beginning and end that was read, so that it can be told later whether each attempt has one end. Other records do
+    /// not matter.
     pub records: Vec<(u64, RecordKind)>,
     /// Records of the boot that were durable and are missing, as far as is known by now.
     pub missing: u64,

@@ -187,6 +187,61 @@ impl Record {
     }
 }
 
+/// What a record says to somebody who follows attempts while their process lives: nothing is asked of it then but which are
+/// under way, and how they ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// [`Record::Opened`]
+    Opened(AttemptId),
+    /// [`Record::Ended`]
+    Ended(Box<Entry>),
+    /// [`Record::Void`]
+    Void(AttemptId),
+    /// [`Record::Sent`], [`Record::Progress`]
+    Beside,
+}
+
+impl Step {
+    /// The kind; none of a record that is neither a beginning nor an end.
+    #[must_use]
+    pub const fn kind(&self) -> Option<RecordKind> {
+        match self {
+            Self::Opened(_) => Some(RecordKind::Opened),
+            Self::Ended(_) => Some(RecordKind::Ended),
+            Self::Void(_) => Some(RecordKind::Void),
+            Self::Beside => None,
+        }
+    }
+
+    /// Reads a payload as far as is needed.
+    ///
+    /// # Errors
+    /// As [`Record::decode`].
+    pub fn decode(kind: u8, version: u8, payload: &[u8]) -> Result<Self, DecodeError> {
+        match RecordKind::from_code(kind) {
+            // The id is the first field.
+            Some(RecordKind::Opened) if version == CODEC_VERSION => {
+                let mut decoder = minicbor::Decoder::new(payload);
+                decoder.array()?;
+                Ok(Self::Opened(decoder.decode()?))
+            }
+            Some(RecordKind::Sent | RecordKind::Progress) if version == CODEC_VERSION => Ok(Self::Beside),
+            _ => Record::decode(kind, version, payload).map(Self::from),
+        }
+    }
+}
+
+impl From<Record> for Step {
+    fn from(record: Record) -> Self {
+        match record {
+            Record::Opened(admission) => Self::Opened(admission.id),
+            Record::Ended(entry) => Self::Ended(entry),
+            Record::Void(id) => Self::Void(id),
+            Record::Sent(_) | Record::Progress(_) => Self::Beside,
+        }
+    }
+}
+
 /// Hardly an entry is longer, its provider's usage object included; what is needed beyond is allocated again.
 const ENTRY_BYTES_USUAL: usize = 1024;
 

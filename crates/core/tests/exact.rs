@@ -21,7 +21,7 @@ use tollgate_core::{
         price as price_query, price_line as line_of_query,
     },
     pricing_context::{PricingContext, ServiceTier},
-    record::{Progress, Record, decode_entry, encode_entry},
+    record::{Progress, Record, Step, decode_entry, encode_entry},
     usage::{Bucket, Usage},
     worker_cost::{DeviceRate, WorkerTime},
 };
@@ -397,11 +397,14 @@ proptest! {
             Record::Progress(Progress { worker: Some(WorkerTime::default()), ..Progress::delivered(entry.admission.id, 3) })] {
             let mut bytes = Vec::new();
             record.encode(&mut bytes);
-            let _truncated = Record::decode(record.kind().code(), 1, &bytes[..cut.min(bytes.len())]);
+            let kind = record.kind().code();
+            prop_assert_eq!(Step::decode(kind, 1, &bytes).unwrap(), Step::from(record));
+            let cut = &bytes[..cut.min(bytes.len())];
+            let _truncated = (Record::decode(kind, 1, cut), Step::decode(kind, 1, cut));
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= 1 << bit;
             }
-            let _flipped = Record::decode(record.kind().code(), 1, &bytes);
+            let _flipped = (Record::decode(kind, 1, &bytes), Step::decode(kind, 1, &bytes));
         }
     }
 }
@@ -410,6 +413,10 @@ proptest! {
 fn what_a_newer_build_wrote_is_named_and_its_added_fields_are_skipped() {
     assert!(Record::decode(99, 1, &[]).unwrap_err().to_string().contains("kind 99"));
     assert!(Record::decode(1, 99, &[]).unwrap_err().to_string().contains("version 99"));
+    for kind in 1..=5 {
+        assert!(Step::decode(kind, 99, &[]).unwrap_err().to_string().contains("version 99"));
+    }
+    assert!(Step::decode(99, 1, &[]).unwrap_err().to_string().contains("kind 99"));
     let entry = entry(Usage::default(), Vec::new(), false);
     let mut bytes = encode_entry(&entry);
     // The entry is an array of fourteen; a newer build adds a fifteenth field.
