@@ -3,12 +3,12 @@
 use std::{fs, path::Path};
 
 use serde_json::json;
-use tollgate::{app::Gateway, config::load::load};
+use tollgate::config::load::load;
 
 use crate::{
     cluster::Cluster,
     commands::{ok_json, run},
-    harness::Harness,
+    harness::{Harness, start_on_a_free_folder},
 };
 
 /// Rewrites the configuration to another database.
@@ -51,7 +51,7 @@ async fn drill(first: &str, second: &str) {
 
     // The same key goes on, and the books with it.
     let loaded = load(Some(&config), &std::collections::BTreeMap::new()).unwrap();
-    harness.gateway = Some(Gateway::start(&loaded.config).await.unwrap());
+    harness.gateway = Some(start_on_a_free_folder(&loaded.config).await);
     assert_eq!(harness.chat(json!({})).await.status, 200);
     assert_eq!(harness.totals().await["requests"], 31);
     harness.assert_clean_audit().await;

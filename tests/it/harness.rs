@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollgate::{
-    app::Gateway,
-    config::load::{Loaded, load},
+    app::{AppError, Gateway, files::FilesError},
+    config::{
+        Config,
+        load::{Loaded, load},
+    },
 };
 use tollgate_fakes::FakeUpstream;
 
@@ -188,10 +191,21 @@ impl Harness {
     pub(crate) async fn start_again(&mut self) {
         let path = self.dir.path().join("tollgate.toml");
         let loaded = load(Some(&path), &BTreeMap::new()).unwrap();
-        let gateway = Gateway::start(&loaded.config).await.unwrap();
+        let gateway = start_on_a_free_folder(&loaded.config).await;
         workers_were_looked_at(&gateway).await;
         self.gateway = Some(gateway);
     }
+}
+
+/// A process that another test is about to start has the last gateway's lock, too, from its fork until its exec.
+pub(crate) async fn start_on_a_free_folder(config: &Config) -> Gateway {
+    for _ in 0..400 {
+        match Gateway::start(config).await {
+            Err(AppError::Files(FilesError::Locked(_))) => tokio::time::sleep(Duration::from_millis(5)).await,
+            started => return started.unwrap(),
+        }
+    }
+    panic!("the data folder is still locked after two seconds");
 }
 
 /// Sends a request and reads its answer.
