@@ -280,12 +280,21 @@ const fn is_false(value: &bool) -> bool {
 /// meant then, and not that of another region whose table has the short name.
 #[must_use]
 pub fn is_short_name(target: &str, answered: &str) -> bool {
+    // The usual case: the answer's model is the target's.
+    if !answered.is_empty() && target.strip_suffix(answered).is_some_and(ends_a_part) {
+        return true;
+    }
     let (target, answered) = (target.to_ascii_lowercase(), answered.to_ascii_lowercase());
     !answered.is_empty()
         && target.match_indices(&answered).any(|(at, _)| {
             let before = target.get(..at).unwrap_or_default();
-            (before.is_empty() || before.ends_with(['.', '/'])) && is_version(target.as_bytes(), at + answered.len())
+            ends_a_part(before) && is_version(target.as_bytes(), at + answered.len())
         })
+}
+
+/// What stands before a model's name in a longer one.
+fn ends_a_part(before: &str) -> bool {
+    before.is_empty() || before.ends_with(['.', '/'])
 }
 
 /// Longest name of a price book.

@@ -7,10 +7,13 @@ mod bedrock;
 mod cost;
 mod gemini;
 mod invariants;
+mod object;
 mod openai;
 mod plain;
 mod reader;
 mod responses;
+
+use std::borrow::Cow;
 
 use tollgate_core::{
     counters::Counters,
@@ -18,7 +21,10 @@ use tollgate_core::{
     usage::Usage,
 };
 
-use self::reader::{Object, Reader};
+use self::{
+    object::{Object, Value},
+    reader::Reader,
+};
 use super::{dialect::Dialect, sniff::Sniffed};
 
 /// Members of an answer that tell what its pictures are like, and nothing of its usage.
@@ -82,7 +88,7 @@ pub fn map_usage(seen: &Sniffed) -> Option<MappedUsage> {
         note_tier(&mut mapped, tier);
     }
     mapped.reported_cost_usd = cost::reported(&object);
-    mapped.raw = Some(raw).filter(|raw| raw.len() <= RAW_BYTES_MAX);
+    mapped.raw = Some(raw).filter(|raw| raw.len() <= RAW_BYTES_MAX).map(Cow::into_owned);
     Some(mapped)
 }
 
@@ -108,33 +114,41 @@ fn count_units(mapped: &mut MappedUsage, seen: &Sniffed) {
 }
 
 /// The report: a usage object, its loose members, or what stands for it.
-fn reported(seen: &Sniffed, reader: &mut Reader) -> Option<(Object, String)> {
-    let parsed = |raw: &String| serde_json::from_str::<Object>(raw).ok().map(|object| (object, raw.clone()));
+fn reported<'a>(seen: &'a Sniffed, reader: &mut Reader) -> Option<(Object<'a>, Cow<'a, str>)> {
+    let parsed = |raw: &'a str| Object::parse(raw).map(|object| (object, Cow::Borrowed(raw)));
     if seen.usage_overflow {
         reader.note("usage_too_large");
     }
-    let members: Vec<&(&'static str, String)> =
-        seen.members.iter().filter(|(name, _)| !PICTURE_MEMBERS.contains(name)).collect();
+    let mut members = seen.members.iter().filter(|(name, _)| !PICTURE_MEMBERS.contains(name)).peekable();
+    let has_members = members.peek().is_some();
     let (mut object, mut raw) = match (&seen.usage_raw, &seen.metrics_raw, &seen.headers_raw) {
         (Some(raw), ..) => parsed(raw).unwrap_or_default(),
-        (None, Some(raw), _) if members.is_empty() => parsed(raw)?,
-        (None, None, Some(raw)) if members.is_empty() && seen.dialect == Dialect::BedrockInvoke => {
+        (None, Some(raw), _) if !has_members => parsed(raw)?,
+        (None, None, Some(raw)) if !has_members && seen.dialect == Dialect::BedrockInvoke => {
             reader.mapped.from_headers = true;
             parsed(raw)?
         }
         // Ollama leaves a count out that is zero.
-        _ if !members.is_empty() || (seen.dialect == Dialect::Ollama && seen.done) => Default::default(),
+        _ if has_members || (seen.dialect == Dialect::Ollama && seen.done) => Default::default(),
         _ => return None,
     };
-    for (name, value) in &members {
-        if let Ok(value) = serde_json::from_str(value) {
-            object.entry(*name).or_insert(value);
+    if raw.is_empty() {
+        raw = Cow::Borrowed("{}");
+    }
+    for (name, text) in members {
+        if let Some(value) = Value::parse(text).filter(|_| !object.has(name)) {
+            raw = Cow::Owned(with_member(&raw, name, text, object.is_empty()));
+            object.put(Cow::Borrowed(name), value);
         }
     }
-    if !members.is_empty() || raw.is_empty() {
-        raw = serde_json::to_string(&object).ok()?;
-    }
     Some((object, raw))
+}
+
+/// The text of an object and one member more; `is_first` when the object has none.
+fn with_member(object: &str, name: &str, value: &str, is_first: bool) -> String {
+    let before = object.trim_end().strip_suffix('}').unwrap_or(object).trim_end();
+    let comma = if is_first { "" } else { "," };
+    format!("{before}{comma}\"{name}\":{value}}}")
 }
 
 /// Size and quality of the pictures, as the answer says: what was made may be another one than what was asked for.
@@ -164,4 +178,31 @@ fn note_tier(mapped: &mut MappedUsage, tier: &str) {
         }
     };
     mapped.context.service_tier = Some(known);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loose_members_stand_behind_those_of_the_object_which_say_more() {
+        let members =
+            [("prompt_eval_count", "7"), ("a", "2"), ("broken", "x")].map(|(name, text)| (name, text.to_owned()));
+        let seen = |usage_raw: Option<&str>| Sniffed {
+            dialect: Dialect::Ollama,
+            usage_raw: usage_raw.map(str::to_owned),
+            members: members.to_vec(),
+            ..Sniffed::default()
+        };
+        for (usage_raw, raw) in [
+            (Some(r#"{"a":{"b":{}} } "#), r#"{"a":{"b":{}},"prompt_eval_count":7}"#),
+            (Some("{ }"), r#"{"prompt_eval_count":7,"a":2}"#),
+            (Some("7"), r#"{"prompt_eval_count":7,"a":2}"#),
+            (None, r#"{"prompt_eval_count":7,"a":2}"#),
+        ] {
+            let mapped = map_usage(&seen(usage_raw)).unwrap();
+            assert_eq!(mapped.raw.as_deref(), Some(raw), "{usage_raw:?}");
+            assert_eq!(mapped.usage.map(|usage| usage.input_uncached), Some(7), "{usage_raw:?}");
+        }
+    }
 }

@@ -58,7 +58,8 @@ impl<'a> Fields<'a> {
 
 /// Whether a key is a name but for the case of its letters; two letters outside of ASCII have an ASCII letter as their other case.
 fn folds_to(key: &str, name: &str) -> bool {
-    if key.is_ascii() {
+    // Such a letter has more bytes than its other case: only a longer key can have one and be the name.
+    if key.len() <= name.len() || key.is_ascii() {
         return key.eq_ignore_ascii_case(name);
     }
     let fold = |c: char| match c {

@@ -136,9 +136,9 @@ impl Watch {
                     self.between(byte, document);
                     rest
                 }
-                Mode::Key | Mode::Text | Mode::SkipText(_) => self.string(left, document),
+                Mode::Key | Mode::Text => self.string(left, document),
                 Mode::Scalar => self.scalar(left, document),
-                Mode::Skip(depth) => self.skip(depth, left, document),
+                Mode::Skip(_) | Mode::SkipText(_) => self.skip(left, document),
                 Mode::Complete => break,
             };
         }
@@ -274,28 +274,47 @@ impl Watch {
         rest
     }
 
-    fn skip<'a>(&mut self, depth: u32, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
-        for (index, byte) in bytes.iter().enumerate() {
-            let depth_now = match byte {
-                b'{' | b'[' => depth.saturating_add(1),
-                b'}' | b']' => depth.saturating_sub(1),
-                b'"' => depth,
-                _ => continue,
-            };
-            let (eaten, rest) = bytes.split_at(index + 1);
-            self.plain(eaten, len(eaten), document);
-            match (byte, depth_now) {
-                (b'"', _) => self.mode = Mode::SkipText(depth),
-                (_, 0) => {
-                    self.holes.close_usage(self.at + index + 1);
-                    self.end_value(document);
+    /// Inside a container that is not looked into: up to its end, or to the end of the bytes.
+    fn skip<'a>(&mut self, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
+        let (mut depth, mut is_text) = match self.mode {
+            Mode::Skip(depth) => (depth, false),
+            Mode::SkipText(depth) => (depth, true),
+            _ => return bytes,
+        };
+        let mut left = bytes;
+        while depth > 0
+            && let Some((&byte, rest)) = left.split_first()
+        {
+            left = rest;
+            if self.escape != Escape::None {
+                // Of an escape by digits the digits end no text either.
+                self.escape = Escape::None;
+            } else if !is_text {
+                match byte {
+                    b'{' | b'[' => depth = depth.saturating_add(1),
+                    b'}' | b']' => depth -= 1,
+                    b'"' => is_text = true,
+                    _ => {}
                 }
-                _ => self.mode = Mode::Skip(depth_now),
+            } else if byte == b'"' {
+                is_text = false;
+            } else if byte == b'\\' {
+                self.escape = Escape::Backslash;
+            } else {
+                let plain = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+                left = rest.split_at(plain).1;
             }
-            return rest;
         }
-        self.plain(bytes, len(bytes), document);
-        &[]
+        let eaten = bytes.len() - left.len();
+        let (passed, _) = bytes.split_at(eaten);
+        self.plain(passed, len(passed), document);
+        if depth == 0 {
+            self.holes.close_usage(self.at + eaten);
+            self.end_value(document);
+        } else {
+            self.mode = if is_text { Mode::SkipText(depth) } else { Mode::Skip(depth) };
+        }
+        left
     }
 
     /// Inside a string: up to its end, or to the end of the bytes.
@@ -317,10 +336,6 @@ impl Watch {
                 self.field = self.field_of_key();
                 self.expect_key = false;
                 self.mode = Mode::Between;
-            }
-            Mode::SkipText(depth) => {
-                self.plain(&[stop], 1, document);
-                self.mode = Mode::Skip(depth);
             }
             _ => {
                 if self.captures {

@@ -1,12 +1,14 @@
 //! Anthropic's `usage`: input excludes caches, output is all that is billed; sub-rows for what the top level leaves out.
 
-use serde_json::Value;
 use tollgate_core::usage::Usage;
 
-use super::reader::{Object, Reader, object, objects};
+use super::{
+    object::{Object, Value},
+    reader::{Reader, object, objects},
+};
 
 /// The usage of a message.
-pub(super) fn map(reader: &mut Reader, usage: &Object) -> Option<Usage> {
+pub(super) fn map(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     let mapped = row(reader, usage)?;
     if usage.get("output_tokens").is_none_or(Value::is_null) {
         reader.flag("output_missing");
@@ -26,7 +28,7 @@ pub(super) fn map(reader: &mut Reader, usage: &Object) -> Option<Usage> {
 }
 
 /// One row of counts: the top level, or an iteration.
-fn row(reader: &mut Reader, usage: &Object) -> Option<Usage> {
+fn row(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     let input_uncached = reader.count(usage, "input_tokens")?;
     let written = cache_written(reader, usage);
     Some(Usage {
@@ -43,7 +45,7 @@ fn row(reader: &mut Reader, usage: &Object) -> Option<Usage> {
 
 /// What each type of iteration means: messages are the top level; a compaction is the same model's work beside it, an
 /// advisor's call another model's; and a fallback says which model the top level is.
-fn sub_row(reader: &mut Reader, iteration: &Object) {
+fn sub_row(reader: &mut Reader, iteration: &Object<'_>) {
     let word = |name: &str| iteration.get(name).and_then(Value::as_str);
     let model = word("model").map(str::to_owned);
     match word("type") {
@@ -67,7 +69,7 @@ pub(super) struct Written {
     pub(super) unspecified: u64,
 }
 
-fn cache_written(reader: &mut Reader, usage: &Object) -> Written {
+fn cache_written(reader: &mut Reader, usage: &Object<'_>) -> Written {
     let split = object(usage, "cache_creation");
     let minutes_5 = reader.count_or_zero(split, "ephemeral_5m_input_tokens");
     let hour_1 = reader.count_or_zero(split, "ephemeral_1h_input_tokens");
@@ -94,10 +96,10 @@ pub(super) fn split_written(reader: &mut Reader, total: Option<u64>, minutes_5: 
     }
 }
 
-fn count_tools(reader: &mut Reader, usage: &Object) {
+fn count_tools(reader: &mut Reader, usage: &Object<'_>) {
     let tools = object(usage, "server_tool_use");
     let mut others: u64 = 0;
-    for name in tools.keys().filter(|name| !matches!(name.as_str(), "web_search_requests" | "web_fetch_requests")) {
+    for name in tools.names().filter(|name| !matches!(*name, "web_search_requests" | "web_fetch_requests")) {
         others = others.saturating_add(reader.count_or_zero(tools, name));
     }
     reader.mapped.counters.web_search_requests = reader.count_or_zero(tools, "web_search_requests");

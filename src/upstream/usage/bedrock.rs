@@ -1,16 +1,17 @@
 //! Amazon Bedrock: Converse's usage, and the many of InvokeModel.
 
-use serde_json::Value;
 use tollgate_core::usage::Usage;
 
 use super::{
-    anthropic, openai,
-    reader::{Object, Reader, object, objects},
+    anthropic,
+    object::{Object, Value},
+    openai,
+    reader::{Reader, object, objects},
 };
 use crate::upstream::sniff::Sniffed;
 
 /// Converse: input excludes caches, but for models that count them in; then the total says so.
-pub(super) fn map_converse(reader: &mut Reader, usage: &Object) -> Option<Usage> {
+pub(super) fn map_converse(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     let input = reader.count(usage, "inputTokens")?;
     let output = reader.count(usage, "outputTokens");
     if output.is_none() {
@@ -52,9 +53,9 @@ pub(super) fn map_converse(reader: &mut Reader, usage: &Object) -> Option<Usage>
     Some(mapped)
 }
 
-fn count_tools(reader: &mut Reader, usage: &Object) {
+fn count_tools(reader: &mut Reader, usage: &Object<'_>) {
     let tools = object(usage, "serverToolUsage");
-    for name in tools.keys() {
+    for name in tools.names() {
         let calls = reader.count_or_zero(tools, name);
         let counters = &mut reader.mapped.counters;
         let counter = if name.to_ascii_lowercase().contains("search") {
@@ -67,14 +68,14 @@ fn count_tools(reader: &mut Reader, usage: &Object) {
 }
 
 /// InvokeModel: the vendor's own usage object, or counts by the names that stand for it.
-pub(super) fn map_invoke(reader: &mut Reader, usage: &Object, seen: &Sniffed) -> Option<Usage> {
-    if usage.contains_key("inputTokens") {
+pub(super) fn map_invoke(reader: &mut Reader, usage: &Object<'_>, seen: &Sniffed) -> Option<Usage> {
+    if usage.has("inputTokens") {
         return map_converse(reader, usage);
     }
-    if usage.contains_key("prompt_tokens") {
+    if usage.has("prompt_tokens") {
         return openai::map(reader, usage, seen);
     }
-    if usage.contains_key("inputTokenCount") {
+    if usage.has("inputTokenCount") {
         return map_metrics(reader, usage);
     }
     if seen.usage_raw.is_some() {
@@ -86,7 +87,7 @@ pub(super) fn map_invoke(reader: &mut Reader, usage: &Object, seen: &Sniffed) ->
 }
 
 /// `amazon-bedrock-invocationMetrics`, and the headers by the same names.
-fn map_metrics(reader: &mut Reader, usage: &Object) -> Option<Usage> {
+fn map_metrics(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     Some(Usage {
         input_uncached: reader.count(usage, "inputTokenCount")?,
         cache_read: reader.count_or_zero(usage, "cacheReadInputTokenCount"),

@@ -1,8 +1,9 @@
 //! What a provider says that a request cost, as decimal text of US dollars.
 
-use serde_json::Value;
-
-use super::reader::{Object, object};
+use super::{
+    object::{Object, Value},
+    reader::object,
+};
 
 /// xAI's ticks in one US dollar.
 const TICKS_PER_USD: u64 = 10_000_000_000;
@@ -10,7 +11,7 @@ const TICKS_PER_USD: u64 = 10_000_000_000;
 const EXPONENT_MAX: usize = 30;
 
 /// OpenRouter's `cost` as it was written, Perplexity's within an object, or xAI's ticks as dollars.
-pub(super) fn reported(usage: &Object) -> Option<String> {
+pub(super) fn reported(usage: &Object<'_>) -> Option<String> {
     match (usage.get("cost"), usage.get("cost_in_usd_ticks").and_then(Value::as_u64)) {
         (Some(Value::Object(_)), _) => plain(object(usage, "cost").get("total_cost")?),
         (Some(cost), _) if !cost.is_null() => plain(cost),
@@ -19,10 +20,10 @@ pub(super) fn reported(usage: &Object) -> Option<String> {
     }
 }
 
-fn plain(value: &Value) -> Option<String> {
+fn plain(value: &Value<'_>) -> Option<String> {
     let text = match value {
         Value::Number(number) => number.to_string(),
-        Value::String(text) => text.trim().to_owned(),
+        Value::Text(text) => text.trim().to_owned(),
         _ => return None,
     };
     let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
@@ -62,10 +63,10 @@ mod tests {
             (r#"{"cost":{"total_cost":0.006}}"#, "0.006"),
             (r#"{"cost_in_usd_ticks":1466250}"#, "0.000146625"),
         ] {
-            assert_eq!(reported(&serde_json::from_str(raw).unwrap()).as_deref(), Some(told), "{raw}");
+            assert_eq!(reported(&Object::parse(raw).unwrap()).as_deref(), Some(told), "{raw}");
         }
         for raw in [r#"{"cost":-1}"#, r#"{"cost":null}"#, r#"{"cost":"free"}"#, "{}"] {
-            assert_eq!(reported(&serde_json::from_str(raw).unwrap()), None, "{raw}");
+            assert_eq!(reported(&Object::parse(raw).unwrap()), None, "{raw}");
         }
     }
 }

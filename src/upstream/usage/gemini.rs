@@ -1,13 +1,15 @@
 //! Gemini's `usageMetadata`: the prompt holds its cached part, tool prompts stand beside it, and thoughts beside the answer.
 
-use serde_json::Value;
 use tollgate_core::usage::Usage;
 
-use super::reader::{Object, Reader, objects};
+use super::{
+    object::{Object, Value},
+    reader::{Reader, objects},
+};
 
 /// The usage of generated content or of an embedding.
-pub(super) fn map(reader: &mut Reader, usage: &Object) -> Option<Usage> {
-    let traffic_only = !usage.keys().any(|name| name.ends_with("TokenCount"));
+pub(super) fn map(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
+    let traffic_only = !usage.names().any(|name| name.ends_with("TokenCount"));
     context(reader, usage);
     if traffic_only {
         reader.says_no_counts = true;
@@ -41,7 +43,7 @@ pub(super) fn map(reader: &mut Reader, usage: &Object) -> Option<Usage> {
 }
 
 /// The usage of an interaction.
-pub(super) fn map_interaction(reader: &mut Reader, usage: &Object) -> Option<Usage> {
+pub(super) fn map_interaction(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     let input = reader.count(usage, "total_input_tokens")?;
     let cached = reader.count_or_zero(usage, "total_cached_tokens");
     let tools = reader.count_or_zero(usage, "total_tool_use_tokens");
@@ -72,7 +74,7 @@ pub(super) fn map_interaction(reader: &mut Reader, usage: &Object) -> Option<Usa
     Some(mapped)
 }
 
-fn each_modality(reader: &mut Reader, usage: &Object, list: &str, count: &str, mut add: impl FnMut(&str, u64)) {
+fn each_modality(reader: &mut Reader, usage: &Object<'_>, list: &str, count: &str, mut add: impl FnMut(&str, u64)) {
     for part in objects(usage, list) {
         let modality = part.get("modality").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
         add(&modality, reader.count_or_zero(part, count));
@@ -108,7 +110,7 @@ fn add_output(usage: &mut Usage, modality: &str, tokens: u64) {
     *part = part.saturating_add(tokens);
 }
 
-fn check_total(reader: &mut Reader, mapped: &Usage, usage: &Object, name: &str) {
+fn check_total(reader: &mut Reader, mapped: &Usage, usage: &Object<'_>, name: &str) {
     let total = reader.count(usage, name);
     reader.mapped.reported_total = total;
     if total.is_some_and(|total| total != mapped.total()) {
@@ -117,7 +119,7 @@ fn check_total(reader: &mut Reader, mapped: &Usage, usage: &Object, name: &str) 
 }
 
 /// The tier that served; on Vertex AI it is part of the traffic's type.
-fn context(reader: &mut Reader, usage: &Object) {
+fn context(reader: &mut Reader, usage: &Object<'_>) {
     reader.context(usage, "serviceTier", "", "trafficType");
     let tier = match reader.mapped.context.traffic_type.as_deref() {
         Some("ON_DEMAND_FLEX") => "flex",

@@ -5,11 +5,14 @@
 
 use tollgate_core::usage::Usage;
 
-use super::reader::{Object, Reader, object};
+use super::{
+    object::Object,
+    reader::{Reader, object},
+};
 use crate::upstream::sniff::Sniffed;
 
 /// A chat's or completion's usage.
-pub(super) fn map(reader: &mut Reader, usage: &Object, seen: &Sniffed) -> Option<Usage> {
+pub(super) fn map(reader: &mut Reader, usage: &Object<'_>, seen: &Sniffed) -> Option<Usage> {
     let prompt = reader.count(usage, "prompt_tokens")?;
     let completion = reader.count(usage, "completion_tokens");
     if completion.is_none() && seen.finish.is_some() {
@@ -48,7 +51,7 @@ pub(super) fn map(reader: &mut Reader, usage: &Object, seen: &Sniffed) -> Option
 }
 
 /// An embedding's usage, which has no output.
-pub(super) fn map_input(reader: &mut Reader, usage: &Object) -> Option<Usage> {
+pub(super) fn map_input(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     let input_uncached = reader.first_count(usage, &["prompt_tokens", "input_tokens"])?;
     let details = object(usage, "prompt_tokens_details");
     let mapped = Usage {
@@ -65,7 +68,7 @@ pub(super) fn map_input(reader: &mut Reader, usage: &Object) -> Option<Usage> {
 }
 
 fn timing_cache(reader: &mut Reader, seen: &Sniffed) -> Option<u64> {
-    let timings: Object = serde_json::from_str(seen.timings_raw.as_deref()?).ok()?;
+    let timings = Object::parse(seen.timings_raw.as_deref()?)?;
     reader.count(&timings, "cache_n")
 }
 
@@ -92,7 +95,7 @@ fn check_total(reader: &mut Reader, usage: &mut Usage, has_completion: bool, tot
 }
 
 /// Searches and tools at the provider: OpenRouter, Perplexity, xAI. Sound: Mistral.
-fn count_tools(reader: &mut Reader, usage: &Object) {
+fn count_tools(reader: &mut Reader, usage: &Object<'_>) {
     let searches = reader.count_or_zero(usage, "num_search_queries");
     let sources = reader.count_or_zero(usage, "num_sources_used");
     let server = object(usage, "server_tool_use");

@@ -2,10 +2,13 @@
 
 use tollgate_core::usage::Usage;
 
-use super::reader::{Object, Reader, object};
+use super::{
+    object::Object,
+    reader::{Reader, object},
+};
 
 /// Ollama: a count that is zero is left out.
-pub(super) fn ollama(reader: &mut Reader, usage: &Object) -> Option<Usage> {
+pub(super) fn ollama(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     Some(Usage {
         input_uncached: reader.count_or_zero(usage, "prompt_eval_count"),
         output: reader.count_or_zero(usage, "eval_count"),
@@ -14,7 +17,7 @@ pub(super) fn ollama(reader: &mut Reader, usage: &Object) -> Option<Usage> {
 }
 
 /// Cohere bills its billed units; cached tokens may be more than these and are not taken from them.
-pub(super) fn cohere(reader: &mut Reader, usage: &Object) -> Option<Usage> {
+pub(super) fn cohere(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     let billed = object(usage, "billed_units");
     if billed.is_empty() {
         reader.says_no_counts = true;
@@ -31,7 +34,7 @@ pub(super) fn cohere(reader: &mut Reader, usage: &Object) -> Option<Usage> {
 }
 
 /// A count of tokens that costs nothing.
-pub(super) fn counted(reader: &mut Reader, usage: &Object) -> Option<Usage> {
+pub(super) fn counted(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     reader.mapped.counters.counted_input_tokens = reader.count(usage, "counted_tokens")?;
     Some(Usage::default())
 }

@@ -1,12 +1,11 @@
 //! Reads counts out of a usage object and keeps what is to be said about them.
 
-use serde_json::{Map, Value};
 use tollgate_core::pricing_context::PricingContext;
 
-use super::{MappedUsage, note_tier};
-
-/// A JSON object.
-pub(super) type Object = Map<String, Value>;
+use super::{
+    MappedUsage, note_tier,
+    object::{Object, Value},
+};
 
 /// A larger count is no count of tokens.
 const TOKENS_MAX: u64 = 1 << 40;
@@ -36,7 +35,7 @@ impl Reader {
     }
 
     /// A count; absent and null are none, what is no count is none and flagged.
-    pub(super) fn count(&mut self, object: &Object, name: &str) -> Option<u64> {
+    pub(super) fn count(&mut self, object: &Object<'_>, name: &str) -> Option<u64> {
         let value = object.get(name).filter(|value| !value.is_null())?;
         let count = count_of(value).filter(|count| *count <= TOKENS_MAX);
         if count.is_none() {
@@ -46,24 +45,24 @@ impl Reader {
     }
 
     /// A count that is zero when it is not told.
-    pub(super) fn count_or_zero(&mut self, object: &Object, name: &str) -> u64 {
+    pub(super) fn count_or_zero(&mut self, object: &Object<'_>, name: &str) -> u64 {
         self.count(object, name).unwrap_or(0)
     }
 
     /// The first of these counts that is told.
-    pub(super) fn first_count(&mut self, object: &Object, names: &[&str]) -> Option<u64> {
+    pub(super) fn first_count(&mut self, object: &Object<'_>, names: &[&str]) -> Option<u64> {
         names.iter().find_map(|name| self.count(object, name))
     }
 
     /// A time in seconds, maybe with decimals, as milliseconds.
-    pub(super) fn millis(&mut self, object: &Object, name: &str) -> Option<u64> {
+    pub(super) fn millis(&mut self, object: &Object<'_>, name: &str) -> Option<u64> {
         let value = object.get(name).filter(|value| !value.is_null())?;
-        let text = match value {
-            Value::Number(number) => number.to_string(),
-            Value::String(text) => text.clone(),
-            _ => String::new(),
+        let millis = match value {
+            Value::Number(number) => millis_of(&number.to_string()),
+            Value::Text(text) => millis_of(text),
+            _ => None,
         };
-        let millis = millis_of(&text).filter(|millis| *millis <= TOKENS_MAX);
+        let millis = millis.filter(|millis| *millis <= TOKENS_MAX);
         if millis.is_none() {
             self.flag("usage_invalid");
         }
@@ -81,7 +80,7 @@ impl Reader {
     }
 
     /// Notes what picks the price, as the usage object says.
-    pub(super) fn context(&mut self, object: &Object, tier: &str, region: &str, traffic: &str) {
+    pub(super) fn context(&mut self, object: &Object<'_>, tier: &str, region: &str, traffic: &str) {
         let word = |name: &str| object.get(name).and_then(Value::as_str).filter(|word| word.len() <= WORD_BYTES_MAX);
         if let Some(tier) = word(tier) {
             note_tier(&mut self.mapped, tier);
@@ -93,20 +92,19 @@ impl Reader {
 }
 
 /// A member that is an object; an empty one where it is not.
-pub(super) fn object<'a>(of: &'a Object, name: &str) -> &'a Object {
-    static EMPTY: std::sync::LazyLock<Object> = std::sync::LazyLock::new(Map::new);
-    of.get(name).and_then(Value::as_object).unwrap_or(&EMPTY)
+pub(super) fn object<'a, 'b>(of: &'b Object<'a>, name: &str) -> &'b Object<'a> {
+    of.get(name).and_then(Value::as_object).unwrap_or(const { &Object::empty() })
 }
 
 /// The objects of a member that is an array.
-pub(super) fn objects<'a>(of: &'a Object, name: &str) -> impl Iterator<Item = &'a Object> {
-    of.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object)
+pub(super) fn objects<'a, 'b>(of: &'b Object<'a>, name: &str) -> impl Iterator<Item = &'b Object<'a>> {
+    of.get(name).and_then(Value::as_list).into_iter().flatten().filter_map(Value::as_object)
 }
 
-fn count_of(value: &Value) -> Option<u64> {
+fn count_of(value: &Value<'_>) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64().or_else(|| whole(&number.to_string())),
-        Value::String(text) => whole(text),
+        Value::Text(text) => whole(text),
         _ => None,
     }
 }

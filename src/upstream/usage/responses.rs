@@ -3,13 +3,14 @@
 use tollgate_core::usage::Usage;
 
 use super::{
+    object::Object,
     openai,
-    reader::{Object, Reader, object},
+    reader::{Reader, object},
 };
 use crate::upstream::sniff::Sniffed;
 
 /// A response's or a picture's usage: caches are inside the input, reasoning is inside the output.
-pub(super) fn map(reader: &mut Reader, usage: &Object) -> Option<Usage> {
+pub(super) fn map(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     let input = reader.count(usage, "input_tokens")?;
     let output = reader.count(usage, "output_tokens");
     if output.is_none() {
@@ -48,10 +49,10 @@ pub(super) fn map(reader: &mut Reader, usage: &Object) -> Option<Usage> {
 }
 
 /// xAI's tools that ran at the provider.
-fn count_tools(reader: &mut Reader, usage: &Object) {
+fn count_tools(reader: &mut Reader, usage: &Object<'_>) {
     let tools = object(usage, "server_side_tool_usage_details");
     let mut calls: u64 = 0;
-    for name in tools.keys().filter(|name| *name != "web_search_calls") {
+    for name in tools.names().filter(|name| *name != "web_search_calls") {
         calls = calls.saturating_add(reader.count_or_zero(tools, name));
     }
     reader.mapped.counters.web_search_requests = reader.count_or_zero(tools, "web_search_calls");
@@ -59,14 +60,14 @@ fn count_tools(reader: &mut Reader, usage: &Object) {
 }
 
 /// A transcription's usage: tokens, or seconds of sound.
-pub(super) fn map_audio(reader: &mut Reader, usage: &Object, seen: &Sniffed) -> Option<Usage> {
+pub(super) fn map_audio(reader: &mut Reader, usage: &Object<'_>, seen: &Sniffed) -> Option<Usage> {
     let seconds = ["seconds", "prompt_audio_seconds", "duration"];
     let millis = seconds.iter().find_map(|name| reader.millis(usage, name));
     reader.mapped.counters.audio_input_millis = millis.unwrap_or(0);
-    if usage.contains_key("input_tokens") {
+    if usage.has("input_tokens") {
         return map(reader, usage);
     }
-    if usage.contains_key("prompt_tokens") {
+    if usage.has("prompt_tokens") {
         let mapped = openai::map(reader, usage, seen);
         reader.mapped.counters.audio_input_millis = millis.unwrap_or(0);
         return mapped;
