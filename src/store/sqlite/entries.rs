@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction, error::DatabaseError, sqlite::SqliteRow};
 use tollgate_core::{
     entry::Entry,
     id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
@@ -18,8 +18,7 @@ use crate::store::{
     rollups::{RollupKey, Sums, cell_of},
 };
 
-const INSERT: &str = "
-insert into entries (
+const INTO: &str = " into entries (
   request_id, attempt, replica, boot_id, sequence, customer_id, key_id, model, target, outcome, usage_source,
   admitted_at_us, cost_nanousd, charge_nanousd, unpriced, body
 )
@@ -27,6 +26,11 @@ values ";
 const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const UNLESS_THERE: &str = "
 on conflict (request_id, attempt) do nothing";
+/// The engine need not be able to undo a part of the statement: when one of its rows is there, the transaction is given up.
+const INSERT_ALL: &str = "
+insert or fail";
+const INSERT_NEW: &str = "
+insert";
 /// Rows that go into one statement: it is a statement, not a row, that is handed to the engine's thread and waited for.
 const ROWS_AT_ONCE: [usize; 5] = [512, 128, 32, 8, 1];
 const OF_REQUEST: &str = "
@@ -52,11 +56,16 @@ pub(super) const STATEMENTS: &[&str] = &[OF_REQUEST, PAGE, COUNT];
 
 /// The statements that are made as they are needed.
 pub(super) fn made_statements() -> Vec<String> {
-    ROWS_AT_ONCE.map(insert_rows).to_vec()
+    ROWS_AT_ONCE.map(insert_all_of).into_iter().chain([insert_unless_there()]).collect()
 }
 
-fn insert_rows(rows: usize) -> String {
-    [INSERT, &vec![ROW; rows].join(", "), UNLESS_THERE].concat()
+/// Inserts so many entries, or fails.
+fn insert_all_of(rows: usize) -> String {
+    [INSERT_ALL, INTO, &vec![ROW; rows].join(", ")].concat()
+}
+
+fn insert_unless_there() -> String {
+    [INSERT_NEW, INTO, ROW, UNLESS_THERE].concat()
 }
 
 impl SqliteStore {
@@ -122,9 +131,10 @@ async fn insert_together<'a>(
     let mut left = rows.as_slice();
     for rows_at_once in ROWS_AT_ONCE {
         while let Some((now, rest)) = left.split_at_checked(rows_at_once) {
-            if insert_all(tx, &batch.replica, batch.boot_id, now).await? != now.len() {
-                return Ok(None);
-            }
+            match execute(tx, insert_all_of(now.len()), &batch.replica, batch.boot_id, now).await {
+                Err(StoreError::Engine(error)) if is_there(&error) => return Ok(None),
+                done => done?,
+            };
             left = rest;
         }
     }
@@ -154,17 +164,22 @@ pub(super) async fn insert(
     sequence: u64,
     entry: &Entry,
 ) -> Result<bool, StoreError> {
-    Ok(insert_all(tx, replica, boot_id, &[(sequence, entry)]).await? > 0)
+    Ok(execute(tx, insert_unless_there(), replica, boot_id, &[(sequence, entry)]).await? > 0)
 }
 
-/// Inserts entries, as many as one of [`ROWS_AT_ONCE`], and says how many were not there.
-async fn insert_all(
+fn is_there(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(DatabaseError::is_unique_violation)
+}
+
+/// Inserts entries by a statement that has as many rows, and says how many it inserted.
+async fn execute(
     tx: &mut Transaction<'_, Sqlite>,
+    statement: String,
     replica: &str,
     boot_id: BootId,
     entries: &[(u64, &Entry)],
-) -> Result<usize, StoreError> {
-    let mut query = sqlx::query(AssertSqlSafe(insert_rows(entries.len())));
+) -> Result<u64, StoreError> {
+    let mut query = sqlx::query(AssertSqlSafe(statement));
     for (sequence, entry) in entries {
         let admission = &entry.admission;
         let mut sums = Sums::default();
@@ -187,8 +202,7 @@ async fn insert_all(
             .bind(entry.is_unpriced())
             .bind(encode_entry(entry));
     }
-    let done = query.execute(&mut **tx).await?;
-    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+    Ok(query.execute(&mut **tx).await?.rows_affected())
 }
 
 fn read(from: &SqliteRow) -> Result<StoredEntry, StoreError> {
