@@ -3,7 +3,13 @@
 //! A model is public when a `[[model]]` names it, else when a worker serves it, else when a configured provider's price
 //! table names it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::http::{Uri, uri::InvalidUri};
 
 use crate::{
     catalog::Catalog,
@@ -12,7 +18,12 @@ use crate::{
         dialect::ProviderDialect,
         secret::{Secret, SecretError},
     },
-    upstream::{credentials::Credentials, sigv4},
+    upstream::{
+        credentials::Credentials,
+        endpoint::Endpoint,
+        sigv4,
+        target::{self, Variant},
+    },
 };
 
 /// A provider or worker, ready to be called.
@@ -56,6 +67,27 @@ pub struct Target {
     pub model: String,
     /// `provider/model`.
     pub label: String,
+    /// The address that was asked for first, and what for: hardly a model is asked at two.
+    address: OnceLock<Box<(Endpoint, Variant, Uri)>>,
+}
+
+impl Target {
+    /// The address at which an endpoint is called.
+    ///
+    /// # Errors
+    /// When base and model make no address.
+    pub fn uri(&self, endpoint: Endpoint, variant: Variant) -> Result<Uri, InvalidUri> {
+        if let Some((.., uri)) =
+            self.address.get().map(Box::as_ref).filter(|known| (known.0, known.1) == (endpoint, variant))
+        {
+            return Ok(uri.clone());
+        }
+        let provider = &self.provider;
+        let uri = target::uri(endpoint, &provider.base_url, &provider.paths, &self.model, variant)?;
+        // Another one may have been first.
+        let _known = self.address.set(Box::new((endpoint, variant, uri.clone())));
+        Ok(uri)
+    }
 }
 
 /// Where a public model goes.
@@ -194,5 +226,10 @@ fn ready_worker(worker: &crate::config::Worker, config: &Config) -> Arc<Provider
 }
 
 fn target(provider: &Arc<Provider>, model: &str) -> Target {
-    Target { provider: Arc::clone(provider), model: model.to_owned(), label: format!("{}/{model}", provider.name) }
+    Target {
+        provider: Arc::clone(provider),
+        model: model.to_owned(),
+        label: format!("{}/{model}", provider.name),
+        address: OnceLock::new(),
+    }
 }

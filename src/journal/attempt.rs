@@ -20,7 +20,8 @@ use tokio::sync::{
 };
 use tollgate_core::{
     entry::{Admission, Entry},
-    record::{Progress, Record, RecordKind, encode_opened},
+    id::AttemptId,
+    record::{Progress, Record, RecordKind, encode_ended, encode_opened},
 };
 
 use crate::{
@@ -51,12 +52,10 @@ impl Permit {
     /// Queues OPENED. The receipt gives the attempt when OPENED is durable; nothing may go upstream before.
     pub fn open(self, admission: Admission) -> OpenReceipt {
         let slot = Slot { _room: self.room, sent: AtomicBool::new(false), progress_queued: AtomicBool::new(false) };
-        let attempt = OpenAttempt { admission, slot: Arc::new(slot), journal: self.journal };
+        let records = Records { id: admission.id, slot: Arc::new(slot), journal: self.journal };
         let (ack, durable) = oneshot::channel();
-        let mut payload = Vec::with_capacity(PAYLOAD_BYTES_USUAL);
-        encode_opened(&attempt.admission, &mut payload);
-        attempt.queue(RecordKind::Opened, payload, Some(ack));
-        OpenReceipt { attempt: Some(attempt), durable }
+        records.queue(RecordKind::Opened, Some(ack), |payload| encode_opened(&admission, payload));
+        OpenReceipt { attempt: Some(OpenAttempt { admission, records }), durable }
     }
 }
 
@@ -93,8 +92,7 @@ impl Drop for OpenReceipt {
 #[must_use]
 pub struct OpenAttempt {
     admission: Admission,
-    slot: Arc<Slot>,
-    journal: Arc<Inner>,
+    records: Records,
 }
 
 impl OpenAttempt {
@@ -106,44 +104,66 @@ impl OpenAttempt {
 
     /// Queues SENT, once; call it before the first byte goes upstream. Not waited for.
     pub fn sent(&self) {
-        if !self.slot.sent.swap(true, Ordering::AcqRel) {
-            self.submit(&Record::Sent(self.admission.id), None);
+        if !self.records.slot.sent.swap(true, Ordering::AcqRel) {
+            self.records.submit(&Record::Sent(self.admission.id));
         }
     }
 
     /// Queues PROGRESS. Not waited for; skipped while an earlier one is on its way, since the next one says more.
     pub fn progress(&self, progress: Progress) {
-        if !self.slot.progress_queued.swap(true, Ordering::AcqRel) {
-            self.submit(&Record::Progress(progress), None);
+        if !self.records.slot.progress_queued.swap(true, Ordering::AcqRel) {
+            self.records.submit(&Record::Progress(progress));
         }
     }
 
     /// Queues ENDED, at once; the receipt resolves when it is durable. The room comes back then, and when it failed.
     pub fn end(self, entry: Entry) -> EndReceipt {
-        EndReceipt { durable: self.submit_and_wait(&Record::Ended(Box::new(entry))) }
+        let (_, end) = self.into_parts();
+        end.write(&entry)
+    }
+
+    /// The admission, so that an entry can be made of it, and what writes that entry.
+    pub fn into_parts(self) -> (Admission, End) {
+        (self.admission, End(self.records))
     }
 
     /// Queues VOID: the caller knows that no byte went upstream.
     pub fn void(self) {
-        self.submit(&Record::Void(self.admission.id), None);
+        self.records.submit(&Record::Void(self.admission.id));
     }
+}
 
-    fn submit_and_wait(&self, record: &Record) -> Receiver<Result<(), JournalError>> {
+/// The end of an open attempt, not written so far. Dropped, it is as a dropped [`OpenAttempt`].
+#[must_use]
+pub struct End(Records);
+
+impl End {
+    /// As [`OpenAttempt::end`].
+    pub fn write(self, entry: &Entry) -> EndReceipt {
         let (ack, durable) = oneshot::channel();
-        self.submit(record, Some(ack));
-        durable
+        self.0.queue(RecordKind::Ended, Some(ack), |payload| encode_ended(entry, payload));
+        EndReceipt { durable }
+    }
+}
+
+/// The way of an attempt's records into the journal.
+struct Records {
+    id: AttemptId,
+    slot: Arc<Slot>,
+    journal: Arc<Inner>,
+}
+
+impl Records {
+    fn submit(&self, record: &Record) {
+        self.queue(record.kind(), None, |payload| record.encode(payload));
     }
 
-    fn submit(&self, record: &Record, ack: Option<Ack>) {
+    fn queue(&self, kind: RecordKind, ack: Option<Ack>, encode: impl FnOnce(&mut Vec<u8>)) {
         let mut payload = Vec::with_capacity(PAYLOAD_BYTES_USUAL);
-        record.encode(&mut payload);
-        self.queue(record.kind(), payload, ack);
-    }
-
-    fn queue(&self, kind: RecordKind, payload: Vec<u8>, ack: Option<Ack>) {
+        encode(&mut payload);
         if payload.len() > PAYLOAD_BYTES_MAX {
             let error = JournalError::TooLarge { bytes: payload.len(), bytes_max: PAYLOAD_BYTES_MAX };
-            tracing::error!(%error, attempt_id = %self.admission.id, "a record was not written");
+            tracing::error!(%error, attempt_id = %self.id, "a record was not written");
             return refuse(ack, error);
         }
         let submission = Submission { kind, payload, slot: Arc::clone(&self.slot), ack, shard: shard::current() };

@@ -212,11 +212,12 @@ impl Attempt {
     pub fn end(mut self, metered: Metered, status: Option<u16>) -> Option<Ended> {
         failpoint::pass(Point::BeforeEnded);
         let open = self.open.take()?;
-        let entry = self.entry(open.admission().clone(), metered, status);
+        let (admission, end) = open.into_parts();
+        let entry = self.entry(admission, metered, status);
         self.observer.ended(&entry, self.clock.monotonic());
         let tokens = entry.lines.iter().map(|line| line.usage.total()).fold(0, u64::saturating_add);
         let charge = entry.charge();
-        Some(Ended { charge, tokens, receipt: open.end(entry) })
+        Some(Ended { charge, tokens, receipt: end.write(&entry) })
     }
 
     fn entry(&self, admission: Admission, metered: Metered, status: Option<u16>) -> Entry {
@@ -293,8 +294,9 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
         tracing::error!(attempt = %open.admission().id, "an attempt was abandoned; it is recorded as interrupted");
-        let entry = resolve_orphan(open.admission().clone(), None, self.prices.basis(), self.prices.rule());
+        let (admission, end) = open.into_parts();
+        let entry = resolve_orphan(admission, None, self.prices.basis(), self.prices.rule());
         self.observer.ended(&entry, self.clock.monotonic());
-        drop(open.end(entry));
+        drop(end.write(&entry));
     }
 }

@@ -34,7 +34,7 @@ use crate::{
         headers::{request_headers, response_headers},
         request::Request,
         sniff::Sniffer,
-        target::{self, Variant},
+        target::Variant,
         worker::X_REQUEST_ID,
     },
 };
@@ -120,9 +120,7 @@ impl Exchange {
             return Err(ProxyError::Unreachable);
         }
         let endpoint = self.request.endpoint;
-        let Ok(uri) =
-            target::uri(endpoint, &target.provider.base_url, &target.provider.paths, &target.model, self.variant)
-        else {
+        let Ok(uri) = target.uri(endpoint, self.variant) else {
             attempt.void();
             return Err(ProxyError::Unreachable);
         };

@@ -16,6 +16,7 @@ mod holes;
 mod lanes;
 mod lines;
 mod merge;
+mod nested;
 pub(in crate::upstream) mod path;
 mod relay;
 mod seen;

@@ -164,7 +164,7 @@ impl Record {
             Self::Opened(admission) => minicbor::encode(admission, buffer),
             Self::Sent(id) | Self::Void(id) => minicbor::encode(id, buffer),
             Self::Progress(progress) => minicbor::encode(progress, buffer),
-            Self::Ended(entry) => minicbor::encode(entry, buffer),
+            Self::Ended(entry) => minicbor::encode(entry.as_ref(), buffer),
         };
     }
 
@@ -248,6 +248,11 @@ const ENTRY_BYTES_USUAL: usize = 1024;
 /// Appends the payload of an OPENED record to `buffer`, without making the record.
 pub fn encode_opened(admission: &Admission, buffer: &mut Vec<u8>) {
     let _infallible = minicbor::encode(admission, buffer);
+}
+
+/// Appends the payload of an ENDED record to `buffer`, without making the record.
+pub fn encode_ended(entry: &Entry, buffer: &mut Vec<u8>) {
+    let _infallible = minicbor::encode(entry, buffer);
 }
 
 /// Encodes an entry as the store keeps it: codec version, then the payload of an ENDED record.

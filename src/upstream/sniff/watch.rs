@@ -8,6 +8,7 @@ use super::{
     base64::Base64,
     document::Document,
     holes::{Hole, Holes},
+    nested::Nested,
     path::{Counted, Field, Mark, Node, Role, Slot},
 };
 
@@ -39,10 +40,8 @@ enum Mode {
     Text,
     /// Inside a number, true, false or null.
     Scalar,
-    /// Inside a container that is not looked into, so deep.
-    Skip(u32),
-    /// Inside a string within such a container.
-    SkipText(u32),
+    /// Inside a container that is not looked into.
+    Skip(Nested),
     /// The document is complete.
     Complete,
 }
@@ -138,7 +137,7 @@ impl Watch {
                 }
                 Mode::Key | Mode::Text => self.string(left, document),
                 Mode::Scalar => self.scalar(left, document),
-                Mode::Skip(_) | Mode::SkipText(_) => self.skip(left, document),
+                Mode::Skip(nested) => self.skip(nested, left, document),
                 Mode::Complete => break,
             };
         }
@@ -224,7 +223,7 @@ impl Watch {
         }
         self.open_hole(byte);
         self.mode = match byte {
-            b'{' | b'[' => Mode::Skip(1),
+            b'{' | b'[' => Mode::Skip(Nested::begun()),
             b'"' => Mode::Text,
             _ => Mode::Scalar,
         };
@@ -274,45 +273,14 @@ impl Watch {
         rest
     }
 
-    /// Inside a container that is not looked into: up to its end, or to the end of the bytes.
-    fn skip<'a>(&mut self, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
-        let (mut depth, mut is_text) = match self.mode {
-            Mode::Skip(depth) => (depth, false),
-            Mode::SkipText(depth) => (depth, true),
-            _ => return bytes,
-        };
-        let mut left = bytes;
-        while depth > 0
-            && let Some((&byte, rest)) = left.split_first()
-        {
-            left = rest;
-            if self.escape != Escape::None {
-                // Of an escape by digits the digits end no text either.
-                self.escape = Escape::None;
-            } else if !is_text {
-                match byte {
-                    b'{' | b'[' => depth = depth.saturating_add(1),
-                    b'}' | b']' => depth -= 1,
-                    b'"' => is_text = true,
-                    _ => {}
-                }
-            } else if byte == b'"' {
-                is_text = false;
-            } else if byte == b'\\' {
-                self.escape = Escape::Backslash;
-            } else {
-                let plain = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-                left = rest.split_at(plain).1;
-            }
-        }
-        let eaten = bytes.len() - left.len();
-        let (passed, _) = bytes.split_at(eaten);
+    fn skip<'a>(&mut self, mut nested: Nested, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
+        let left = nested.pass(bytes);
+        let (passed, _) = bytes.split_at(bytes.len() - left.len());
         self.plain(passed, len(passed), document);
-        if depth == 0 {
-            self.holes.close_usage(self.at + eaten);
+        self.mode = Mode::Skip(nested);
+        if nested.is_over() {
+            self.holes.close_usage(self.at + passed.len());
             self.end_value(document);
-        } else {
-            self.mode = if is_text { Mode::SkipText(depth) } else { Mode::Skip(depth) };
         }
         left
     }
@@ -409,7 +377,7 @@ impl Watch {
             } else {
                 self.captured.extend_from_slice(raw);
             }
-        } else if let (Field::Raw(to), Mode::Skip(_) | Mode::SkipText(_)) = (self.field, self.mode) {
+        } else if let (Field::Raw(to), Mode::Skip(_)) = (self.field, self.mode) {
             document.delivered(to, raw_len);
             document.has_depths = true;
         }
