@@ -178,10 +178,10 @@ order by request_id";
     async fn what_is_not_synced_does_not_spread_to_what_comes_after_it() {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&dir.path().join("books.db")).await.unwrap();
-        assert_eq!(synchronous(&mut *store.writer.acquire().await.unwrap()).await, 2);
+        assert_eq!(synchronous(&mut store.writer.acquire().await.unwrap()).await, 2);
         for commits in [true, false] {
             let mut tx = store.begin_unsynced().await.unwrap();
-            assert_eq!(synchronous(&mut *tx).await, 1);
+            assert_eq!(synchronous(&mut tx).await, 1);
             // Given up, it must not be left behind either.
             if commits {
                 tx.commit().await.unwrap()
@@ -189,10 +189,10 @@ order by request_id";
                 drop(tx)
             }
             let mut tx = store.begin().await.unwrap();
-            assert_eq!(synchronous(&mut *tx).await, 2);
+            assert_eq!(synchronous(&mut tx).await, 2);
             tx.rollback().await.unwrap();
             drop(store.begin_unsynced().await.unwrap());
-            assert_eq!(synchronous(&mut *store.writer.acquire().await.unwrap()).await, 2, "a statement of its own");
+            assert_eq!(synchronous(&mut store.writer.acquire().await.unwrap()).await, 2, "a statement of its own");
         }
         store.close().await;
     }
