@@ -101,6 +101,9 @@ pub async fn examine(config: &Config, running: Option<&Answer>) -> Report {
     secrets::examine(config, &mut checks);
     disk::examine(config, &clock, &mut checks);
     host::examine(config, &clock, running, &mut checks);
+    if let Some(files) = &config.server.tls {
+        checks.extend(host::certificate(files, &clock));
+    }
     books::examine(config, &mut checks).await;
     providers::examine(config, &clock, running.is_some(), &mut checks).await;
     Report::new(checks)

@@ -248,6 +248,7 @@ impl Gateway {
             lease: lease_state,
             panics,
             remembered: Arc::default(),
+            certificate_ends: certificate.as_ref().map(|certificate| certificate.ends()),
         };
         let state = books.admin_state(Some(running));
 

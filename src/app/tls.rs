@@ -3,7 +3,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -25,6 +28,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
+use x509_cert::der::Decode;
 
 use super::listener::Socket;
 use crate::config::TlsFiles;
@@ -55,11 +59,12 @@ pub enum TlsError {
 
 /// The certificate in force.
 #[derive(Debug)]
-pub(super) struct Certificate {
+pub(in crate::app) struct Certificate {
     files: TlsFiles,
     /// What they looked like before they were read.
     seen: [Look; 2],
     current: ArcSwap<CertifiedKey>,
+    ends: Arc<AtomicI64>,
 }
 
 /// Size and time of change of a file; none: it cannot be looked at.
@@ -72,7 +77,14 @@ impl Certificate {
     /// [`TlsError`]: unreadable, no PEM, or no pair.
     pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let seen = looks(files);
-        Ok(Self { files: files.clone(), seen, current: ArcSwap::from_pointee(read_pair(files)?) })
+        let pair = read_pair(files)?;
+        let ends = Arc::new(AtomicI64::new(ends_at_s(&pair.cert)));
+        Ok(Self { files: files.clone(), seen, current: ArcSwap::from_pointee(pair), ends })
+    }
+
+    /// When the chain in force ends, seconds since 1970 UTC, kept current; 0: it does not say so in a way that is understood.
+    pub(super) fn ends(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.ends)
     }
 
     /// Takes files that have changed, looked at now and then and on SIGHUP, until told to stop.
@@ -100,6 +112,7 @@ impl Certificate {
             seen = now;
             match read_pair(&self.files) {
                 Ok(pair) => {
+                    self.ends.store(ends_at_s(&pair.cert), Ordering::Relaxed);
                     self.current.store(Arc::new(pair));
                     tracing::info!("the certificate was read anew");
                 }
@@ -138,6 +151,15 @@ fn read_pair(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let pair = CertifiedKey::new(chain, any_supported_type(&key)?);
     pair.keys_match()?;
     Ok(pair)
+}
+
+/// The earliest end in a chain: then it is good for nothing. Seconds since 1970 UTC, 0 when none of it can be told.
+fn ends_at_s(chain: &[CertificateDer<'_>]) -> i64 {
+    let end = |der: &CertificateDer<'_>| {
+        let certificate = x509_cert::Certificate::from_der(der).ok()?;
+        i64::try_from(certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs()).ok()
+    };
+    chain.iter().filter_map(end).min().unwrap_or(0)
 }
 
 /// Shakes hands with this certificate.

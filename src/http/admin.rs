@@ -18,7 +18,10 @@ mod workers;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64},
+    },
 };
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
@@ -80,6 +83,8 @@ pub struct Running {
     pub panics: Arc<AtomicU64>,
     /// What a page of metrics does not ask anew each time.
     pub remembered: Arc<metrics::Remembered>,
+    /// When the data plane's certificate ends, seconds since 1970 UTC; 0: not known. None: no TLS.
+    pub certificate_ends: Option<Arc<AtomicI64>>,
 }
 
 /// Who may call.

@@ -95,6 +95,9 @@ impl Observers {
 impl RequestObserver {
     /// The client's key is good.
     pub fn entered(&mut self, key: Arc<KeyState>) {
+        if let Some(trace) = &self.trace {
+            trace.entered();
+        }
         self.key = Some(key);
     }
 

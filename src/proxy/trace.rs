@@ -1,6 +1,9 @@
 //! A traced request's spans: one of the request, which ends with the last of what works for it, and one of each attempt.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::http::{HeaderMap, Method};
 use tollgate_core::{
@@ -26,6 +29,8 @@ pub struct RequestTrace {
     method: Method,
     path: &'static str,
     began: Moment,
+    /// Its key was good.
+    has_entered: AtomicBool,
     model: OnceLock<String>,
     told: OnceLock<(u16, &'static str)>,
 }
@@ -67,9 +72,15 @@ impl RequestTrace {
             method: method.clone(),
             path,
             began: Moment::now(clock),
+            has_entered: AtomicBool::new(false),
             model: OnceLock::new(),
             told: OnceLock::new(),
         }))
+    }
+
+    /// The client's key is good: that it records its part is a reason to record ours.
+    pub(super) fn entered(&self) {
+        self.has_entered.store(true, Ordering::Relaxed);
     }
 
     /// The request is for this public model.
@@ -96,6 +107,10 @@ impl RequestTrace {
 
 impl Drop for RequestTrace {
     fn drop(&mut self) {
+        // A stranger's word is none: it would fill the trace store of whoever pays for it.
+        if self.place.parent_id.is_some() && !self.has_entered.load(Ordering::Relaxed) {
+            return;
+        }
         let mut attributes: Vec<(&'static str, Value)> = vec![
             ("http.request.method", self.method.to_string().into()),
             ("http.route", self.path.into()),

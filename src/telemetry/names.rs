@@ -112,6 +112,8 @@ metrics! {
     WORKER_RESTARTS = counter("tollgate_worker_restarts_total", &["worker"], "Starts of the worker after its first");
     WORKER_QUEUED = gauge("tollgate_worker_queued", &["worker"], "Requests that wait in the worker");
     REPLICA_NAME_LOST = gauge("tollgate_replica_name_lost", &[], "1 when another process has taken this gateway's name");
+    CERTIFICATE_ENDS = gauge("tollgate_certificate_end_timestamp_seconds", &[],
+        "When the first certificate of the data plane's chain ends, seconds since 1970; 0: no TLS");
     OTLP_SENT = counter("tollgate_otlp_sent_total", &["signal"], "Spans and metric reports that the collector took");
     OTLP_DROPPED = counter("tollgate_otlp_dropped_total", &["signal"],
         "Spans and metric reports given up: the queue was full, or the collector did not take them");

@@ -208,10 +208,13 @@ async fn a_clients_trace_goes_on_through_the_gateway_to_the_upstream() {
     assert_eq!(upstream(1), (unsampled.to_owned(), "a=1,b=2".to_owned()));
     assert_eq!(harness.chat(json!({})).await.status, 200);
     assert_eq!(upstream(2), (String::new(), String::new()));
+    // Nor does a stranger's word cost one.
+    let strange = harness.client.post(harness.url("/v1/chat/completions")).bearer_auth("tg-no").json(&chat(json!({})));
+    assert_eq!(read(strange.header("traceparent", PARENT)).await.status, 401);
     // A failure is told as one.
     assert_eq!(send(PARENT, json!({ "fault": "status", "status": 500 })).await.status, 500);
     let spans = collector.spans(4).await;
-    assert_eq!(spans.len(), 4, "unsampled requests leave no span");
+    assert_eq!(spans.len(), 4, "unsampled requests, and a stranger's, leave no span");
     for span in &spans[2..] {
         assert_eq!(span.status.as_ref().unwrap().code, i32::from(Code::Error), "{span:?}");
     }

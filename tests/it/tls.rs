@@ -2,10 +2,10 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd, generate_simple_self_signed};
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -24,6 +24,15 @@ fn renew(dir: &Path) -> CertificateDer<'static> {
     std::fs::write(dir.join("cert.pem"), cert.pem()).unwrap();
     std::fs::write(dir.join("key.pem"), signing_key.serialize_pem()).unwrap();
     cert.into()
+}
+
+/// Writes a pair that ends at midnight of this day.
+fn renew_until(dir: &Path, (year, month, day): (i32, u8, u8)) {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_after = date_time_ymd(year, month, day);
+    let key = KeyPair::generate().unwrap();
+    std::fs::write(dir.join("cert.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
 }
 
 async fn connect(
@@ -110,6 +119,48 @@ async fn requests_are_served_over_tls_and_a_renewed_certificate_is_taken_without
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the renewed certificate was not taken");
+}
+
+// Threads, so that the upstream answers while the doctor is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_certificate_ends_is_told_by_metrics_and_doctor_and_kept_current() {
+    let upstream = FakeUpstream::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, admin) = (free_port(), free_port());
+    renew_until(dir.path(), (2099, 1, 1));
+    let path = write_config(dir.path(), &upstream.openai_url(), data, admin);
+    let doctor = || {
+        let arguments = ["--config", path.to_str().unwrap(), "--json", "doctor"];
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate")).args(arguments).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let found = checks.iter().find(|found| found["check"] == "certificate").unwrap();
+        (found["level"].as_str().unwrap().to_owned(), found["what"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(doctor(), ("ok".to_owned(), "the certificate ends at 2099-01-01T00:00:00Z".to_owned()));
+    let process = Process::start(&path, &[]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    wait_until_ready(&client, admin).await;
+    let token = std::fs::read_to_string(dir.path().join("data/admin-token")).unwrap();
+    let told = async || {
+        let page = client.get(format!("http://127.0.0.1:{admin}/metrics")).bearer_auth(token.trim()).send().await;
+        let page = page.unwrap().text().await.unwrap();
+        let line = page.lines().find_map(|line| line.strip_prefix("tollgate_certificate_end_timestamp_seconds "));
+        line.unwrap().to_owned()
+    };
+    assert_eq!(told().await, "4070908800");
+
+    renew_until(dir.path(), (2001, 9, 9));
+    let (level, what) = doctor();
+    assert!(level == "finding" && what.contains("has ended at 2001-09-09T00:00:00Z"), "{level}: {what}");
+    kill_process(Pid::from_raw(i32::try_from(process.0.id()).unwrap()).unwrap(), Signal::HUP).unwrap();
+    for _ in 0..100 {
+        if told().await == "999993600" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{}", told().await);
 }
 
 #[tokio::test]

@@ -1,11 +1,18 @@
 //! The machine: its clock, how many files may be open, and whether the addresses are free or a gateway answers there.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::atomic::Ordering,
+};
 
 use rustix::process::{Resource, getrlimit};
 
 use super::{Answer, Finding};
-use crate::{clock::Clock, config::Config};
+use crate::{
+    app::tls::Certificate,
+    clock::Clock,
+    config::{Config, TlsFiles},
+};
 
 /// No build of this project is older, microseconds since 1970: 2025-01-01.
 const CLOCK_MIN_US: i64 = 1_735_689_600_000_000;
@@ -15,6 +22,8 @@ const CLOCK_MAX_US: i64 = 4_102_444_800_000_000;
 const FILES_EACH: u64 = 2;
 /// Files beside those: database, journal, log.
 const FILES_BESIDE: u64 = 128;
+/// A certificate that ends earlier is to be renewed now, as the alert has it.
+const CERTIFICATE_LEFT_MIN_S: i64 = 14 * 86_400;
 /// Fewer than this are too few for anything.
 const FILES_MIN: u64 = 512;
 
@@ -42,6 +51,22 @@ fn clock_says(now_us: i64) -> Finding {
     } else {
         Finding::bad("clock", what, "set it, and keep it in step (NTP): prices and periods go by it")
     }
+}
+
+/// When the data plane's certificate ends. None where it cannot be used, which the check of the configuration tells.
+pub(super) fn certificate(files: &TlsFiles, clock: &Clock) -> Option<Finding> {
+    let ends_at_s = Certificate::read(files).ok()?.ends().load(Ordering::Relaxed);
+    let advice = "renew it, and write both files over the old ones: they are taken without a restart";
+    let Some(ends_at) = jiff::Timestamp::from_second(ends_at_s).ok().filter(|_| ends_at_s > 0) else {
+        return Some(Finding::note("certificate", "when the certificate ends cannot be told", ""));
+    };
+    let left_s = ends_at_s.saturating_sub(clock.unix_us() / 1_000_000);
+    let what = format!("the certificate ends at {ends_at}");
+    Some(match left_s {
+        ..=0 => Finding::bad("certificate", format!("the certificate has ended at {ends_at}"), advice),
+        1..CERTIFICATE_LEFT_MIN_S => Finding::bad("certificate", what, advice),
+        _ => Finding::ok("certificate", what),
+    })
 }
 
 /// None: no limit.

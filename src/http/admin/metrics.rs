@@ -147,6 +147,7 @@ fn running_page(running: &Running, now: Duration) -> Page {
     let mut page = Page::new(proxy.observers.metrics.gather());
     journal_rows(running, &mut page);
     let counters = &proxy.counters;
+    let certificate_ends = running.certificate_ends.as_ref().map_or(0, |ends| ends.load(Ordering::Relaxed));
     let failing = running.posting.failing_for(now).map_or(0, |failing| failing.as_secs().max(1));
     for (name, value) in [
         (&names::UNPRICED, counters.unpriced.load(Ordering::Relaxed)),
@@ -160,6 +161,7 @@ fn running_page(running: &Running, now: Duration) -> Page {
         (&names::POSTING_FAILURES, running.posting.failures()),
         (&names::STORE_FAILING_SECONDS, failing),
         (&names::REPLICA_NAME_LOST, u64::from(running.lease.is_lost())),
+        (&names::CERTIFICATE_ENDS, u64::try_from(certificate_ends).unwrap_or(0)),
     ] {
         page.number(name, value);
     }
