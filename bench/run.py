@@ -93,7 +93,7 @@ class Bench:
         began = time.time()
         result = {
             "when": time.strftime("%F %T", time.gmtime(began)), "size": self.options.size, "commit": commit(),
-            "machine": {"cpus": os.cpu_count(), "cpu": processor(), "kernel": platform.release(), "sync_us": sync_us(self.folder)},
+            "machine": {"cpus": os.cpu_count(), "cpu": processor(), "kernel": platform.release(), "sync_us": sync_us(self.folder), "paced_syncs_ms": paced_syncs_ms(self.folder)},
             "chunks": CHUNKS, "gap_us": GAP_US,
             "titles": {system.name: system.title for system in self.systems},
             "binary_bytes": (TARGET / "tollgate").stat().st_size,
@@ -192,6 +192,24 @@ def sync_us(folder):
             os.fdatasync(file.fileno())
             took.append((time.perf_counter() - began) * 1e6)
     return round(statistics.median(took))
+
+
+def paced_syncs_ms(folder):
+    """Median and 99th percentile of two writes one after the other, each synced, 200 times a second: what an answer of `rate` waits for
+    on a disk that is asked seldom, and sleeps in between."""
+    took = []
+    with open(folder / "sync", "wb+", buffering=0) as file:
+        file.write(bytes(1 << 20))
+        os.fsync(file.fileno())
+        for number in range(600):
+            time.sleep(0.0045)
+            began = time.perf_counter()
+            for part, size in ((0, 256), (256, 648)):
+                os.pwrite(file.fileno(), bytes([number % 255 + 1]) * size, number * 904 + part)
+                os.fdatasync(file.fileno())
+            took.append((time.perf_counter() - began) * 1e3)
+    ordered = sorted(took)
+    return [round(ordered[int(len(ordered) * share)], 2) for share in (0.5, 0.99)]
 
 
 def commit():

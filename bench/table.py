@@ -26,7 +26,8 @@ def heading(result):
     others = [row["cpu_s"]["others"] / row["cpu_s"]["at"] / machine["cpus"] for row in result["segments"]]
     noise = f"other programs used {min(others):.0%} to {max(others):.0%} of it" if others else "nothing was measured under load"
     return (f"{result['when']} UTC, commit {result['commit']}, `make bench` ({result['size']}, {result['took_s']} s): "
-            f"{machine['cpus']} x {machine['cpu']}, Linux {machine['kernel']}; a small write and its sync take {machine['sync_us']} us; {noise}.")
+            f"{machine['cpus']} x {machine['cpu']}, Linux {machine['kernel']}; a small write and its sync take {machine['sync_us']} us, "
+            f"two at 200 a second {machine['paced_syncs_ms'][0]} ms (p99 {machine['paced_syncs_ms'][1]}); {noise}.")
 
 
 def plain(result, names):
