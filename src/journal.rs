@@ -273,6 +273,13 @@ impl Journal {
         Ok(released)
     }
 
+    /// Whether [`Self::release_through`] would delete something.
+    #[must_use]
+    pub fn would_release(&self, sequence: u64) -> bool {
+        let closed = self.inner.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        closed.first().is_some_and(|segment| segment.last_sequence <= sequence)
+    }
+
     fn release_one(&self, sequence: u64) -> Result<bool, JournalError> {
         let Inner { disk, boot_dir, closed, .. } = self.inner.as_ref();
         let mut closed = closed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -28,6 +28,9 @@ const RETRY_MOST: Duration = Duration::from_secs(5);
 /// Closed segments are looked for at most so often.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
 
+/// No record has this sequence.
+const NOTHING: u64 = 0;
+
 /// Why posting failed; it is tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum PostingError {
@@ -52,8 +55,6 @@ pub struct Poster {
     /// Read from the journal and not yet committed: kept, so that a failure loses nothing.
     pending: Option<PostBatch>,
     posted_through: u64,
-    /// The store has it on its disk through this sequence.
-    synced_through: u64,
     released_at: Duration,
     /// What is damaged of this boot and copied aside.
     quarantined: Damage,
@@ -79,7 +80,6 @@ impl Poster {
             under_way: UnderWay::default(),
             pending: None,
             posted_through: 0,
-            synced_through: 0,
             released_at,
             quarantined: Damage::default(),
             missed_before: Vec::new(),
@@ -172,18 +172,18 @@ impl Poster {
         }
         self.released_at = now;
         self.keep_damage()?;
-        // When all of it was on the disk the last time, nothing has to be written for being asked.
         let boot_id = self.journal.boot_id();
-        let committed = if self.synced_through == self.posted_through {
-            self.store.cursor(&self.replica, boot_id).await?
-        } else {
+        // A sync is worth it when something can be deleted afterwards.
+        let is_due = self.journal.would_release(self.under_way.settled_through(self.posted_through));
+        let committed = if is_due {
             self.store.cursor_on_disk(&self.replica, boot_id).await?
+        } else {
+            self.store.cursor(&self.replica, boot_id).await?
         };
         if committed < self.posted_through {
             self.go_back_to(committed);
         }
-        self.synced_through = self.posted_through;
-        let through = self.under_way.settled_through(self.posted_through);
+        let through = if is_due { self.under_way.settled_through(self.posted_through) } else { NOTHING };
         self.journal.release_through(through)?;
         Ok(())
     }

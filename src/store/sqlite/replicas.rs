@@ -65,8 +65,11 @@ impl SqliteStore {
         Ok(taken.is_some())
     }
 
+    /// Not synced: a power cut that undoes it ends the process that it is of, too.
     pub(in crate::store) async fn renew_name(&self, name: &str, boot_id: BootId) -> Result<bool, StoreError> {
-        let done = sqlx::query(RENEW).bind(name).bind(boot_id.bytes().as_slice()).execute(&self.writer).await?;
+        let mut tx = self.begin_unsynced().await?;
+        let done = sqlx::query(RENEW).bind(name).bind(boot_id.bytes().as_slice()).execute(&mut *tx).await?;
+        tx.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 
