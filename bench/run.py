@@ -13,21 +13,22 @@ import pathlib
 import platform
 import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
 import time
 
 import table
-from procfs import cpu_seconds, machine_busy_seconds, processor, rss_bytes
+from procfs import cpu_seconds, machine_busy_seconds, processor, rss_bytes, tree
 from systems import ALL, ROOT, TARGET, bodies
 
 CHUNKS = 100
 GAP_US = 10_000
 # Mode, connections, seconds before the window, seconds of the window: full and quick.
 SEGMENTS = {
-    "closed": ("closed", 64, 1.0, {"full": 4.0, "quick": 2.0}),
     "rate": ("rate", 64, 1.0, {"full": 5.0, "quick": 3.0}),
+    "closed": ("closed", 64, 1.0, {"full": 4.0, "quick": 2.0}),
     "stream": ("stream", 512, 2.2, {"full": 5.0, "quick": 3.0}),
 }
 REPEATS = {"full": 4, "quick": 2}
@@ -82,6 +83,7 @@ class Bench:
             self.systems.append(ALL[name](folder, port))
 
     def close(self):
+        self.let_go_on(self.systems)
         for system in self.systems:
             system.stop()
             if hasattr(system, "close"):
@@ -108,10 +110,12 @@ class Bench:
         load_segments = [name for name in self.options.segments if name in SEGMENTS]
         for repeat in range(self.options.repeats or REPEATS[self.options.size]):
             for system in self.systems if repeat % 2 == 0 else reversed(self.systems):
+                self.leave_alone(system)
                 for name in load_segments:
                     measured = self.measure(system, name) | {"repeat": repeat}
                     result["segments"].append(measured)
                     print(table.line(measured), flush=True)
+        self.let_go_on(self.systems)
         result["rss_peak"] = {system.name: system.peak_rss for system in self.systems if system.pid}
         for system in self.systems:
             if "idle" in self.options.segments and system.name in HELD_SYSTEMS:
@@ -121,6 +125,20 @@ class Bench:
         result["audit"] = {system.name: json.loads(system.command("audit")) for system in self.systems if hasattr(system, "command")}
         result["took_s"] = round(time.time() - began)
         return result
+
+    def leave_alone(self, system):
+        """Lets nothing of the other systems run, and nothing that they wrote wait for the disk: what one syncs, another would wait for."""
+        self.let_go_on([system])
+        for other in self.systems:
+            if other is not system:
+                signal_all(other, signal.SIGSTOP)
+        os.sync()
+        # What a load has left behind is cleared away, so that `rate` is measured unloaded.
+        time.sleep(system.settle_s)
+
+    def let_go_on(self, systems):
+        for system in systems:
+            signal_all(system, signal.SIGCONT)
 
     def load(self, system, mode, connections, body, *more):
         argv = [TARGET / "bench-load", "--address", f"127.0.0.1:{system.port}", "--mode", mode, "--connections", connections,
@@ -178,6 +196,16 @@ class Bench:
             system.stop()
             took.append(round(system.start(), 4))
         return took
+
+
+def signal_all(system, number):
+    """To every process of a system that runs, its database's included."""
+    for root in (system.pid, system.database_pid):
+        for pid in tree(root) if root else ():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
 
 
 def sync_us(folder):
