@@ -219,6 +219,10 @@ async fn a_clients_trace_goes_on_through_the_gateway_to_the_upstream() {
         assert_eq!(span.status.as_ref().unwrap().code, i32::from(Code::Error), "{span:?}");
     }
     assert_eq!(value(&of_kind(&spans[2..], SpanKind::Client)[0].attributes, "error.type"), "upstream_error");
+    // What asks for no model goes on with a customer's trace, too.
+    let usage = harness.client.get(harness.url("/v1/usage")).bearer_auth(&harness.key).header("traceparent", PARENT);
+    assert_eq!(read(usage).await.status, 200);
+    assert_eq!(collector.spans(5).await[4].name, "GET /v1/usage");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

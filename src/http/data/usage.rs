@@ -4,7 +4,7 @@ use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, Request, Response},
+    http::{Request, Response},
     response::IntoResponse,
 };
 use serde::Serialize;
@@ -87,9 +87,16 @@ pub(super) async fn show(State(plane): State<Plane>, request: Request<Body>) -> 
         Ok(id) => id,
         Err(error) => return errors::response(surface, &error, None),
     };
-    let observer = plane.proxy.observers.request(request_id, (request.method(), PATH), request.headers());
+    let mut observer = plane.proxy.observers.request(request_id, (request.method(), PATH), request.headers());
     let mut limits = LimitsView::default();
-    let read = read(&plane, request.headers(), request.uri().query(), &mut limits).await;
+    let query = request.uri().query();
+    let read = match enter(&plane.proxy, presented_key(request.headers(), query), &mut limits) {
+        Ok(entered) => {
+            observer.entered(entered.shared_key());
+            read(&plane, entered.key().record.customer_id, query).await
+        }
+        Err(error) => Err(error.into()),
+    };
     let (mut response, error) = match read {
         Ok(usages) => (Json(usages).into_response(), None),
         Err(error) => (errors::response(surface, &error, Some(request_id)), Some(error)),
@@ -100,13 +107,7 @@ pub(super) async fn show(State(plane): State<Plane>, request: Request<Body>) -> 
     response
 }
 
-async fn read(
-    plane: &Plane,
-    headers: &HeaderMap,
-    query: Option<&str>,
-    limits: &mut LimitsView,
-) -> Result<Usages, ProxyError> {
-    let entered = enter(&plane.proxy, presented_key(headers, query), limits)?;
+async fn read(plane: &Plane, customer_id: CustomerId, query: Option<&str>) -> Result<Usages, ProxyError> {
     let asked = |name: &str| {
         let pairs = form_urlencoded::parse(query.unwrap_or("").as_bytes());
         pairs.filter(|(own, _)| own == name).map(|(_, value)| value.into_owned()).next()
@@ -114,7 +115,6 @@ async fn read(
     let by = groups(asked("by").as_deref(), &GROUPS).map_err(ProxyError::Query)?;
     let from_us = hour(asked("from").as_deref(), "from").map_err(ProxyError::Query)?;
     let to_us = hour(asked("to").as_deref(), "to").map_err(ProxyError::Query)?;
-    let customer_id = entered.key().record.customer_id;
     let rows = usage(&plane.store, &by, Span { from_us, to_us, customer_id: Some(customer_id) }).await;
     let rows = rows.map_err(|error| {
         tracing::warn!(%error, "a customer's usage cannot be read");
