@@ -133,6 +133,7 @@ impl Poster {
             failpoint::pass(Point::PostRead);
             let posted = match self.shipper.ship(batch).await {
                 Err(StoreError::Behind { through }) => {
+                    self.keep_damage()?;
                     self.go_back_to(through);
                     continue;
                 }
