@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
 /// A JSON value.
@@ -141,6 +141,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
         let mut object = Object(Vec::with_capacity(MEMBERS_USUAL));
         while let Some((Name(name), value)) = members.next_entry()? {
             object.put(name, value);
+            if object.0.len() > MEMBERS_MAX {
+                return Err(A::Error::custom("too many members"));
+            }
         }
         Ok(Value::Object(object))
     }
@@ -149,32 +152,13 @@ impl<'de> Visitor<'de> for ValueVisitor {
 /// Most objects of a report have at most so many members.
 const MEMBERS_USUAL: usize = 8;
 
+/// More members than any report has: they are not looked through one by one.
+const MEMBERS_MAX: usize = 512;
+
 /// A member's name, borrowed where it has no escapes.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(NameVisitor)
-    }
-}
-
-struct NameVisitor;
-
-impl<'de> Visitor<'de> for NameVisitor {
-    type Value = Name<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Borrowed(name)))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Owned(name.to_owned())))
-    }
-}
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
@@ -188,6 +172,14 @@ mod tests {
         assert_eq!(object.get("b").and_then(Value::as_object).unwrap().get("c").and_then(Value::as_str), Some("x"));
         let list = object.get("d").and_then(Value::as_list).unwrap();
         assert!(list[0].is_null() && list[1..].iter().all(|value| value.as_u64().is_none()), "{list:?}");
+    }
+
+    #[test]
+    fn an_object_of_more_members_than_any_report_has_is_none() {
+        let of =
+            |count: usize| format!("{{{}}}", (0..count).map(|n| format!("\"m{n}\":1")).collect::<Vec<_>>().join(","));
+        assert!(Object::parse(&of(MEMBERS_MAX)).is_some());
+        assert!(Object::parse(&of(MEMBERS_MAX + 1)).is_none());
     }
 
     #[test]
