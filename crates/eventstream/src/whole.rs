@@ -31,12 +31,16 @@ impl<'a> Whole<'a> {
     /// Whether both checksums are right.
     #[must_use]
     pub fn is_intact(&self) -> bool {
-        let checked = |covered: usize| {
-            let told = self.bytes.get(covered..).and_then(number);
-            let counted = self.bytes.get(..covered).map(crc32fast::hash);
-            told.is_some() && told == counted.and_then(|sum| usize::try_from(sum).ok())
+        let (prelude, message) = (PRELUDE_BYTES - CHECKSUM_BYTES, self.bytes.len().saturating_sub(CHECKSUM_BYTES));
+        // The second sum goes on where the first one ends.
+        let mut sum = crc32fast::Hasher::new();
+        let mut is_told = |from: usize, to: usize| {
+            let Some(covered) = self.bytes.get(from..to) else { return false };
+            sum.update(covered);
+            let told = self.bytes.get(to..).and_then(<[u8]>::first_chunk);
+            told.map(|told| u32::from_be_bytes(*told)) == Some(sum.clone().finalize())
         };
-        checked(PRELUDE_BYTES - CHECKSUM_BYTES) && checked(self.bytes.len() - CHECKSUM_BYTES)
+        is_told(0, prelude) && is_told(prelude, message)
     }
 }
 

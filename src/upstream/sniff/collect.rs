@@ -4,7 +4,7 @@ use super::{
     Sniffed,
     document::Document,
     documents::{Documents, Kind},
-    shape::{Shape, Walked},
+    shape::{Match, Shape, Walked},
     watch::Watch,
 };
 use crate::upstream::dialect::{Dialect, Framing, description::Description};
@@ -31,6 +31,8 @@ pub(super) struct Collector {
     /// The document has ended and was taken; the next one has not begun.
     is_between: bool,
     shape: Shape,
+    /// The usage object that came last, if an event of the remembered shape brought it: kept as it came until it is asked for.
+    usage_latest: Vec<u8>,
 }
 
 impl Collector {
@@ -46,6 +48,7 @@ impl Collector {
             ended: Passing::default(),
             is_between: false,
             shape: Shape::default(),
+            usage_latest: Vec::new(),
         }
     }
 
@@ -64,6 +67,7 @@ impl Collector {
     /// What was seen, the document that is under way included.
     pub(super) fn summary(&self) -> Sniffed {
         let mut seen = self.seen.clone();
+        seen.take_usage_like(&self.usage_latest);
         if !self.is_between {
             seen.take(&self.document, self.description);
         }
@@ -73,16 +77,23 @@ impl Collector {
     /// Takes an event of the shape of the one before; says how many bytes it has, or none when it must be walked.
     pub(super) fn take_like(&mut self, bytes: &[u8]) -> Option<usize> {
         let found = self.shape.matches(bytes)?;
-        self.seen.take_delivered(found.text_bytes, found.refusal_bytes, found.tool_bytes, self.shape.kind());
-        if !found.usage.is_empty() {
-            self.seen.take_usage_like(bytes.get(found.usage)?);
-        }
-        Some(found.len)
+        self.take_match(&found, bytes)
     }
 
     /// Takes a document that is all of these bytes and of the shape of the one before; false when it must be walked.
     pub(super) fn take_whole_like(&mut self, bytes: &[u8]) -> bool {
-        self.shape.matches(bytes).is_some_and(|found| found.len == bytes.len()) && self.take_like(bytes).is_some()
+        let found = self.shape.matches(bytes).filter(|found| found.len == bytes.len());
+        found.is_some_and(|found| self.take_match(&found, bytes).is_some())
+    }
+
+    fn take_match(&mut self, found: &Match, bytes: &[u8]) -> Option<usize> {
+        if !found.usage.is_empty() {
+            let usage = bytes.get(found.usage.clone())?;
+            self.usage_latest.clear();
+            self.usage_latest.extend_from_slice(usage);
+        }
+        self.seen.take_delivered(found.text_bytes, found.refusal_bytes, found.tool_bytes, self.shape.kind());
+        Some(found.len)
     }
 
     /// Remembers the shape of the event that has just ended; its document begins at `document_from`.
@@ -145,6 +156,8 @@ impl Collector {
 impl Documents for Collector {
     fn begin(&mut self, kind: Kind<'_>) {
         self.is_between = false;
+        self.seen.take_usage_like(&self.usage_latest);
+        self.usage_latest.clear();
         self.watch.restart();
         self.document.clear(kind, self.seen.model.is_some());
     }

@@ -78,7 +78,9 @@ impl Relay {
         }
         let mut alike = 0;
         if self.is_between() && !frames.after_cr() && !self.shape_after_cr {
-            while let Some(len) = chunk.get(alike..).and_then(|rest| frames.take_like(rest, documents)) {
+            while let Some(rest) = chunk.get(alike..).filter(|rest| !rest.is_empty())
+                && let Some(len) = frames.take_like(rest, documents)
+            {
                 alike += len;
             }
         }

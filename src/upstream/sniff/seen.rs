@@ -125,8 +125,9 @@ impl Sniffed {
     }
 
     /// Takes a usage object that differs in its counts only from the one that was taken last, and that said all that is known.
+    /// Empty: none came.
     pub(super) fn take_usage_like(&mut self, usage: &[u8]) {
-        if let (Some(known), Ok(usage)) = (&mut self.usage_raw, std::str::from_utf8(usage)) {
+        if let (false, Some(known), Ok(usage)) = (usage.is_empty(), &mut self.usage_raw, std::str::from_utf8(usage)) {
             // Keeps its room.
             known.clear();
             known.push_str(usage);
