@@ -23,6 +23,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -116,14 +117,17 @@ pub struct StoredVersion {
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// By provider, then by model or alias.
-    costs: HashMap<String, Names>,
+    costs: ByName<Names>,
     /// By worker; versions ascend by `valid_from_us`.
-    rates: HashMap<String, Vec<Arc<RateVersion>>>,
+    rates: ByName<Vec<Arc<RateVersion>>>,
     /// By book and model; versions ascend by `valid_from_us`.
-    books: HashMap<String, HashMap<String, Vec<Arc<BookVersion>>>>,
+    books: ByName<ByName<Vec<Arc<BookVersion>>>>,
     /// By book, its names with holes, those with more characters of their own first, and how they are written.
-    book_globs: HashMap<String, Vec<(Glob, String)>>,
+    book_globs: ByName<Vec<(Glob, String)>>,
 }
+
+/// The keys are those of tables and of the configuration, so that nobody who asks can make them collide.
+type ByName<T> = HashMap<String, T, RandomState>;
 
 /// The snapshot in force.
 pub type CatalogHandle = ArcSwap<Catalog>;
@@ -284,18 +288,22 @@ pub fn is_short_name(target: &str, answered: &str) -> bool {
     if !answered.is_empty() && target.strip_suffix(answered).is_some_and(ends_a_part) {
         return true;
     }
-    let (target, answered) = (target.to_ascii_lowercase(), answered.to_ascii_lowercase());
+    let begins = std::iter::once(0).chain(target.match_indices(PART_ENDS).map(|(at, _)| at + 1));
     !answered.is_empty()
-        && target.match_indices(&answered).any(|(at, _)| {
-            let before = target.get(..at).unwrap_or_default();
-            ends_a_part(before) && is_version(target.as_bytes(), at + answered.len())
+        && begins.into_iter().any(|at| {
+            let part = target.get(at..at.saturating_add(answered.len()));
+            part.is_some_and(|part| part.eq_ignore_ascii_case(answered))
+                && is_version(target.as_bytes(), at + answered.len())
         })
 }
 
 /// What stands before a model's name in a longer one.
 fn ends_a_part(before: &str) -> bool {
-    before.is_empty() || before.ends_with(['.', '/'])
+    before.is_empty() || before.ends_with(PART_ENDS)
 }
+
+/// What a region or a vendor ends with in the name of a model.
+const PART_ENDS: [char; 2] = ['.', '/'];
 
 /// Longest name of a price book.
 const BOOK_NAME_BYTES_MAX: usize = 64;

@@ -195,7 +195,7 @@ impl Proxy {
     /// # Errors
     /// When the operating system has no randomness to give.
     pub fn new_request_id(&self) -> Result<RequestId, ProxyError> {
-        let random = entropy::random().map_err(|_| ProxyError::JournalDown)?;
+        let random = entropy::random_for_id().map_err(|_| ProxyError::JournalDown)?;
         Ok(RequestId::new(u64::try_from(self.clock.unix_us() / 1000).unwrap_or(0), &random))
     }
 

@@ -4,14 +4,11 @@ mod index;
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
     sync::{Arc, OnceLock},
 };
 
-use foldhash::fast::RandomState;
-
 use self::index::Index;
-use super::{PriceVersion, glob::Glob};
+use super::{ByName, PriceVersion, glob::Glob};
 
 /// Versions of one name; they ascend by `valid_from_us`, then by `recorded_at_us`.
 type Dated = Vec<Named>;
@@ -27,15 +24,15 @@ struct Named {
 /// A provider's models. Names are compared whatever their case.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    /// In lower case. The keys are those of tables, so that nobody who asks can make them collide.
-    exact: HashMap<String, Dated, RandomState>,
+    /// In lower case.
+    exact: ByName<Dated>,
     /// Those with more characters of their own first.
     globs: Vec<(Glob, Dated)>,
     /// Over `globs`, made when it is first asked for.
     index: OnceLock<Index>,
     /// All versions of each model, ascending as above.
     models: Vec<Vec<Arc<PriceVersion>>>,
-    model_positions: HashMap<String, usize>,
+    model_positions: ByName<usize>,
 }
 
 impl Names {

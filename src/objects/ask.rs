@@ -16,7 +16,7 @@ use crate::{
     routing::Provider,
     upstream::{
         client::Call,
-        headers::{request_headers, response_headers},
+        headers::{pass_response_headers, request_headers},
         target::kept_uri,
     },
 };
@@ -75,7 +75,7 @@ impl Whole {
     /// The answer for the client, with this body.
     pub(super) fn answer(&self, body: impl Into<Body>) -> Response<Body> {
         let mut response = Response::new(body.into());
-        response.headers_mut().extend(response_headers(&self.headers));
+        pass_response_headers(&self.headers, response.headers_mut());
         response
     }
 }
@@ -126,7 +126,7 @@ pub(super) fn relayed(answer: Response<Incoming>) -> Response<Body> {
     let (parts, body) = answer.into_parts();
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = parts.status;
-    response.headers_mut().extend(response_headers(&parts.headers));
+    pass_response_headers(&parts.headers, response.headers_mut());
     response
 }
 

@@ -79,44 +79,52 @@ impl Prices {
         self.rule.as_ref().map(|version| &version.rule)
     }
 
-    /// Writes cost and charge into the lines of an entry. A line that another model served costs what that one does.
-    fn price(&self, lines: &mut [Line], counters: &Counters, admission: &Admission) {
+    /// Writes cost and charge into the lines of an entry. A line that another model served costs what that one does; where it
+    /// has no price table the target's stands for it, and then this is true.
+    fn price(&self, lines: &mut [Line], counters: &Counters, admission: &Admission) -> bool {
         let served: Vec<_> = lines.iter().map(|line| self.served_by(line, admission)).collect();
         let (cost, rule) = (self.basis(), self.rule());
         let terms = lines.iter().zip(&served).map(|(line, served)| Terms {
             usage: &line.usage,
             context: &line.context,
             worker: line.worker.as_ref(),
-            cost: served.as_ref().map(|version| CostBasis::Table(&version.table)).or(cost),
+            cost: if let ServedBy::Another(version) = served { Some(CostBasis::Table(&version.table)) } else { cost },
             rule,
         });
         let priced = price_entry(&terms.collect::<Vec<_>>(), counters, admission.admitted_at_us);
+        let mut is_stood_for = false;
         for ((line, priced), served) in lines.iter_mut().zip(priced).zip(served) {
             (line.cost, line.charge, line.price_fallbacks) = (priced.cost, priced.charge, priced.fallbacks);
-            line.cost_price_version = served.map(|version| version.id.clone());
+            is_stood_for |= matches!(served, ServedBy::Unpriced);
+            line.cost_price_version =
+                if let ServedBy::Another(version) = served { Some(version.id.clone()) } else { None };
         }
+        is_stood_for
     }
 
-    /// The price table of the model that served, where it is another than the target's.
-    fn served_by(&self, line: &Line, admission: &Admission) -> Option<Arc<PriceVersion>> {
-        let Some(CostVersion::Table(target)) = &self.cost else { return None };
+    fn served_by(&self, line: &Line, admission: &Admission) -> ServedBy<'_> {
+        let Some(CostVersion::Table(target)) = &self.cost else { return ServedBy::Target };
         // By the name under which the provider is configured, as every other look-up.
         let (provider, model) = admission.target.split_once('/').unwrap_or_default();
         if is_short_name(model, &line.billed_model) {
-            return None;
+            return ServedBy::Target;
         }
-        let served = self.catalog.table(provider, &line.billed_model, admission.admitted_at_us)?;
-        (served.id != target.id).then(|| Arc::clone(served))
+        match self.catalog.table(provider, &line.billed_model, admission.admitted_at_us) {
+            None => ServedBy::Unpriced,
+            Some(served) if served.id == target.id => ServedBy::Target,
+            Some(served) => ServedBy::Another(served),
+        }
     }
+}
 
-    /// Whether the target's price table stands for a line that another model served, because that one has none.
-    fn stand_for(&self, line: &Line, admission: &Admission) -> bool {
-        let is_table = matches!(self.cost, Some(CostVersion::Table(_)));
-        let (provider, model) = admission.target.split_once('/').unwrap_or_default();
-        is_table
-            && !is_short_name(model, &line.billed_model)
-            && self.catalog.table(provider, &line.billed_model, admission.admitted_at_us).is_none()
-    }
+/// Which model served a line, as far as its cost goes.
+enum ServedBy<'a> {
+    /// The target's, or one with the same price table; or the cost is that of a worker's device.
+    Target,
+    /// One with a price table of its own.
+    Another(&'a PriceVersion),
+    /// One without a price table.
+    Unpriced,
 }
 
 /// An attempt under way.
@@ -256,8 +264,7 @@ impl Prices {
             ..Line::default()
         };
         let mut lines: Vec<Line> = metered.lines.into_iter().map(line_of).collect();
-        self.price(&mut lines, &metered.counters, &admission);
-        if lines.iter().any(|line| self.stand_for(line, &admission)) {
+        if self.price(&mut lines, &metered.counters, &admission) {
             flags.push(PRICED_AS_TARGET.to_owned());
             self.priced_as_target.fetch_add(1, Ordering::Relaxed);
         }

@@ -31,13 +31,16 @@ use crate::{
     routing::{Route, Target},
     upstream::{
         dialect::{Dialect, Framing},
-        headers::{request_headers, response_headers},
+        headers::{pass_response_headers, request_headers},
         request::Request,
         sniff::Sniffer,
         target::Variant,
         worker::X_REQUEST_ID,
     },
 };
+
+/// As many headers has an answer.
+const ANSWER_HEADERS_USUAL: usize = 12;
 
 /// A target of a route and the prices in force for it.
 pub(crate) struct PlannedTarget {
@@ -286,16 +289,15 @@ async fn answer(
     let framing = Framing::of(dialect, content_type, stream);
     let mut sniffer = Box::new(Sniffer::new(dialect, framing, injected));
     sniffer.headers(&parts.headers);
-    let headers = response_headers(&parts.headers);
     let mut response = if framing.is_stream() {
         Response::new(Body::new(MeteredBody::stream(live, sniffer)))
     } else {
         whole::answer(live, sniffer, content_type, gone).await?
     };
     *response.status_mut() = parts.status;
-    for (name, value) in &headers {
-        response.headers_mut().insert(name, value.clone());
-    }
+    // Those of limits and ids come, too.
+    response.headers_mut().reserve(ANSWER_HEADERS_USUAL);
+    pass_response_headers(&parts.headers, response.headers_mut());
     Ok(response)
 }
 

@@ -4,6 +4,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::config::dialect::ProviderDialect;
 
+/// As many headers has a request to an upstream, host and key included; room for more is made when there are more.
+const HEADERS_USUAL: usize = 6;
 /// Request headers that pass to an upstream.
 const REQUEST_HEADERS: &[&str] = &["accept", "content-type", "user-agent", "traceparent", "tracestate"];
 /// What Bedrock says of an invocation: its vendor's content type, latency, tokens.
@@ -29,7 +31,9 @@ const fn dialect_headers(dialect: ProviderDialect) -> &'static [&'static str] {
 /// What passes of a client's headers, and what the gateway adds: bodies are looked at, so they must not be compressed.
 #[must_use]
 pub fn request_headers(dialect: ProviderDialect, inbound: &HeaderMap) -> HeaderMap {
-    let mut headers = allowed(inbound, &[REQUEST_HEADERS, dialect_headers(dialect)]);
+    let of_dialect = dialect_headers(dialect);
+    let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
+    pass(inbound, |name| REQUEST_HEADERS.contains(&name) || of_dialect.contains(&name), &mut headers);
     // The only one of them that may come in several parts.
     for part in inbound.get_all(TRACESTATE).iter().skip(1) {
         headers.append(TRACESTATE, part.clone());
@@ -42,34 +46,28 @@ pub fn request_headers(dialect: ProviderDialect, inbound: &HeaderMap) -> HeaderM
     headers
 }
 
-/// What passes of an upstream's headers.
-#[must_use]
-pub fn response_headers(upstream: &HeaderMap) -> HeaderMap {
-    let mut headers = allowed(upstream, &[RESPONSE_HEADERS]);
-    headers.extend(of_bedrock(upstream));
-    headers
+/// Adds what passes of an upstream's headers to those of the answer.
+pub fn pass_response_headers(upstream: &HeaderMap, answer: &mut HeaderMap) {
+    let passes = |name: &str| RESPONSE_HEADERS.contains(&name) || name.starts_with(BEDROCK);
+    pass(upstream, passes, answer);
 }
 
-fn of_bedrock(from: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    from.iter()
-        .filter(|(name, _)| name.as_str().starts_with(BEDROCK))
-        .map(|(name, value)| (name.clone(), value.clone()))
-}
-
-/// The first value of each header that is in one of the lists. One pass: a look-up by name hashes it first.
-fn allowed(from: &HeaderMap, lists: &[&[&str]]) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    for (name, value) in from {
-        if lists.iter().any(|list| list.contains(&name.as_str())) {
-            headers.entry(name).or_insert_with(|| value.clone());
-        }
+/// The first value of each header that passes. One pass over them: a look-up by name hashes it first.
+fn pass(from: &HeaderMap, passes: impl Fn(&str) -> bool, into: &mut HeaderMap) {
+    for (name, value) in from.iter().filter(|(name, _)| passes(name.as_str())) {
+        into.entry(name).or_insert_with(|| value.clone());
     }
-    headers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn answered(upstream: &HeaderMap) -> HeaderMap {
+        let mut answer = HeaderMap::new();
+        pass_response_headers(upstream, &mut answer);
+        answer
+    }
 
     #[test]
     fn only_listed_headers_pass() {
@@ -85,7 +83,7 @@ mod tests {
         for name in ["set-cookie", "x-ratelimit-limit-requests", "openai-organization", "x-request-id"] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("secret"));
         }
-        assert_eq!(response_headers(&headers).len(), 1);
+        assert_eq!(answered(&headers).len(), 1);
     }
 
     #[test]
@@ -117,6 +115,6 @@ mod tests {
         let passed = request_headers(ProviderDialect::Bedrock, &headers);
         assert!(passed.len() == 3 && passed.contains_key("x-amzn-bedrock-trace"));
         assert_eq!(request_headers(ProviderDialect::OpenAi, &headers).len(), 2);
-        assert_eq!(response_headers(&headers).len(), 1);
+        assert_eq!(answered(&headers).len(), 1);
     }
 }

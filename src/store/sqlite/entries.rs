@@ -1,8 +1,12 @@
 //! Entries and the posting transaction in SQLite.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction, error::DatabaseError, sqlite::SqliteRow};
+use sqlx::{
+    Arguments, AssertSqlSafe, Row, Sqlite, Transaction,
+    error::DatabaseError,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 use tollgate_core::{
     entry::Entry,
     id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
@@ -24,6 +28,8 @@ const INTO: &str = " into entries (
 )
 values ";
 const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+/// As many as a row has.
+const COLUMNS: usize = 16;
 const UNLESS_THERE: &str = "
 on conflict (request_id, attempt) do nothing";
 /// The engine need not be able to undo a part of the statement: when one of its rows is there, the transaction is given up.
@@ -171,6 +177,18 @@ fn is_there(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(DatabaseError::is_unique_violation)
 }
 
+/// A column's text of the row before, which most often is that of the next row, too: bound again without a copy.
+struct Repeated(Option<Arc<str>>);
+
+impl Repeated {
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        match &self.0 {
+            Some(before) if **before == *text => Arc::clone(before),
+            _ => Arc::clone(self.0.insert(text.into())),
+        }
+    }
+}
+
 /// Inserts entries by a statement that has as many rows, and says how many it inserted.
 async fn execute(
     tx: &mut Transaction<'_, Sqlite>,
@@ -179,7 +197,11 @@ async fn execute(
     boot_id: BootId,
     entries: &[(u64, &Entry)],
 ) -> Result<u64, StoreError> {
-    let mut query = sqlx::query(AssertSqlSafe(statement));
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(entries.len() * COLUMNS, 0);
+    let mut query = sqlx::query_with(AssertSqlSafe(statement), arguments);
+    let replica: Arc<str> = replica.into();
+    let [mut models, mut targets, mut outcomes, mut sources] = [const { Repeated(None) }; 4];
     for (sequence, entry) in entries {
         let admission = &entry.admission;
         let mut sums = Sums::default();
@@ -187,15 +209,15 @@ async fn execute(
         query = query
             .bind(admission.id.request_id.bytes().as_slice())
             .bind(i64::from(admission.id.attempt))
-            .bind(replica)
+            .bind(Arc::clone(&replica))
             .bind(boot_id.bytes().as_slice())
             .bind(column(*sequence)?)
             .bind(admission.customer_id.bytes().as_slice())
             .bind(admission.key_id.bytes().as_slice())
-            .bind(&admission.model)
-            .bind(&admission.target)
-            .bind(entry.outcome.name())
-            .bind(entry.usage_source.name())
+            .bind(models.shared(&admission.model))
+            .bind(targets.shared(&admission.target))
+            .bind(outcomes.shared(entry.outcome.name()))
+            .bind(sources.shared(entry.usage_source.name()))
             .bind(admission.admitted_at_us)
             .bind(sums.cost.get())
             .bind(sums.charge.get())

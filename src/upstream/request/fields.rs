@@ -30,16 +30,18 @@ impl<'a> Fields<'a> {
     pub(super) fn raw(&self, names: &[&str]) -> Result<Option<&'a str>, RequestError> {
         // Go's JSON, as Ollama has it, takes keys of any case, and the last one: what is priced must be what is read.
         let twin = |field: &str| names.iter().find(|name| **name != field && folds_to(field, name));
-        for (field, _) in self.0.iter().filter(|(field, _)| !names.contains(&field.as_ref())) {
-            if let Some(meant) = twin(field) {
+        let (mut found, mut again) = (None, None);
+        for (field, raw) in &self.0 {
+            if names.contains(&field.as_ref()) {
+                again = again.or(found.and(Some(field)));
+                found = found.or(Some(raw.get()));
+            } else if let Some(meant) = twin(field) {
                 return Err(RequestError::Spelling { found: field.clone().into_owned(), meant: (*meant).to_owned() });
             }
         }
-        let mut found = self.0.iter().filter(|(field, _)| names.contains(&field.as_ref()));
-        let first = found.next();
-        match found.next() {
-            Some((field, _)) => Err(RequestError::Duplicate(field.clone().into_owned())),
-            None => Ok(first.map(|(_, raw)| raw.get())),
+        match again {
+            Some(field) => Err(RequestError::Duplicate(field.clone().into_owned())),
+            None => Ok(found),
         }
     }
 

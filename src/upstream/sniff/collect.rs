@@ -42,7 +42,7 @@ impl Collector {
         let seen = Sniffed { dialect, framing, ..Sniffed::default() };
         Self {
             description,
-            watch: Watch::new(root),
+            watch: Watch::new(root, framing.is_stream()),
             document: Document::default(),
             seen,
             ended: Passing::default(),

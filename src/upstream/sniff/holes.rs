@@ -22,6 +22,8 @@ pub(super) struct Hole {
 /// The holes of a document.
 #[derive(Debug, Default)]
 pub(super) struct Holes {
+    /// Whether anybody asks for them: only of the events of a stream.
+    are_wanted: bool,
     holes: Vec<Hole>,
     /// Where its usage object stands, in bytes of the document.
     usage: Option<Range<usize>>,
@@ -29,6 +31,10 @@ pub(super) struct Holes {
 }
 
 impl Holes {
+    pub(super) fn new(are_wanted: bool) -> Self {
+        Self { are_wanted, ..Self::default() }
+    }
+
     /// All of them; none when there were too many to keep.
     pub(super) fn all(&self) -> Option<&[Hole]> {
         (!self.too_many).then_some(self.holes.as_slice())
@@ -59,6 +65,9 @@ impl Holes {
     }
 
     pub(super) fn open(&mut self, hole: Hole) {
+        if !self.are_wanted {
+            return;
+        }
         if self.holes.len() < HOLES_MAX {
             self.holes.push(hole);
         } else {

@@ -83,7 +83,8 @@ enum Escape {
 }
 
 impl Watch {
-    pub(super) fn new(root: &'static Node) -> Self {
+    /// Before a document. `notes_holes`: [`Self::holes`] will be asked for.
+    pub(super) fn new(root: &'static Node, notes_holes: bool) -> Self {
         Self {
             root,
             mode: Mode::Between,
@@ -97,7 +98,7 @@ impl Watch {
             escape: Escape::None,
             inner: None,
             at: 0,
-            holes: Holes::default(),
+            holes: Holes::new(notes_holes),
         }
     }
 
@@ -256,7 +257,7 @@ impl Watch {
                 inner.decoder = Base64::default();
                 inner.watch.restart();
             }
-            None => self.inner = Some(Box::new(Inner { decoder: Base64::default(), watch: Self::new(node) })),
+            None => self.inner = Some(Box::new(Inner { decoder: Base64::default(), watch: Self::new(node, false) })),
         }
     }
 
