@@ -42,6 +42,14 @@ pub fn check_together(config: &Config, catalog: &Catalog) -> (Vec<String>, Vec<S
         for error in provider.secrets().filter_map(|secret| secret.read().err()) {
             mistakes.push(format!("provider {}: {error}", provider.name));
         }
+        let leads_there = config.models.iter().flat_map(|model| &model.targets).any(|to| to.provider == provider.name);
+        if !leads_there && catalog.models_of(&provider.name).is_empty() {
+            notes.push(format!(
+                "provider {}: no [[price]] names a model of it and no [[model]] leads to it, so it serves none; write its \
+                 prices, or `tollgate prices import` them (docs/prices.md)",
+                provider.name
+            ));
+        }
     }
     if config.providers.is_empty() && config.workers.is_empty() {
         notes.push(
