@@ -131,7 +131,7 @@ pub fn used_so_far(seen: &Sniffed) -> SoFar {
 /// Pictures and speech are billed by the unit when nothing is reported.
 const fn is_by_unit(seen: &Sniffed, asked: &Asked) -> bool {
     match seen.dialect {
-        Dialect::OpenAiImages => seen.images > 0,
+        Dialect::OpenAiImages | Dialect::BedrockInvoke => seen.images > 0,
         Dialect::OpenAiAudio => asked.characters > 0 && (seen.opaque_bytes > 0 || seen.answer_seen),
         _ => false,
     }
@@ -142,6 +142,8 @@ fn unreported(seen: &Sniffed, asked: &Asked) -> (UsageSource, Option<Usage>) {
     let delivered = seen.output_bytes() > 0 || seen.opaque_bytes > 0;
     let something_came = delivered || seen.answer_seen || seen.finish.is_some();
     let is_free = seen.dialect == Dialect::OpenAiModerations || seen.blocked.is_some() || seen.error_seen && !delivered;
+    // The body of a vendor's own that says nothing that is known is an answer all the same.
+    let something_came = something_came || seen.dialect == Dialect::BedrockInvoke && seen.is_json_object;
     if !something_came || is_free && !delivered {
         return (UsageSource::NotBilled, None);
     }

@@ -29,6 +29,8 @@ use super::{dialect::Dialect, sniff::Sniffed};
 
 /// Members of an answer that tell what its pictures are like, and nothing of its usage.
 const PICTURE_MEMBERS: &[&str] = &["size", "quality"];
+/// The flag of an entry whose report of usage was too large to be read.
+const TOO_LARGE: &str = "usage_too_large";
 /// Longest raw usage object that is kept in an entry, in bytes.
 const RAW_BYTES_MAX: usize = 16 * 1024;
 
@@ -96,6 +98,9 @@ pub fn map_usage(seen: &Sniffed) -> Option<MappedUsage> {
 #[must_use]
 pub fn without_report(seen: &Sniffed) -> MappedUsage {
     let mut mapped = MappedUsage::default();
+    if seen.usage_overflow {
+        mapped.flags.push(TOO_LARGE.to_owned());
+    }
     count_units(&mut mapped, seen);
     note_pictures(&mut mapped, seen);
     if let Some(tier) = &seen.tier {
@@ -117,7 +122,7 @@ fn count_units(mapped: &mut MappedUsage, seen: &Sniffed) {
 fn reported<'a>(seen: &'a Sniffed, reader: &mut Reader) -> Option<(Object<'a>, Cow<'a, str>)> {
     let parsed = |raw: &'a str| Object::parse(raw).map(|object| (object, Cow::Borrowed(raw)));
     if seen.usage_overflow {
-        reader.note("usage_too_large");
+        reader.note(TOO_LARGE);
     }
     let mut members = seen.members.iter().filter(|(name, _)| !PICTURE_MEMBERS.contains(name)).peekable();
     let has_members = members.peek().is_some();
@@ -167,7 +172,7 @@ fn note_pictures(mapped: &mut MappedUsage, seen: &Sniffed) {
 /// Notes the tier that served, by whatever name.
 fn note_tier(mapped: &mut MappedUsage, tier: &str) {
     let known = match tier.to_ascii_lowercase().as_str() {
-        "default" | "standard" | "on_demand" | "auto" | "standard_only" => ServiceTier::Standard,
+        "default" | "standard" | "on_demand" | "auto" | "standard_only" | "unspecified" => ServiceTier::Standard,
         "flex" => ServiceTier::Flex,
         "batch" => ServiceTier::Batch,
         "priority" | "performance" => ServiceTier::Priority,

@@ -24,6 +24,7 @@ mod load;
 mod logs;
 mod metering_fixtures;
 mod metering_forgery;
+mod metering_reports;
 mod metrics;
 mod objects;
 mod openapi;

@@ -19,7 +19,7 @@ static MESSAGE: Node = node(&[
     ("error", ERROR),
 ]);
 /// A tool's input is an object of the model's making: its bytes count, nothing in it is read.
-pub(super) static BLOCK: Node = answer(&[("text", TEXT), ("thinking", TEXT), ("input", ARGUMENTS)]);
+pub(super) static BLOCK: Node = answer(&[("text", TEXT), ("thinking", TEXT), ("data", TEXT), ("input", ARGUMENTS)]);
 static EVENT: Node = node(&[
     ("type", Field::Keep(Slot::Kind)),
     ("message", Field::Into(&STARTED)),
@@ -31,11 +31,13 @@ static EVENT: Node = node(&[
 /// Its count of output tokens is a placeholder.
 pub(super) static STARTED: Node =
     answer(&[("model", Field::Keep(Slot::Model)), ("usage", Field::Keep(Slot::UsageAtStart))]);
-/// A tool's input is empty here: it comes in deltas.
-pub(super) static BEGUN: Node = node(&[("text", TEXT), ("thinking", TEXT)]);
+/// A tool's input is empty here: it comes in deltas. Redacted thinking comes as `data`, all at once.
+pub(super) static BEGUN: Node = node(&[("text", TEXT), ("thinking", TEXT), ("data", TEXT)]);
+/// A compaction's summary comes as `content`.
 static DELTA: Node = node(&[
     ("text", TEXT),
     ("thinking", TEXT),
+    ("content", TEXT),
     ("partial_json", ARGUMENTS),
     ("stop_reason", Field::Keep(Slot::Finish)),
 ]);

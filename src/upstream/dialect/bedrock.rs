@@ -64,7 +64,15 @@ static VENDOR: Node = node(&[
     ("finish_reason", Field::Keep(Slot::Finish)),
     ("generations", Field::Each(&COHERE_GENERATION)),
     ("embeddings", PRESENT),
+    // Amazon Nova Canvas and Titan, Stability
+    ("images", Field::Count(Counted::Images, &PICTURE)),
+    // Anthropic's earlier models
+    ("completion", TEXT),
+    // TwelveLabs
+    ("message", TEXT),
+    ("finishReason", Field::Keep(Slot::Finish)),
 ]);
+static PICTURE: Node = node(&[]);
 const METRICS: &str = "amazon-bedrock-invocationMetrics";
 static TITAN_RESULT: Node = answer(&[
     ("outputText", TEXT),
@@ -98,6 +106,7 @@ static VENDOR_EVENT: Node = node(&[
     ("message", Field::Into(&STARTED)),
     ("content_block", Field::Into(&BEGUN)),
     ("delta", Field::Into(&VENDOR_DELTA)),
+    ("completion", TEXT),
     // Amazon Nova
     ("contentBlockDelta", Field::Into(&NOVA_DELTA)),
     ("messageStop", Field::Into(&NOVA_STOP)),

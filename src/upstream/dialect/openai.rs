@@ -33,11 +33,15 @@ static MESSAGE: Node = node(&[
     ("refusal", REFUSAL),
     ("tool_calls", Field::Each(&TOOL_CALL)),
     ("function_call", Field::Into(&FUNCTION)),
+    ("audio", Field::Into(&SPOKEN)),
 ]);
+/// What the model says aloud, in words.
+static SPOKEN: Node = node(&[("transcript", TEXT)]);
 /// Mistral's content may be parts; its thinking is parts within a part.
 static PART: Node = node(&[("text", TEXT), ("thinking", Field::Text(Delivered::Text, Some(&THOUGHT)))]);
 static THOUGHT: Node = node(&[("text", TEXT)]);
-static TOOL_CALL: Node = node(&[("function", Field::Into(&FUNCTION))]);
+static TOOL_CALL: Node = node(&[("function", Field::Into(&FUNCTION)), ("custom", Field::Into(&CUSTOM))]);
+static CUSTOM: Node = node(&[("input", ARGUMENTS)]);
 static FUNCTION: Node = node(&[("arguments", ARGUMENTS)]);
 
 /// `/v1/embeddings`

@@ -18,6 +18,8 @@ pub(super) struct Passing {
     pub(super) choices_empty: bool,
     /// It is the last of its stream.
     pub(super) terminal: bool,
+    /// It tells of an error.
+    pub(super) error: bool,
 }
 
 /// Takes the documents of an answer.
@@ -121,6 +123,7 @@ impl Collector {
             has_usage: self.document.has_usage(),
             choices_empty: self.document.choices == Some(0),
             terminal: self.document.last || self.description.is_terminal(&self.document.kind),
+            error: self.document.error,
         }
     }
 

@@ -7,8 +7,10 @@ use super::{
     path::{Counted, Delivered, Slot},
 };
 
-/// Most words, such as a model's name, that are kept of one document.
+/// Most words, such as why a choice finished, that are kept of one document.
 const WORDS_MAX: usize = 16;
+/// So many more there may be of those that a document has once: the model, its tier. Many choices must not push them out.
+const WORDS_ONCE_MAX: usize = 4;
 /// Longest word.
 const WORD_BYTES_MAX: usize = 256;
 
@@ -141,7 +143,9 @@ impl Document {
             Slot::ItemType => self.item.kind = word(value).map(Cow::into_owned),
             Slot::ItemAction => self.item.action = word(value).map(Cow::into_owned),
             Slot::Model | Slot::Finish | Slot::Reason | Slot::Blocked | Slot::Tier => {
-                if self.words.len() < WORDS_MAX && value.len() <= WORD_BYTES_MAX {
+                let is_once = matches!(slot, Slot::Model | Slot::Tier);
+                let max = if is_once { WORDS_MAX + WORDS_ONCE_MAX } else { WORDS_MAX };
+                if self.words.len() < max && value.len() <= WORD_BYTES_MAX {
                     let from = self.words_raw.len();
                     self.words_raw.extend_from_slice(value);
                     self.words.push((slot, from..self.words_raw.len()));
@@ -175,9 +179,9 @@ impl Document {
         *count = count.saturating_add(bytes);
     }
 
-    /// An array whose elements are counted begins.
-    pub(super) const fn begin_count(&mut self, counted: Counted) {
-        *self.count_of(counted) = Some(0);
+    /// An array whose elements are counted begins; there may be several.
+    pub(super) fn begin_count(&mut self, counted: Counted) {
+        self.count_of(counted).get_or_insert(0);
     }
 
     pub(super) fn count_one(&mut self, counted: Counted) {

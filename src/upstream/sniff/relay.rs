@@ -140,7 +140,7 @@ impl Relay {
                 return;
             }
             let is_in_one_piece = self.is_between();
-            if self.withhold_usage && !self.passed && document.has_usage && document.choices_empty {
+            if self.withhold_usage && !self.passed && document.has_usage && document.choices_empty && !document.error {
                 pass(&chunk, pass_from, begin, out);
                 self.held.clear();
                 pass_from = at;

@@ -109,8 +109,8 @@ impl Sniffed {
 
     fn take_usage(&mut self, document: &Document) {
         if document.has_usage() {
-            let first = self.usage_raw.is_none();
-            self.usage_is_placeholder = document.usage_at_start && (first || self.usage_is_placeholder);
+            // Also that of a second message in one stream: its count of output is none of what was delivered.
+            self.usage_is_placeholder = document.usage_at_start;
             merge_usage(&mut self.usage_raw, &document.usage);
         }
         self.usage_overflow |= document.usage_overflow;

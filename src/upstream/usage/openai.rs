@@ -1,7 +1,7 @@
 //! OpenAI's `usage` of chats, completions and embeddings, as all that are compatible with it send it.
 //!
-//! Cached and cache-written tokens are inside `prompt_tokens`; reasoning is inside `completion_tokens`, except where the
-//! total says that it stands beside.
+//! Cached and cache-written tokens are inside `prompt_tokens`; reasoning is inside `completion_tokens`. Where the total says that
+//! the cache or the reasoning stands beside, it does.
 
 use tollgate_core::usage::Usage;
 
@@ -45,6 +45,8 @@ pub(super) fn map(reader: &mut Reader, usage: &Object<'_>, seen: &Sniffed) -> Op
         rejected_prediction: reader.count_or_zero(completion_details, "rejected_prediction_tokens"),
         ..Usage::default()
     };
+    let heard = reader.millis(usage, "prompt_audio_seconds").unwrap_or(0);
+    count_sound(reader, &mut mapped, heard, total);
     check_total(reader, &mut mapped, completion.is_some(), total);
     count_tools(reader, usage);
     Some(mapped)
@@ -72,12 +74,14 @@ fn timing_cache(reader: &mut Reader, seen: &Sniffed) -> Option<u64> {
     reader.count(&timings, "cache_n")
 }
 
-/// xAI may count the cache beside the prompt: it is then larger than the prompt, and the total says so.
+/// xAI may count the cache beside the prompt: only with it the sum is the total then.
 fn whole_prompt(prompt: u64, cached: u64, completion: u64, reasoning: u64, total: Option<u64>) -> u64 {
+    let closes = |prompt: u64| {
+        let sum = prompt.saturating_add(completion);
+        total.is_some_and(|total| total == sum || total == sum.saturating_add(reasoning))
+    };
     let beside = prompt.saturating_add(cached);
-    let sum = beside.saturating_add(completion);
-    let closes = total.is_some_and(|total| total == sum || total == sum.saturating_add(reasoning));
-    if cached > prompt && closes { beside } else { prompt }
+    if !closes(prompt) && closes(beside) { beside } else { prompt }
 }
 
 /// The total closes the sum: what it has beyond input and output is reasoning that stands beside the output.
@@ -94,7 +98,17 @@ fn check_total(reader: &mut Reader, usage: &mut Usage, has_completion: bool, tot
     }
 }
 
-/// Searches and tools at the provider: OpenRouter, Perplexity, xAI. Sound: Mistral.
+/// Mistral counts sound in seconds and as tokens of the prompt, which only the total has. What neither explains is told.
+fn count_sound(reader: &mut Reader, usage: &mut Usage, millis: u64, total: Option<u64>) {
+    reader.mapped.counters.audio_input_millis = millis;
+    let beside = total.and_then(|total| total.checked_sub(usage.total())).unwrap_or(0);
+    if millis > 0 && beside > 0 {
+        usage.input_uncached = usage.input_uncached.saturating_add(beside);
+        usage.input_audio = beside;
+    }
+}
+
+/// Searches and tools at the provider: OpenRouter, Perplexity, xAI.
 fn count_tools(reader: &mut Reader, usage: &Object<'_>) {
     let searches = reader.count_or_zero(usage, "num_search_queries");
     let sources = reader.count_or_zero(usage, "num_sources_used");
@@ -102,10 +116,7 @@ fn count_tools(reader: &mut Reader, usage: &Object<'_>) {
     let details = object(usage, "server_tool_use_details");
     let told = reader.first_count(server, &["web_search_requests"]);
     let told = told.or_else(|| reader.first_count(details, &["web_search_requests"])).unwrap_or(0);
-    let heard = reader.millis(usage, "prompt_audio_seconds").unwrap_or(0);
-    let counters = &mut reader.mapped.counters;
-    counters.web_search_requests = searches.max(sources).max(told);
-    counters.audio_input_millis = heard;
+    reader.mapped.counters.web_search_requests = searches.max(sources).max(told);
 }
 
 #[cfg(test)]
@@ -162,5 +173,30 @@ mod tests {
         );
         assert!(!usage.is_suspect, "{usage:?}");
         assert_eq!(usage.usage.map(|usage| (usage.input_uncached, usage.cache_read, usage.output)), Some((10, 50, 5)));
+        // Also one that is smaller than the prompt, with reasoning beside the output.
+        for (total, reasoning, output) in [(115, 0, 5), (135, 20, 25)] {
+            let usage = map(&format!(
+                r#"{{"prompt_tokens":60,"completion_tokens":5,"total_tokens":{total},"prompt_tokens_details":{{"cached_tokens":50}},"completion_tokens_details":{{"reasoning_tokens":{reasoning}}}}}"#
+            ));
+            assert!(!usage.is_suspect, "{usage:?}");
+            let usage = usage.usage.unwrap();
+            assert_eq!((usage.input_uncached, usage.cache_read, usage.output), (60, 50, output));
+        }
+        // The usual: it is inside.
+        let inside = map(
+            r#"{"prompt_tokens":60,"completion_tokens":5,"total_tokens":65,"prompt_tokens_details":{"cached_tokens":50}}"#,
+        );
+        assert_eq!(inside.usage.map(|usage| (usage.input_uncached, usage.cache_read)), Some((10, 50)));
+    }
+
+    #[test]
+    fn sound_that_only_the_total_has_is_input_and_not_thinking() {
+        let mapped = map(
+            r#"{"prompt_audio_seconds":12,"prompt_tokens":3,"completion_tokens":41,"total_tokens":419,"prompt_tokens_details":{"audio_tokens":375}}"#,
+        );
+        assert!(!mapped.is_suspect, "{mapped:?}");
+        let usage = mapped.usage.unwrap();
+        assert_eq!((usage.input_uncached, usage.input_audio, usage.output, usage.reasoning), (378, 375, 41, 0));
+        assert_eq!(mapped.counters.audio_input_millis, 12_000);
     }
 }

@@ -1,0 +1,128 @@
+//! Reports and cuts of which there is no recording.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde_json::json;
+use tollgate::{
+    metering::{Asked, End, Metered, Reporter, conclude},
+    upstream::{
+        dialect::{Dialect, Framing},
+        sniff::Sniffer,
+    },
+};
+use tollgate_core::{
+    entry::{Outcome, UsageSource},
+    pricing_context::ServiceTier,
+};
+
+fn feed(dialect: Dialect, framing: Framing, withhold: bool, body: &str, end: End) -> (Metered, Vec<u8>) {
+    let mut sniffer = Sniffer::new(dialect, framing, withhold);
+    let mut out = VecDeque::new();
+    sniffer.push(Bytes::copy_from_slice(body.as_bytes()), &mut out);
+    let seen = sniffer.summary();
+    out.extend(sniffer.finish());
+    let asked = Asked { input_estimate: 7, ..Asked::default() };
+    (conclude(&seen, end, &asked, Reporter::Provider), out.into_iter().flatten().collect())
+}
+
+fn whole(dialect: Dialect, body: &serde_json::Value) -> Metered {
+    feed(dialect, Framing::Json, false, &body.to_string(), End::Terminal).0
+}
+
+fn cut(dialect: Dialect, events: &[serde_json::Value]) -> Metered {
+    let events: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    feed(dialect, Framing::Sse, false, &events, End::Cut).0
+}
+
+#[test]
+fn many_choices_do_not_hide_the_tier_and_the_model_behind_them() {
+    let choice =
+        |index| json!({ "index": index, "message": { "role": "assistant", "content": "x" }, "finish_reason": "stop" });
+    let choices: Vec<_> = (0..128).map(choice).collect();
+    let body = json!({
+        "choices": choices, "model": "gpt-5-2025-08-07", "service_tier": "priority",
+        "usage": { "prompt_tokens": 5, "completion_tokens": 128, "total_tokens": 133 },
+    });
+    let metered = whole(Dialect::OpenAiChat, &body);
+    assert_eq!((metered.source, metered.outcome), (UsageSource::ProviderFinal, Outcome::Complete));
+    assert_eq!(metered.lines[0].context.service_tier, Some(ServiceTier::Priority));
+    assert_eq!(metered.lines[0].billed_model.as_deref(), Some("gpt-5-2025-08-07"));
+}
+
+#[test]
+fn a_second_message_that_is_cut_is_not_billed_by_its_placeholder() {
+    let start = |output| json!({ "type": "message_start", "message": { "model": "c", "usage": { "input_tokens": 9, "output_tokens": output } } });
+    let text = |text: &str| json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
+    let told =
+        json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 500 } });
+    let metered = cut(Dialect::AnthropicMessages, &[start(1), text("a"), told, start(1), text(&"b".repeat(4000))]);
+    assert!(metered.lines[0].usage.output >= 1000, "{metered:?}");
+    assert!(metered.flags.iter().any(|flag| flag == "output_estimated"), "{metered:?}");
+}
+
+#[test]
+fn what_is_delivered_as_sound_custom_tools_or_redacted_thinking_counts_when_its_stream_is_cut() {
+    let delta = |delta| json!({ "model": "m", "choices": [{ "index": 0, "delta": delta }] });
+    let forty = "x".repeat(40);
+    let chat = [
+        delta(json!({ "audio": { "id": "a", "transcript": forty } })),
+        delta(json!({ "tool_calls": [{ "index": 0, "type": "custom", "custom": { "name": "f", "input": forty } }] })),
+    ];
+    for event in chat {
+        let metered = cut(Dialect::OpenAiChat, &[event]);
+        assert_eq!((metered.source, metered.lines[0].usage.output), (UsageSource::Estimated, 10), "{metered:?}");
+    }
+    let begun = json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "redacted_thinking", "data": forty } });
+    let compacted =
+        json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "compaction_delta", "content": forty } });
+    for event in [begun, compacted] {
+        let metered = cut(Dialect::AnthropicMessages, &[event]);
+        assert_eq!((metered.source, metered.lines[0].usage.output), (UsageSource::Estimated, 10), "{metered:?}");
+    }
+}
+
+#[test]
+fn an_answer_of_a_vendor_that_says_nothing_known_is_an_estimate_and_its_pictures_are_counted() {
+    let unknown = whole(Dialect::BedrockInvoke, &json!({ "vectors": [1, 2], "tokens": "?" }));
+    assert_eq!((unknown.source, unknown.lines[0].usage.input_uncached), (UsageSource::Estimated, 7), "{unknown:?}");
+    let spoken = whole(Dialect::BedrockInvoke, &json!({ "message": "x".repeat(40), "finishReason": "stop" }));
+    assert_eq!((spoken.outcome, spoken.lines[0].usage.output), (Outcome::Complete, 10), "{spoken:?}");
+    let pictures = whole(Dialect::BedrockInvoke, &json!({ "images": ["aGk=", "aGk="] }));
+    assert_eq!((pictures.source, pictures.counters.image_count), (UsageSource::CountedUnits, 2), "{pictures:?}");
+}
+
+#[test]
+fn an_error_beside_the_usage_that_is_withheld_reaches_the_client() {
+    let events = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n\
+                  data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1},\"error\":{\"message\":\"gone\"}}\n\n";
+    let (metered, passed) = feed(Dialect::OpenAiChat, Framing::Sse, true, events, End::Eof);
+    assert!(String::from_utf8(passed).unwrap().contains("gone"));
+    assert_eq!(metered.outcome, Outcome::ErrorMidStream);
+    let usage = events.replace(",\"error\":{\"message\":\"gone\"}", "");
+    let (_, passed) = feed(Dialect::OpenAiChat, Framing::Sse, true, &usage, End::Eof);
+    assert!(!String::from_utf8(passed).unwrap().contains("usage"));
+}
+
+#[test]
+fn a_report_that_is_too_large_is_told_of_the_estimate_that_stands_for_it() {
+    let body = json!({
+        "model": "m", "choices": [{ "index": 0, "message": { "content": "x".repeat(40) }, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 5, "completion_tokens": 9, "note": "n".repeat(70_000) },
+    });
+    let metered = whole(Dialect::OpenAiChat, &body);
+    assert_eq!((metered.source, metered.lines[0].usage.output), (UsageSource::Estimated, 10));
+    assert!(metered.flags.iter().any(|flag| flag == "usage_too_large"), "{metered:?}");
+}
+
+#[test]
+fn the_searches_of_all_candidates_count() {
+    let candidate = |queries: &[&str]| json!({ "content": { "parts": [{ "text": "a" }] }, "finishReason": "STOP", "groundingMetadata": { "webSearchQueries": queries } });
+    let body = json!({
+        "candidates": [candidate(&["a", "b"]), candidate(&["c"])], "modelVersion": "g",
+        "usageMetadata": { "promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5, "serviceTier": "unspecified" },
+    });
+    let metered = whole(Dialect::Gemini, &body);
+    assert_eq!((metered.counters.web_search_requests, metered.source), (3, UsageSource::ProviderFinal), "{metered:?}");
+    assert_eq!(metered.lines[0].context.service_tier, Some(ServiceTier::Standard));
+}
