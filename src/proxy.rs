@@ -3,6 +3,7 @@
 //! Invariant: an attempt that was opened in the journal is ended or voided, whatever happens to its client, its
 //! upstream, or this code: see [`attempt::Attempt`].
 
+pub mod alarms;
 pub mod attempt;
 pub mod detach;
 mod drain;
@@ -33,8 +34,8 @@ use tollgate_core::{estimate::tokens_from_bytes, id::RequestId};
 
 pub(crate) use self::exchange::PlannedTarget;
 use self::{
-    attempt::Prices, detach::DetachOnDrop, error::ProxyError, exchange::Exchange, observer::Observers,
-    trace::RequestTrace,
+    alarms::PricingAlarms, attempt::Prices, detach::DetachOnDrop, error::ProxyError, exchange::Exchange,
+    observer::Observers, trace::RequestTrace,
 };
 use crate::{
     admission::{
@@ -100,10 +101,8 @@ pub struct Counters {
     pub drained: AtomicU64,
     /// Clients that left when no more streams could be read on.
     pub drain_refused: AtomicU64,
-    /// Attempts that ended without a price.
-    pub unpriced: Arc<AtomicU64>,
-    /// Attempts that another model served for which there is no price: they cost what the target's does.
-    pub priced_as_target: Arc<AtomicU64>,
+    /// Attempts whose prices somebody should look at.
+    pub pricing: Arc<PricingAlarms>,
 }
 
 /// One request, read and understood.
@@ -299,8 +298,7 @@ impl Proxy {
                     cost,
                     rule: rule.clone(),
                     catalog: Arc::clone(&catalog),
-                    unpriced: Arc::clone(&self.counters.unpriced),
-                    priced_as_target: Arc::clone(&self.counters.priced_as_target),
+                    alarms: Arc::clone(&self.counters.pricing),
                 };
                 (prices.complete() || !self.settings.refuse_unpriced).then_some(PlannedTarget { index, prices })
             });

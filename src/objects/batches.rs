@@ -123,8 +123,7 @@ impl Objects {
                 cost: catalog.cost(provider, upstream_model, at_us),
                 rule: catalog.charge_rule(&key.price_book, model, at_us).cloned(),
                 catalog: Arc::clone(&catalog),
-                unpriced: Arc::clone(&self.proxy.counters.unpriced),
-                priced_as_target: Arc::clone(&self.proxy.counters.priced_as_target),
+                alarms: Arc::clone(&self.proxy.counters.pricing),
             };
             if self.proxy.settings.refuse_unpriced && !prices.prices_batches(file.input_max) {
                 return Err(ProxyError::UnpricedBatch(model.clone()));

@@ -21,7 +21,10 @@ use crate::{
     config::dialect::ProviderDialect,
     metering::{Asked, End, Metered, MeteredLine, Reporter, conclude},
     posting::ship::Shipper,
-    proxy::attempt::{Prices, Times},
+    proxy::{
+        alarms::PricingAlarms,
+        attempt::{Prices, Times},
+    },
     store::{
         StoreError,
         entries::{PostBatch, Stage},
@@ -60,8 +63,7 @@ pub(super) struct Entries {
     object: ObjectRow,
     pub(super) detail: Detail,
     catalog: Arc<Catalog>,
-    priced_as_target: Arc<std::sync::atomic::AtomicU64>,
-    unpriced: Arc<std::sync::atomic::AtomicU64>,
+    alarms: Arc<PricingAlarms>,
     ended_at_us: i64,
     /// Names that came; one comes once, unless the provider is wrong.
     seen: HashSet<u128>,
@@ -76,8 +78,7 @@ impl Entries {
             object: object.clone(),
             detail: Detail::of(&object.detail),
             catalog: objects.proxy.catalog.load_full(),
-            unpriced: Arc::clone(&objects.proxy.counters.unpriced),
-            priced_as_target: Arc::clone(&objects.proxy.counters.priced_as_target),
+            alarms: Arc::clone(&objects.proxy.counters.pricing),
             ended_at_us,
             seen: HashSet::new(),
             read: Usage::default(),
@@ -204,8 +205,7 @@ impl Entries {
             cost: self.catalog.cost(provider, model, at_us),
             rule: self.catalog.charge_rule(book, &admission.model, at_us).cloned(),
             catalog: Arc::clone(&self.catalog),
-            unpriced: Arc::clone(&self.unpriced),
-            priced_as_target: Arc::clone(&self.priced_as_target),
+            alarms: Arc::clone(&self.alarms),
         }
     }
 

@@ -2,17 +2,11 @@
 //!
 //! Dropped without an end (a panic, a stopped runtime) it ends itself by the published rule for orphans.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tollgate_core::{
     counters::Counters,
-    entry::{Admission, Entry, Line, PRICED_AS_TARGET, UNPRICED},
+    entry::{Admission, COST_DIFFERS, Entry, Line, PRICED_AS_TARGET, UNPRICED},
     money::NanoUsd,
     orphan::resolve_orphan,
     price::{BookRule, CostBasis, Terms, price_entry},
@@ -22,7 +16,10 @@ use tollgate_core::{
     worker_cost::WorkerTime,
 };
 
-use super::observer::AttemptObserver;
+use super::{
+    alarms::{PricingAlarms, differs},
+    observer::AttemptObserver,
+};
 use crate::{
     catalog::{BookVersion, Catalog, PriceVersion, device::CostVersion, is_short_name},
     clock::Clock,
@@ -43,10 +40,8 @@ pub struct Prices {
     pub rule: Option<Arc<BookVersion>>,
     /// The prices of then: for an answer that another model gave.
     pub catalog: Arc<Catalog>,
-    /// Counts attempts that ended without a price.
-    pub unpriced: Arc<AtomicU64>,
-    /// Counts attempts that another model served for which there is no price.
-    pub priced_as_target: Arc<AtomicU64>,
+    /// Counts attempts whose prices somebody should look at.
+    pub alarms: Arc<PricingAlarms>,
 }
 
 impl Prices {
@@ -266,14 +261,14 @@ impl Prices {
         let mut lines: Vec<Line> = metered.lines.into_iter().map(line_of).collect();
         if self.price(&mut lines, &metered.counters, &admission) {
             flags.push(PRICED_AS_TARGET.to_owned());
-            self.priced_as_target.fetch_add(1, Ordering::Relaxed);
+            PricingAlarms::count(&self.alarms.priced_as_target);
         }
         if lines.iter().any(|line| line.cost.is_none() || line.charge.is_none()) {
             flags.push(UNPRICED.to_owned());
-            self.unpriced.fetch_add(1, Ordering::Relaxed);
+            PricingAlarms::count(&self.alarms.unpriced);
             tracing::error!(attempt = %admission.id, target = admission.target, "an attempt has no price; `tollgate rerate` prices it later");
         }
-        Entry {
+        let mut entry = Entry {
             admission,
             outcome: metered.outcome,
             usage_source: metered.source,
@@ -288,7 +283,14 @@ impl Prices {
             reported_cost_usd: metered.reported_cost_usd,
             counters: metered.counters,
             corrects: None,
+        };
+        if let (Some(told), Some(ours)) = (&entry.reported_cost_usd, entry.cost())
+            && differs(told, ours)
+        {
+            entry.flags.push(COST_DIFFERS.to_owned());
+            PricingAlarms::count(&self.alarms.cost_differs);
         }
+        entry
     }
 }
 

@@ -62,6 +62,8 @@ metrics! {
     UNPRICED = counter("tollgate_unpriced_total", &[], "Attempts that ended without a price; `tollgate rerate` prices them");
     PRICED_AS_TARGET = counter("tollgate_priced_as_target_total", &[],
         "Attempts that another model served for which there is no price; they cost what the target's does");
+    COST_DIFFERS = counter("tollgate_cost_differs_total", &[],
+        "Attempts of which the provider says that they cost another amount than its price table");
     UPSTREAM_SECONDS = histogram("tollgate_upstream_seconds", &["model", "provider"],
         "From the moment an attempt goes upstream to its end");
     FIRST_BYTE_SECONDS = histogram("tollgate_first_byte_seconds", &["model", "provider"],

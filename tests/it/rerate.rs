@@ -121,6 +121,23 @@ async fn what_had_no_price_is_alarmed_and_priced_when_a_table_arrives_by_a_file(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cost_that_the_provider_tells_otherwise_is_flagged_and_counted_and_changes_no_price() {
+    let (_dir, harness) = gateway(&[price("demo-model", "2025-01-01", "0.50", "2.00")], BOOK, "").await;
+    for (told, flags) in [("0.0025", json!([])), ("2.51e-3", json!([])), ("0.0133", json!(["cost_differs"]))] {
+        let usage: Value = serde_json::from_str(&format!(
+            r#"{{"prompt_tokens":1000,"completion_tokens":1000,"total_tokens":2000,"cost":{told}}}"#
+        ))
+        .unwrap();
+        let view = booked(&harness, json!({ "x_fake": { "usage": usage } })).await;
+        assert_eq!((nanousd(&view["cost_usd"]), &view["flags"]), (2_500_000, &flags), "{told}: {view}");
+    }
+    let metrics = harness.client.get(harness.admin_url("/metrics")).bearer_auth(&harness.gateway().admin_token);
+    let metrics = metrics.send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\ntollgate_cost_differs_total 1\n"), "{metrics}");
+    harness.assert_clean_audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_of_another_model_costs_what_that_model_costs() {
     let tables = [
         price("demo-model", "2025-01-01", "0.50", "2.00"),

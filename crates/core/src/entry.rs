@@ -242,6 +242,9 @@ pub const UNPRICED: &str = "unpriced";
 /// The flag of an entry with a line that another model served for which there is no price: it costs what the target's does.
 pub const PRICED_AS_TARGET: &str = "priced_as_target";
 
+/// The flag of an entry of which the provider says that it cost another amount than its price table.
+pub const COST_DIFFERS: &str = "cost_differs";
+
 /// Attempt numbers from here on are those of corrections.
 pub const CORRECTIONS_FROM: u16 = 0x8000;
 

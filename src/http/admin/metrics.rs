@@ -150,8 +150,9 @@ fn running_page(running: &Running, now: Duration) -> Page {
     let certificate_ends = running.certificate_ends.as_ref().map_or(0, |ends| ends.load(Ordering::Relaxed));
     let failing = running.posting.failing_for(now).map_or(0, |failing| failing.as_secs().max(1));
     for (name, value) in [
-        (&names::UNPRICED, counters.unpriced.load(Ordering::Relaxed)),
-        (&names::PRICED_AS_TARGET, counters.priced_as_target.load(Ordering::Relaxed)),
+        (&names::UNPRICED, counters.pricing.unpriced.load(Ordering::Relaxed)),
+        (&names::PRICED_AS_TARGET, counters.pricing.priced_as_target.load(Ordering::Relaxed)),
+        (&names::COST_DIFFERS, counters.pricing.cost_differs.load(Ordering::Relaxed)),
         (&names::RELEASED_BEFORE_DURABLE, counters.released_before_durable.load(Ordering::Relaxed)),
         (&names::DRAINED, counters.drained.load(Ordering::Relaxed)),
         (&names::DRAIN_REFUSED, counters.drain_refused.load(Ordering::Relaxed)),
