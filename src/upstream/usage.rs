@@ -27,8 +27,10 @@ use self::{
 };
 use super::{dialect::Dialect, sniff::Sniffed};
 
-/// Members of an answer that tell what its pictures are like, and nothing of its usage.
-const PICTURE_MEMBERS: &[&str] = &["size", "quality"];
+/// Members of an answer that tell what its pictures are like, or how it was served, and nothing of its usage.
+const OTHER_MEMBERS: &[&str] = &["size", "quality", LATENCY];
+/// Bedrock's word for what is served faster, at a price of its own.
+const LATENCY: &str = "latency";
 /// The flag of an entry whose report of usage was too large to be read.
 const TOO_LARGE: &str = "usage_too_large";
 /// Longest raw usage object that is kept in an entry, in bytes.
@@ -85,10 +87,7 @@ pub fn map_usage(seen: &Sniffed) -> Option<MappedUsage> {
     invariants::check(&mut reader, seen);
     let mut mapped = reader.mapped;
     count_units(&mut mapped, seen);
-    note_pictures(&mut mapped, seen);
-    if let Some(tier) = &seen.tier {
-        note_tier(&mut mapped, tier);
-    }
+    note_served(&mut mapped, seen);
     mapped.reported_cost_usd = cost::reported(&object);
     mapped.raw = Some(raw).filter(|raw| raw.len() <= RAW_BYTES_MAX).map(Cow::into_owned);
     Some(mapped)
@@ -102,10 +101,7 @@ pub fn without_report(seen: &Sniffed) -> MappedUsage {
         mapped.flags.push(TOO_LARGE.to_owned());
     }
     count_units(&mut mapped, seen);
-    note_pictures(&mut mapped, seen);
-    if let Some(tier) = &seen.tier {
-        note_tier(&mut mapped, tier);
-    }
+    note_served(&mut mapped, seen);
     mapped
 }
 
@@ -124,7 +120,7 @@ fn reported<'a>(seen: &'a Sniffed, reader: &mut Reader) -> Option<(Object<'a>, C
     if seen.usage_overflow {
         reader.note(TOO_LARGE);
     }
-    let mut members = seen.members.iter().filter(|(name, _)| !PICTURE_MEMBERS.contains(name)).peekable();
+    let mut members = seen.members.iter().filter(|(name, _)| !OTHER_MEMBERS.contains(name)).peekable();
     let has_members = members.peek().is_some();
     let (mut object, mut raw) = match (&seen.usage_raw, &seen.metrics_raw, &seen.headers_raw) {
         (Some(raw), ..) => parsed(raw).unwrap_or_default(),
@@ -156,12 +152,19 @@ fn with_member(object: &str, name: &str, value: &str, is_first: bool) -> String 
     format!("{before}{comma}\"{name}\":{value}}}")
 }
 
-/// Size and quality of the pictures, as the answer says: what was made may be another one than what was asked for.
-fn note_pictures(mapped: &mut MappedUsage, seen: &Sniffed) {
+/// What the answer says of how it was served: its tier, and size and quality of its pictures, as what was made may be another
+/// one than what was asked for.
+fn note_served(mapped: &mut MappedUsage, seen: &Sniffed) {
     let said = |wanted: &str| {
         let (_, raw) = seen.members.iter().find(|(name, _)| *name == wanted)?;
         serde_json::from_str::<String>(raw).ok()
     };
+    if let Some(tier) = &seen.tier {
+        note_tier(mapped, tier);
+    }
+    if said(LATENCY).is_some_and(|latency| latency == "optimized") {
+        mapped.context.service_tier = Some(ServiceTier::Fast);
+    }
     // Tokens that are told have their price whatever the pictures are like.
     if seen.dialect == Dialect::OpenAiImages && mapped.usage.is_none() {
         mapped.context.image_size = said("size");

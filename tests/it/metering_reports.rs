@@ -126,3 +126,19 @@ fn the_searches_of_all_candidates_count() {
     assert_eq!((metered.counters.web_search_requests, metered.source), (3, UsageSource::ProviderFinal), "{metered:?}");
     assert_eq!(metered.lines[0].context.service_tier, Some(ServiceTier::Standard));
 }
+
+#[test]
+fn an_answer_that_was_optimised_for_latency_has_the_price_of_its_own() {
+    let body = |latency: &str| {
+        json!({
+            "output": { "message": { "role": "assistant", "content": [{ "text": "a" }] } }, "stopReason": "end_turn",
+            "usage": { "inputTokens": 3, "outputTokens": 1, "totalTokens": 4 },
+            "serviceTier": { "type": "default" }, "performanceConfig": { "latency": latency },
+        })
+    };
+    for (latency, tier) in [("optimized", ServiceTier::Fast), ("standard", ServiceTier::Standard)] {
+        let metered = whole(Dialect::BedrockConverse, &body(latency));
+        assert_eq!(metered.lines[0].context.service_tier, Some(tier), "{metered:?}");
+        assert_eq!((metered.source, metered.flags.len()), (UsageSource::ProviderFinal, 0), "{metered:?}");
+    }
+}

@@ -21,6 +21,7 @@ static CONVERSE_ROOT: Node = node(&[
     ("stopReason", Field::Keep(Slot::Finish)),
     ("usage", Field::Keep(Slot::Usage)),
     ("serviceTier", Field::Into(&TIER)),
+    ("performanceConfig", Field::Into(&PERFORMANCE)),
 ]);
 static OUTPUT: Node = answer(&[("message", Field::Into(&MESSAGE))]);
 static MESSAGE: Node = node(&[("content", Field::Each(&CONVERSE_BLOCK))]);
@@ -32,6 +33,8 @@ static TOOL_USE: Node = node(&[("input", ARGUMENTS)]);
 static DELTA: Node =
     answer(&[("text", TEXT), ("reasoningContent", Field::Into(&REASONING)), ("toolUse", Field::Into(&TOOL_USE))]);
 static TIER: Node = node(&[("type", Field::Keep(Slot::Tier))]);
+/// What is optimised for latency has a price of its own, like a tier.
+static PERFORMANCE: Node = node(&[("latency", Field::Member("latency"))]);
 
 /// InvokeModel: the body is the vendor's own. A stream's chunks hold the vendor's events in base64.
 pub(super) static INVOKE: Description =
