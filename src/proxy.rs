@@ -244,7 +244,8 @@ impl Proxy {
         let admitted_at_us = self.clock.unix_us();
         let called = request.endpoint.dialect();
         let book = &entered.key().record.price_book;
-        let plan = self.plan(&route, called, book, admitted_at_us, provider.as_deref())?;
+        let answers = |dialect| request.endpoint.is_answered_by(dialect);
+        let plan = self.plan(&route, (called, &answers), book, admitted_at_us, provider.as_deref())?;
         let input_estimate = tokens_from_bytes(request.prompt_bytes);
         let admitted = entered.admit(&route.model, input_estimate, request.output_tokens_max())?;
         let limits = admitted.limits_view();
@@ -269,18 +270,19 @@ impl Proxy {
         Ok(Begun { work: DetachOnDrop::new(|gone| exchange.run(admitted, permit, gone)), route, limits })
     }
 
-    /// The targets of a route with the prices in force; left out are those that speak another dialect than was called,
-    /// those without a price, unless they may be recorded so, and those whose worker takes no requests; and all but `only`.
+    /// The targets of a route with the prices in force; left out are those that speak another dialect than was called, which
+    /// comes with what it takes to answer it, those without a price, unless they may be recorded so, and those whose worker takes no requests; and all but `only`.
     pub(crate) fn plan(
         &self,
         route: &Arc<Route>,
-        called: ProviderDialect,
+        (called, answers): (ProviderDialect, &dyn Fn(ProviderDialect) -> bool),
         book: &str,
         at_us: i64,
         only: Option<&str>,
     ) -> Result<Vec<PlannedTarget>, ProxyError> {
-        if let Some(other) = route.targets.iter().map(|target| target.provider.dialect).find(|spoken| *spoken != called)
-            && route.targets.iter().all(|target| target.provider.dialect != called)
+        let mut spoken = route.targets.iter().map(|target| target.provider.dialect);
+        if let Some(other) = spoken.clone().next()
+            && !spoken.any(answers)
         {
             return Err(ProxyError::OtherDialect { model: route.model.clone(), spoken: other, called });
         }
@@ -290,7 +292,7 @@ impl Proxy {
         if !route.targets.iter().any(is_kept_there) {
             return Err(ProxyError::KeptElsewhere(route.model.clone()));
         }
-        let same = |target: &Target| target.provider.dialect == called && is_kept_there(target);
+        let same = |target: &Target| answers(target.provider.dialect) && is_kept_there(target);
         let planned =
             route.targets.iter().enumerate().filter(|(_, target)| same(target)).filter_map(|(index, target)| {
                 let cost = catalog.cost(&target.provider.name, &target.model, at_us);

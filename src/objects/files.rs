@@ -118,7 +118,8 @@ impl Objects {
             let route = self.proxy.routes.load().get(model).cloned();
             let route = route.ok_or_else(|| ProxyError::UnknownModel(model.clone()))?;
             let at_us = self.proxy.clock.unix_us();
-            let mut plan = self.proxy.plan(&route, dialect, &key.price_book, at_us, None)?;
+            let mut plan =
+                self.proxy.plan(&route, (dialect, &|spoken| spoken == dialect), &key.price_book, at_us, None)?;
             plan.retain(|planned| provider_of(&route, planned).is_some_and(has_batches));
             if plan.is_empty() {
                 return Err(ProxyError::NoKeeper("The model's provider has no batches."));

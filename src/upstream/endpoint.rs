@@ -200,6 +200,13 @@ impl Endpoint {
         }
     }
 
+    /// Whether a target of this dialect answers it. Cohere's first form of a reranking is everybody's: vLLM, Together and others
+    /// of OpenAI's dialect answer it.
+    #[must_use]
+    pub fn is_answered_by(self, dialect: ProviderDialect) -> bool {
+        dialect == self.dialect() || self == Self::CohereRerankV1 && dialect == ProviderDialect::OpenAi
+    }
+
     /// The endpoint's row.
     #[must_use]
     pub const fn shape(self) -> Shape {

@@ -142,3 +142,16 @@ fn an_answer_that_was_optimised_for_latency_has_the_price_of_its_own() {
         assert_eq!((metered.source, metered.flags.len()), (UsageSource::ProviderFinal, 0), "{metered:?}");
     }
 }
+
+#[test]
+fn a_reranking_by_a_server_of_another_vendor_is_billed_by_its_tokens() {
+    for (usage, tokens) in [
+        (json!({ "total_tokens": 56 }), 56),
+        (json!({ "prompt_tokens": 56, "completion_tokens": 0, "total_tokens": 56 }), 56),
+    ] {
+        let body = json!({ "model": "reranker", "results": [{ "index": 0, "relevance_score": 0.5 }], "usage": usage });
+        let metered = whole(Dialect::Cohere, &body);
+        assert_eq!((metered.source, metered.lines[0].usage.input_uncached), (UsageSource::ProviderFinal, tokens));
+        assert_eq!((metered.lines[0].billed_model.as_deref(), metered.flags.len()), (Some("reranker"), 0));
+    }
+}

@@ -24,7 +24,7 @@ static OLLAMA_MESSAGE: Node = answer(&[("content", TEXT), ("thinking", TEXT), ("
 static TOOL_CALL: Node = node(&[("function", Field::Into(&FUNCTION))]);
 static FUNCTION: Node = node(&[("arguments", ARGUMENTS)]);
 
-/// `/v2/chat`, `/v2/embed` and `/v2/rerank`
+/// `/v2/chat`, `/v2/embed` and `/v2/rerank`; `/v1/rerank`, which others tell the usage of as OpenAI would
 pub(super) static COHERE: Description = Description {
     whole: &COHERE_ROOT,
     event: &COHERE_EVENT,
@@ -35,6 +35,7 @@ pub(super) static COHERE: Description = Description {
 static COHERE_ROOT: Node = node(&[
     ("message", Field::Into(&COHERE_MESSAGE)),
     ("finish_reason", Field::Keep(Slot::Finish)),
+    ("model", Field::Keep(Slot::Model)),
     ("usage", Field::Keep(Slot::Usage)),
     ("meta", Field::Keep(Slot::Usage)),
     ("embeddings", PRESENT),

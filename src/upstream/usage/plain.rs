@@ -19,6 +19,13 @@ pub(super) fn ollama(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
 /// Cohere bills its billed units; cached tokens may be more than these and are not taken from them.
 pub(super) fn cohere(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     let billed = object(usage, "billed_units");
+    if billed.is_empty() && (usage.has("prompt_tokens") || usage.has("total_tokens")) {
+        // A reranking by another server: vLLM, Together, Jina.
+        let input_uncached = reader.first_count(usage, &["prompt_tokens", "total_tokens"])?;
+        reader.mapped.reported_total = reader.count(usage, "total_tokens");
+        let output = reader.count_or_zero(usage, "completion_tokens");
+        return Some(Usage { input_uncached, output, ..Usage::default() });
+    }
     if billed.is_empty() {
         reader.says_no_counts = true;
         return None;

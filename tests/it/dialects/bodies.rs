@@ -99,3 +99,8 @@ pub(super) fn others() -> Vec<Call> {
         same("openai", "/v1/images/generations", json!({ "model": "openai-model", "prompt": "one two three" })),
     ]
 }
+
+/// A reranking by a server of OpenAI's dialect.
+pub(super) fn reranked_elsewhere() -> Call {
+    same("openai", "/v1/rerank", json!({ "model": "openai-model", "query": "one", "documents": ["one", "two"] }))
+}

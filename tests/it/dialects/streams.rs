@@ -171,7 +171,7 @@ async fn reading_on_is_bounded_in_time_in_every_dialect() {
 #[tokio::test]
 async fn counting_is_free_and_what_is_no_token_is_counted_as_what_it_is() {
     let harness = gateway("").await;
-    for call in bodies::others() {
+    for call in bodies::others().into_iter().chain([bodies::reranked_elsewhere()]) {
         let answer = call.send(&harness, json!({})).await;
         let view = harness.booked(&answer.request_id()).await;
         let free = json!("0.000000000");
