@@ -44,6 +44,8 @@ pub enum Reporter {
 pub struct Asked {
     /// Tokens of the input by the published rule, used where nothing better becomes known.
     pub input_estimate: u64,
+    /// Answers at once; zero or one: one.
+    pub choices: u64,
     /// Unicode code points of text to be spoken; zero when nothing is.
     pub characters: u64,
     /// Width and height of the pictures asked for.

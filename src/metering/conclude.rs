@@ -77,7 +77,7 @@ fn reported(
     seen: &Sniffed,
     end: End,
 ) -> (UsageSource, Usage) {
-    let ended = seen.done || seen.finish.is_some() || end == End::Terminal;
+    let ended = seen.done || seen.has_finished() || end == End::Terminal;
     let finished = ended && !seen.usage_is_placeholder;
     let is_estimated = fill_placeholder(&mut usage, seen);
     if is_estimated {

@@ -181,6 +181,7 @@ impl Exchange {
     fn asked(&self) -> Asked {
         Asked {
             input_estimate: self.input_estimate,
+            choices: self.request.choices,
             characters: self.request.characters,
             image_size: self.request.image_size.clone(),
             image_quality: self.request.image_quality.clone(),
@@ -288,6 +289,7 @@ async fn answer(
     }
     let framing = Framing::of(dialect, content_type, stream);
     let mut sniffer = Box::new(Sniffer::new(dialect, framing, injected));
+    sniffer.choices(live.asked.choices);
     sniffer.headers(&parts.headers);
     let mut response = if framing.is_stream() {
         Response::new(Body::new(MeteredBody::stream(live, sniffer)))

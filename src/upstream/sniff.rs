@@ -8,6 +8,7 @@ mod base64;
 mod collect;
 mod document;
 pub mod documents;
+mod ended;
 mod event_stream;
 mod frames;
 mod headers;
@@ -30,7 +31,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use self::{array::ArrayFrames, collect::Collector, frames::Frames, lines::LineFrames, relay::Relay, sse::SseFrames};
-pub use self::{document::Items, seen::Sniffed};
+pub use self::{document::Items, ended::Ended, seen::Sniffed};
 use super::dialect::{Dialect, Framing};
 
 /// Looks on as an answer passes, whatever its dialect and framing.
@@ -71,6 +72,11 @@ impl Sniffer {
         self.documents.seen_mut().headers_raw = headers::usage_of(headers);
     }
 
+    /// So many answers were asked for at once; one unless it is said.
+    pub const fn choices(&mut self, asked: u64) {
+        self.documents.seen_mut().choices_asked = asked;
+    }
+
     /// Takes a chunk and gives what may pass now.
     pub fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
         match &mut self.body {
@@ -97,6 +103,7 @@ impl Sniffer {
     #[must_use]
     pub fn summary(&self) -> Sniffed {
         let mut seen = self.documents.summary();
+        seen.is_within_array = matches!(&self.body, Body::Stream { frames, .. } if frames.is_within_array());
         seen.done |= match &self.body {
             Body::Stream { relay, .. } => relay.is_done(),
             Body::Whole => seen.is_json_object,

@@ -1,61 +1,8 @@
 //! Answers of status 200 that are not what was asked for: recorded as what they are, never metered from what cannot be read.
 
-use std::sync::{Arc, Mutex};
-
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
 
-use crate::harness::{Answer, Harness};
-
-/// An upstream that answers every request with the same bytes.
-struct RawUpstream {
-    harness: Harness,
-    reply: Arc<Mutex<Vec<u8>>>,
-}
-
-impl RawUpstream {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let reply: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let replies = Arc::clone(&reply);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let reply = replies.lock().unwrap().clone();
-                tokio::spawn(answer(stream, reply));
-            }
-        });
-        let harness = Harness::start_with(&format!(
-            "[[provider]]\nname = \"raw\"\nbase_url = \"http://{address}/v1\"\nallow_private = true\n[[model]]\nname = \"raw\"\ntargets = [{{ provider = \"raw\", model = \"demo-model\" }}]\n[prices]\nunpriced = \"record\"\n"
-        ))
-        .await;
-        Self { harness, reply }
-    }
-
-    /// What the client got of an answer with these headers and this body, and what the books say of it.
-    async fn ask(&self, headers: &str, body: &[u8], stream: bool) -> (Answer, Value) {
-        let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\nconnection: close\r\n\r\n");
-        *self.reply.lock().unwrap() = [head.as_bytes(), body].concat();
-        let answer = self.harness.chat(json!({ "model": "raw", "stream": stream })).await;
-        let view = self.harness.booked(&answer.request_id()).await;
-        (answer, view)
-    }
-}
-
-async fn answer(mut stream: TcpStream, reply: Vec<u8>) {
-    let mut request = Vec::new();
-    let mut piece = [0; 4096];
-    while !request.ends_with(b"}") {
-        match stream.read(&mut piece).await {
-            Ok(len) if len > 0 => request.extend_from_slice(&piece[..len]),
-            _ => return,
-        }
-    }
-    let _sent = stream.write_all(&reply).await;
-}
+use crate::raw::RawUpstream;
 
 fn assert_ended(view: &Value, outcome: &str, source: &str) {
     assert_eq!((&view["outcome"], &view["usage_source"]), (&json!(outcome), &json!(source)), "{view}");

@@ -75,6 +75,7 @@ impl Case {
         let is_speech = self.meta["endpoint"].as_str().unwrap().ends_with("/audio/speech");
         Asked {
             input_estimate: 17,
+            choices: 1,
             characters: request["input"].as_str().filter(|_| is_speech).map_or(0, |text| text.chars().count() as u64),
             image_size: word("size"),
             image_quality: word("quality"),

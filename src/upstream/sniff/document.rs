@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     documents::Kind,
+    ended::Ended,
     path::{Counted, Delivered, Slot},
 };
 
@@ -40,6 +41,9 @@ pub(super) struct Document {
     pub(super) searches: Option<u64>,
     pub(super) items: Items,
     item: Item,
+    choice: Choice,
+    /// Answers that said in it why they ended.
+    pub(super) ended: Ended,
     pub(super) answer: bool,
     pub(super) error: bool,
     pub(super) last: bool,
@@ -76,6 +80,14 @@ impl Items {
 struct Item {
     kind: Option<String>,
     action: Option<String>,
+}
+
+/// One of several answers, as far as the document has told of it.
+#[derive(Debug, Default)]
+struct Choice {
+    /// Its number: the first where none is told.
+    number: u64,
+    has_ended: bool,
 }
 
 impl Document {
@@ -116,6 +128,7 @@ impl Document {
             && self.images.is_none()
             && self.searches.is_none()
             && self.items.count == 0
+            && self.ended.is_empty()
     }
 
     /// Notes a value that was kept; null is as good as absent.
@@ -140,7 +153,11 @@ impl Document {
             }
             Slot::ItemType => self.item.kind = word(value).map(Cow::into_owned),
             Slot::ItemAction => self.item.action = word(value).map(Cow::into_owned),
+            Slot::Index => self.choice.number = number(value),
             Slot::Model | Slot::Finish | Slot::Reason | Slot::Blocked | Slot::Tier => {
+                if slot == Slot::Finish {
+                    self.choice.has_ended = !matches!(value, b"\"\"" | b"\"FINISH_REASON_UNSPECIFIED\"");
+                }
                 if self.words.len() < WORDS_MAX && value.len() <= WORD_BYTES_MAX {
                     let from = self.words_raw.len();
                     self.words_raw.extend_from_slice(value);
@@ -193,6 +210,19 @@ impl Document {
         }
     }
 
+    /// One of several answers begins.
+    pub(super) fn begin_choice(&mut self) {
+        self.choice = Choice::default();
+    }
+
+    /// What the document tells of one of several answers is over.
+    pub(super) fn end_choice(&mut self) {
+        let Choice { number, has_ended } = std::mem::take(&mut self.choice);
+        if has_ended {
+            self.ended.add(number);
+        }
+    }
+
     /// An output item ended.
     pub(super) fn end_item(&mut self) {
         let Item { kind, action } = std::mem::take(&mut self.item);
@@ -209,6 +239,11 @@ impl Document {
         };
         *count = count.saturating_add(1);
     }
+}
+
+/// A whole number; the first where it is none.
+fn number(value: &[u8]) -> u64 {
+    std::str::from_utf8(value).ok().and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 fn text(value: &[u8]) -> Option<String> {
