@@ -12,7 +12,7 @@ use tollgate_core::{
     worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
 };
 
-pub use self::conclude::{SoFar, conclude, used_so_far};
+pub use self::conclude::{SoFar, conclude, conclude_left, used_so_far};
 use crate::upstream::{sniff::Sniffed, usage::map_usage, worker::worker_time};
 
 /// Why reading an upstream's answer stopped.
