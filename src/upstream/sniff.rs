@@ -43,8 +43,8 @@ pub struct Sniffer {
 
 #[derive(Debug)]
 enum Body {
-    /// One document.
-    Whole,
+    /// One document. `goes_on`: something stands behind it, so it is none.
+    Whole { goes_on: bool },
     /// Many.
     Stream { frames: Frames, relay: Relay },
     /// Nothing to look into.
@@ -57,7 +57,7 @@ impl Sniffer {
     pub fn new(dialect: Dialect, framing: Framing, withhold_usage: bool) -> Self {
         let stream = |frames| Body::Stream { frames, relay: Relay::new(withhold_usage) };
         let body = match framing {
-            Framing::Json => Body::Whole,
+            Framing::Json => Body::Whole { goes_on: false },
             Framing::Sse => stream(Frames::Sse(SseFrames::new())),
             Framing::Ndjson => stream(Frames::Lines(LineFrames)),
             Framing::JsonArray => stream(Frames::Array(ArrayFrames::default())),
@@ -81,8 +81,9 @@ impl Sniffer {
     pub fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
         match &mut self.body {
             Body::Stream { frames, relay } => relay.push(chunk, frames, &mut self.documents, out),
-            Body::Whole => {
-                self.documents.feed(&chunk);
+            Body::Whole { goes_on } => {
+                let eaten = self.documents.feed(&chunk);
+                *goes_on |= chunk.iter().skip(eaten).any(|byte| !byte.is_ascii_whitespace());
                 out.push_back(chunk);
             }
             Body::Opaque => {
@@ -106,7 +107,10 @@ impl Sniffer {
         seen.is_within_array = matches!(&self.body, Body::Stream { frames, .. } if frames.is_within_array());
         seen.done |= match &self.body {
             Body::Stream { relay, .. } => relay.is_done(),
-            Body::Whole => seen.is_json_object,
+            Body::Whole { goes_on } => {
+                seen.is_json_object &= !goes_on;
+                seen.is_json_object
+            }
             Body::Opaque => false,
         };
         seen
@@ -116,7 +120,7 @@ impl Sniffer {
     pub fn finish(&mut self) -> Option<Bytes> {
         match &mut self.body {
             Body::Stream { relay, .. } => relay.finish(),
-            Body::Whole | Body::Opaque => None,
+            Body::Whole { .. } | Body::Opaque => None,
         }
     }
 

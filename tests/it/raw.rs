@@ -49,7 +49,7 @@ impl RawUpstream {
 
     /// The same, of a request to any path.
     pub(crate) async fn call(&self, path: &str, request: &Value, headers: &str, body: &[u8]) -> (Answer, Value) {
-        self.next_reply(headers, body);
+        self.next_reply("200 OK", headers, body);
         let answer = read(self.harness.request(path, request)).await;
         let view = self.harness.booked(&answer.request_id()).await;
         (answer, view)
@@ -57,12 +57,13 @@ impl RawUpstream {
 
     /// The same, of an answer whose body is not read.
     pub(crate) async fn send(&self, path: &str, request: &Value, headers: &str, body: &[u8]) -> reqwest::Response {
-        self.next_reply(headers, body);
+        self.next_reply("200 OK", headers, body);
         self.harness.request(path, request).send().await.unwrap()
     }
 
-    fn next_reply(&self, headers: &str, body: &[u8]) {
-        let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\nconnection: close\r\n\r\n");
+    /// Answers with this status, these headers and this body from now on.
+    pub(crate) fn next_reply(&self, status: &str, headers: &str, body: &[u8]) {
+        let head = format!("HTTP/1.1 {status}\r\n{headers}\r\nconnection: close\r\n\r\n");
         *self.reply.lock().unwrap() = [head.as_bytes(), body].concat();
     }
 }
