@@ -12,7 +12,7 @@ use tollgate_core::{
     worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
 };
 
-pub use self::conclude::{SoFar, conclude, used_so_far};
+pub use self::conclude::{SoFar, conclude, conclude_left, used_so_far};
 use crate::upstream::{sniff::Sniffed, usage::map_usage, worker::worker_time};
 
 /// Why reading an upstream's answer stopped.
@@ -44,6 +44,8 @@ pub enum Reporter {
 pub struct Asked {
     /// Tokens of the input by the published rule, used where nothing better becomes known.
     pub input_estimate: u64,
+    /// Answers at once; zero or one: one.
+    pub choices: u64,
     /// Unicode code points of text to be spoken; zero when nothing is.
     pub characters: u64,
     /// Width and height of the pictures asked for.

@@ -86,7 +86,7 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// Refuse a model without a price.
     pub refuse_unpriced: bool,
-    /// Streams read on at once after their client has left.
+    /// Answers read on at once after their client has left.
     pub drain_streams_max: usize,
     /// Bytes of such a reading at most.
     pub drain_bytes_max: u64,
@@ -97,9 +97,9 @@ pub struct Settings {
 pub struct Counters {
     /// Answers whose last bytes were sent before their entry was known to be durable.
     pub released_before_durable: AtomicU64,
-    /// Clients that left a stream which then was read to its end.
+    /// Clients that left an answer which then was read on.
     pub drained: AtomicU64,
-    /// Clients that left when no more streams could be read on.
+    /// Clients that left when no more answers could be read on.
     pub drain_refused: AtomicU64,
     /// Attempts whose prices somebody should look at.
     pub pricing: Arc<PricingAlarms>,

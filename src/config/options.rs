@@ -84,7 +84,7 @@ pub const OPTIONS: &[OptionRow] = &[
     row("prices.dir", Kind::Text, "Folder of price tables; empty: pricing/, else the shipped ones"),
     row("prices.unpriced", Kind::OneOf(&["refuse", "record"]), "What happens to a model without a price"),
     row("recovery.basis", Kind::OneOf(&["revenue", "margin"]), "What pays back training"),
-    row("drain.streams_max", Kind::Count, "Streams read on at once after their client has left"),
+    row("drain.streams_max", Kind::Count, "Answers read on at once after their client has left"),
     row("drain.ms_max", Kind::Count, "Longest such reading, in milliseconds"),
     row("drain.bytes_max", Kind::Count, "Most bytes of such a reading"),
     row("batches.poll_ms_min", Kind::Count, "First wait before a provider is asked whether a batch is done"),

@@ -69,6 +69,30 @@ pub fn conclude(seen: &Sniffed, end: End, asked: &Asked, reporter: Reporter) -> 
     metered
 }
 
+/// The same, of a request at a provider that the gateway ended because its client had left: what was sent is taken to have been
+/// read, also where nothing of an answer came yet.
+#[must_use]
+pub fn conclude_left(seen: &Sniffed, end: End, asked: &Asked) -> Metered {
+    let mut metered = conclude(seen, end, asked, Reporter::Provider);
+    let costs_nothing = is_free(seen) || seen.dialect.is_free();
+    if metered.source == UsageSource::NotBilled && !costs_nothing {
+        let (source, input) = if asked.characters > 0 {
+            (UsageSource::CountedUnits, 0)
+        } else {
+            (UsageSource::Estimated, asked.input_estimate)
+        };
+        metered.source = source;
+        metered.lines =
+            vec![MeteredLine { usage: Usage { input_uncached: input, ..Usage::default() }, ..MeteredLine::default() }];
+    }
+    metered
+}
+
+/// Moderations cost nothing, and neither does a prompt that was refused.
+const fn is_free(seen: &Sniffed) -> bool {
+    matches!(seen.dialect, Dialect::OpenAiModerations) || seen.blocked.is_some() || seen.error_seen
+}
+
 /// Usage that the upstream reported, with an estimate where its output is a placeholder.
 fn reported(
     metered: &mut Metered,
@@ -77,7 +101,7 @@ fn reported(
     seen: &Sniffed,
     end: End,
 ) -> (UsageSource, Usage) {
-    let ended = seen.done || seen.finish.is_some() || end == End::Terminal;
+    let ended = seen.done || seen.has_finished() || end == End::Terminal;
     let finished = ended && !seen.usage_is_placeholder;
     let is_estimated = fill_placeholder(&mut usage, seen);
     if is_estimated {
@@ -141,10 +165,9 @@ const fn is_by_unit(seen: &Sniffed, asked: &Asked) -> bool {
 fn unreported(seen: &Sniffed, asked: &Asked) -> (UsageSource, Option<Usage>) {
     let delivered = seen.output_bytes() > 0 || seen.opaque_bytes > 0;
     let something_came = delivered || seen.answer_seen || seen.finish.is_some();
-    let is_free = seen.dialect == Dialect::OpenAiModerations || seen.blocked.is_some() || seen.error_seen && !delivered;
     // The body of a vendor's own that says nothing that is known is an answer all the same.
     let something_came = something_came || seen.dialect == Dialect::BedrockInvoke && seen.is_json_object;
-    if !something_came || is_free && !delivered {
+    if !something_came || is_free(seen) && !delivered {
         return (UsageSource::NotBilled, None);
     }
     if seen.pending && !delivered {

@@ -8,53 +8,95 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use bytes::Bytes;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
 
-use super::{live::Live, stream::progress};
+use super::{Proxy, live::Live, stream::progress};
 use crate::{metering::End, routing::DrainPolicy, upstream::sniff::Sniffer};
+
+/// Leave to read on for one client that has left, and its bounds.
+pub(super) struct Drain {
+    until: Instant,
+    /// None: too many came.
+    bytes_left: Option<u64>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drain {
+    /// One of a bounded number, for at most so long; counted, as is that there is none.
+    fn begin(proxy: &Proxy, at_most: Duration) -> Option<Self> {
+        let Ok(place) = Arc::clone(&proxy.drains).try_acquire_owned() else {
+            proxy.counters.drain_refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        proxy.counters.drained.fetch_add(1, Ordering::Relaxed);
+        Some(Self { until: Instant::now() + at_most, bytes_left: Some(proxy.settings.drain_bytes_max), _place: place })
+    }
+
+    /// What a provider's policy says now that the client has left; none: the request ends at once.
+    pub(super) fn of_provider(proxy: &Proxy, policy: DrainPolicy) -> Option<Self> {
+        match policy {
+            DrainPolicy::Drain(at_most) if !proxy.is_stopping() => Self::begin(proxy, at_most),
+            DrainPolicy::Drain(_) | DrainPolicy::Cancel | DrainPolicy::CancelThenDrain(_) => None,
+        }
+    }
+
+    /// What comes within the bounds; none when they are reached.
+    pub(super) async fn within<T>(&self, coming: impl Future<Output = T>) -> Option<T> {
+        self.bytes_left?;
+        timeout_at(self.until, coming).await.ok()
+    }
+
+    /// These bytes were read.
+    pub(super) fn took(&mut self, chunk: &Bytes) {
+        let len = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.bytes_left = self.bytes_left.and_then(|left| left.checked_sub(len));
+    }
+}
 
 /// The client of an answer under way has left, or the gateway cut it off.
 pub(super) fn left(mut live: Box<Live>, sniffer: Box<Sniffer>) {
     let end = live.end_without_client();
-    let at_most = match (live.drain, end) {
-        (DrainPolicy::CancelThenDrain(_), _) => live.worker_reads_on_for(),
-        (DrainPolicy::Drain(at_most), End::ClientLeft) => at_most,
-        (DrainPolicy::Drain(_) | DrainPolicy::Cancel, _) => return drop(live.end(&sniffer.summary(), end)),
+    let drain = match (live.draining.take(), live.drain) {
+        (Some(begun), _) => Some(begun),
+        (None, DrainPolicy::CancelThenDrain(_)) => Drain::begin(&live.proxy, live.worker_reads_on_for()),
+        (None, policy) => Drain::of_provider(&live.proxy, policy),
     };
-    let place = Arc::clone(&live.proxy.drains).try_acquire_owned();
-    match (place, tokio::runtime::Handle::try_current()) {
-        (Ok(place), Ok(runtime)) => {
-            live.proxy.counters.drained.fetch_add(1, Ordering::Relaxed);
-            runtime.spawn(async move {
-                read_on(live, sniffer, at_most, end).await;
-                drop(place);
-            });
+    match (drain, tokio::runtime::Handle::try_current()) {
+        (Some(drain), Ok(runtime)) => {
+            runtime.spawn(read_on(live, sniffer, drain, end));
         }
         _ => {
-            live.proxy.counters.drain_refused.fetch_add(1, Ordering::Relaxed);
+            live.leave_upstream();
             drop(live.end(&sniffer.summary(), end));
         }
     }
 }
 
 /// Reads an answer that nobody waits for to its end. Whatever ends the reading, the entry says that the client had left.
-async fn read_on(mut live: Box<Live>, mut sniffer: Box<Sniffer>, at_most: Duration, end: End) {
+async fn read_on(mut live: Box<Live>, mut sniffer: Box<Sniffer>, mut drain: Drain, end: End) {
     if !sniffer.is_done() && !live.cancel_at_worker().await {
         live.upstream = None;
     }
-    let bytes_max = live.proxy.settings.drain_bytes_max;
     let mut unread = VecDeque::new();
-    let reading = async {
-        let mut bytes_read: u64 = 0;
-        while !sniffer.is_done() && bytes_read <= bytes_max {
-            let Some(Ok(chunk)) = live.next_chunk().await else { break };
-            bytes_read = bytes_read.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
-            sniffer.push(chunk, &mut unread);
-            unread.clear();
-            progress(&mut live, &sniffer);
+    while !sniffer.is_done() {
+        match drain.within(live.next_chunk()).await {
+            Some(Some(Ok(chunk))) => {
+                drain.took(&chunk);
+                sniffer.push(chunk, &mut unread);
+                unread.clear();
+                progress(&mut live, &sniffer);
+            }
+            Some(_ended) => break,
+            None => {
+                live.leave_upstream();
+                break;
+            }
         }
-    };
-    let _elapsed = timeout(at_most, reading).await;
+    }
     if sniffer.is_done() {
         live.finish_upstream();
     }

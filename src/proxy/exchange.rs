@@ -27,13 +27,13 @@ use crate::{
     admission::gate::Admitted,
     failpoint::{self, Point},
     journal::attempt::Permit,
-    metering::{Asked, Metered},
+    metering::{Asked, End, Metered, conclude_left},
     routing::{Route, Target},
     upstream::{
         dialect::{Dialect, Framing},
         headers::{pass_response_headers, request_headers},
         request::Request,
-        sniff::Sniffer,
+        sniff::{Sniffed, Sniffer},
         target::Variant,
         worker::X_REQUEST_ID,
     },
@@ -140,8 +140,8 @@ impl Exchange {
         let (credentials, now_us) = (provider.credentials.as_ref(), self.proxy.clock.unix_us());
         let sent = client.send(&uri, credentials, provider.allow_private, now_us, headers, body);
         let sent = pin!(timeout(self.route.timeout, sent));
-        let response = match head(&self.proxy, sent, call.as_mut(), gone).await {
-            Ok(response) => response,
+        let (response, draining) = match head(&self.proxy, sent, call.as_mut(), provider.drain, gone).await {
+            Ok(answered) => answered,
             Err(no_head) => {
                 // A worker that died a moment ago, before its keeper has seen it, is no broken upstream.
                 let model = self.route.model.clone();
@@ -171,6 +171,8 @@ impl Exchange {
             status: parts.status.as_u16(),
             asked: self.asked(),
             drain: provider.drain,
+            draining,
+            is_left: false,
             worker: call,
             silence: Silence::new(self.route.timeout),
         });
@@ -181,6 +183,7 @@ impl Exchange {
     fn asked(&self) -> Asked {
         Asked {
             input_estimate: self.input_estimate,
+            choices: self.request.choices,
             characters: self.request.characters,
             image_size: self.request.image_size.clone(),
             image_quality: self.request.image_quality.clone(),
@@ -196,7 +199,7 @@ impl Exchange {
     }
 
     /// Ends an attempt without an answer. `left` is the request at a worker whose client has left: what it computed until
-    /// then is booked, if it can be told.
+    /// then is booked, if it can be told. A provider that was left is taken to have read its input.
     async fn unanswered(
         &self,
         attempt: Attempt,
@@ -205,6 +208,7 @@ impl Exchange {
         left: Option<WorkerCall>,
         admitted: &mut Option<Admitted>,
     ) -> Tried {
+        let is_left = matches!(no_head, NoHead::Left);
         let (flag, error) = match no_head {
             NoHead::Send(error) => {
                 tracing::warn!(target = attempt.target(), %error, "an upstream was not reached");
@@ -213,10 +217,15 @@ impl Exchange {
             NoHead::Timeout => ("timeout", ProxyError::UpstreamTimeout),
             NoHead::Left => ("unanswered", ProxyError::Unreachable),
         };
+        let end = if self.proxy.is_stopping() { End::Shutdown } else { End::ClientLeft };
         let metered = match left {
+            None if is_left => {
+                let nothing_yet = Sniffed { dialect: self.request.endpoint.answers(), ..Sniffed::default() };
+                conclude_left(&nothing_yet, end, &self.asked())
+            }
             None => Metered::nothing(Outcome::UpstreamError, Some(flag)),
             Some(call) => {
-                let outcome = if self.proxy.is_stopping() { Outcome::Shutdown } else { Outcome::ClientDisconnect };
+                let outcome = if end == End::Shutdown { Outcome::Shutdown } else { Outcome::ClientDisconnect };
                 let nothing = Metered::nothing(outcome, Some(flag));
                 match call.final_usage(&self.proxy.client).await {
                     Some(usage_raw) => nothing.told_by_record(usage_raw),
@@ -288,6 +297,7 @@ async fn answer(
     }
     let framing = Framing::of(dialect, content_type, stream);
     let mut sniffer = Box::new(Sniffer::new(dialect, framing, injected));
+    sniffer.choices(live.asked.choices);
     sniffer.headers(&parts.headers);
     let mut response = if framing.is_stream() {
         Response::new(Body::new(MeteredBody::stream(live, sniffer)))

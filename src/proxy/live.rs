@@ -14,13 +14,14 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use super::{
     Proxy,
     attempt::{Attempt, Ended},
+    drain::Drain,
     worker::WorkerCall,
 };
 use crate::{
     admission::gate::Admitted,
     failpoint::{self, Point},
     journal::attempt::EndReceipt,
-    metering::{Asked, End, Metered, Reporter, conclude},
+    metering::{Asked, End, Metered, Reporter, conclude, conclude_left},
     routing::DrainPolicy,
     upstream::sniff::Sniffed,
 };
@@ -43,6 +44,10 @@ pub(super) struct Live {
     pub(super) status: u16,
     pub(super) asked: Asked,
     pub(super) drain: DrainPolicy,
+    /// The client has left, and this is being read on for it.
+    pub(super) draining: Option<Drain>,
+    /// The client has left, and the upstream was left before its end.
+    pub(super) is_left: bool,
     /// The request at its worker, when one of ours serves.
     pub(super) worker: Option<WorkerCall>,
     pub(super) silence: Silence,
@@ -124,11 +129,22 @@ impl Live {
 
     /// As [`Self::end`], with the usage of a worker's final record when there is one.
     pub(super) fn end_told(&mut self, seen: &Sniffed, end: End, record: Option<String>) -> Option<Ended> {
-        let metered = conclude(seen, end, &self.asked, self.reporter());
+        let reporter = self.reporter();
+        let metered = if self.is_left && reporter == Reporter::Provider {
+            conclude_left(seen, end, &self.asked)
+        } else {
+            conclude(seen, end, &self.asked, reporter)
+        };
         self.end_as(match record {
             Some(usage_raw) => metered.told_by_record(usage_raw),
             None => metered,
         })
+    }
+
+    /// Ends the request at a provider, whose connection is closed: nobody waits for it, and nobody reads on.
+    pub(super) fn leave_upstream(&mut self) {
+        self.upstream = None;
+        self.is_left = true;
     }
 
     /// How an answer ends that nobody waits for.

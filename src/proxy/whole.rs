@@ -90,12 +90,13 @@ pub(super) async fn answer(
 }
 
 /// Ends an answer that was cut off. A client that waits for it gets none of it, so it owes nothing for it; one that has
-/// left used what a worker computed for it until then.
+/// left used what a worker computed for it until then, or, where the gateway itself left its provider, what is taken for it.
 async fn end_cut(live: &mut Live, seen: &Sniffed, gone: &ClientGone) -> Option<Ended> {
     if !gone.get() {
         return live.end_as(Metered::nothing(Outcome::Truncated, Some("not_delivered")));
     }
     match live.ask_how_it_ended() {
+        None if live.is_left => live.end(seen, live.end_without_client()),
         None => live.end_as(Metered::nothing(Outcome::ClientDisconnect, Some("not_delivered"))),
         Some(asking) => {
             let record = asking.await;

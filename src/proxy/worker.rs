@@ -1,5 +1,6 @@
-//! One attempt's call at a worker of ours: told to end when the client has left, and asked how it ended.
+//! What waits for an upstream whose client may leave meanwhile. A provider's request is read on or ended, by its policy.
 //!
+//! One attempt's call at a worker of ours is told to end when the client has left, and asked how it ended.
 //! A worker that cannot be told loses its connection, which ends the request too; then its last count stands.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use tollgate_core::id::AttemptId;
 use super::{
     Proxy,
     detach::ClientGone,
+    drain::Drain,
     live::{CutOff, Live},
 };
 use crate::{
@@ -41,7 +43,7 @@ pub(super) enum NoHead {
     Send(SendError),
     /// Silent for too long.
     Timeout,
-    /// The client left, and the worker did not end the request.
+    /// The client left: the worker did not end the request, or the provider's was not read on for.
     Left,
 }
 
@@ -78,30 +80,36 @@ impl WorkerCall {
     }
 }
 
-/// Waits for the head of an answer. When the client leaves meanwhile, a worker is told to end.
+/// Waits for the head of an answer. When the client leaves meanwhile, a worker is told to end; what a provider may take for
+/// reading on is then told, too.
 pub(super) async fn head(
     proxy: &Proxy,
     mut sent: Pin<&mut Timeout<impl Future<Output = Result<Response<Incoming>, SendError>>>>,
     call: Option<&mut WorkerCall>,
+    policy: DrainPolicy,
     gone: &ClientGone,
-) -> Result<Response<Incoming>, NoHead> {
-    let in_time = match call {
-        None => sent.await,
-        Some(call) => {
-            let first = tokio::select! {
-                biased;
-                in_time = &mut sent => Some(in_time),
-                () = gone.left() => None,
-            };
-            match first {
-                Some(in_time) => in_time,
-                None if !call.cancel(&proxy.client).await => return Err(NoHead::Left),
-                None => timeout(call.reads_on_for(proxy), sent).await.map_err(|_elapsed| NoHead::Left)?,
+) -> Result<(Response<Incoming>, Option<Drain>), NoHead> {
+    let first = tokio::select! {
+        biased;
+        in_time = &mut sent => Some(in_time),
+        () = gone.left() => None,
+    };
+    let mut draining = None;
+    let in_time = match (first, call) {
+        (Some(in_time), _) => in_time,
+        (None, Some(call)) => {
+            if !call.cancel(&proxy.client).await {
+                return Err(NoHead::Left);
             }
+            timeout(call.reads_on_for(proxy), sent).await.map_err(|_elapsed| NoHead::Left)?
+        }
+        (None, None) => {
+            let drain = draining.insert(Drain::of_provider(proxy, policy).ok_or(NoHead::Left)?);
+            drain.within(sent).await.ok_or(NoHead::Left)?
         }
     };
     match in_time {
-        Ok(answered) => answered.map_err(NoHead::Send),
+        Ok(answered) => answered.map(|response| (response, draining)).map_err(NoHead::Send),
         Err(_elapsed) => Err(NoHead::Timeout),
     }
 }
@@ -120,15 +128,18 @@ impl Live {
         self.worker.as_ref().map_or(Duration::ZERO, |call| call.reads_on_for(&self.proxy))
     }
 
-    /// As [`Self::next_chunk`]. When the client leaves meanwhile, a worker is told to end and has only so long for it.
+    /// As [`Self::next_chunk`]. When the client leaves meanwhile, a provider is read on within bounds, or left; a worker is told
+    /// to end and has only so long for it.
     pub(super) async fn next_chunk_for(&mut self, gone: &ClientGone) -> Option<Result<Bytes, CutOff>> {
-        if self.worker.is_none() {
-            return self.next_chunk().await;
+        if self.draining.is_none() {
+            tokio::select! {
+                biased;
+                chunk = self.next_chunk() => return chunk,
+                () = gone.left() => {}
+            }
         }
-        tokio::select! {
-            biased;
-            chunk = self.next_chunk() => return chunk,
-            () = gone.left() => {}
+        if self.worker.is_none() {
+            return self.next_chunk_for_nobody().await;
         }
         if self.cancel_at_worker().await {
             let at_most = self.worker_reads_on_for();
@@ -137,6 +148,21 @@ impl Live {
             }
         }
         self.upstream = None;
+        Some(Err(CutOff))
+    }
+
+    async fn next_chunk_for_nobody(&mut self) -> Option<Result<Bytes, CutOff>> {
+        let begun = self.draining.take().or_else(|| Drain::of_provider(&self.proxy, self.drain));
+        if let Some(mut drain) = begun
+            && let Some(chunk) = drain.within(self.next_chunk()).await
+        {
+            if let Some(Ok(chunk)) = &chunk {
+                drain.took(chunk);
+            }
+            self.draining = Some(drain);
+            return chunk;
+        }
+        self.leave_upstream();
         Some(Err(CutOff))
     }
 

@@ -74,8 +74,8 @@ metrics! {
     IN_FLIGHT_MAX = gauge("tollgate_requests_in_flight_max", &[], "The most that may be under way at once");
     RELEASED_BEFORE_DURABLE = counter("tollgate_released_before_durable_total", &[],
         "Answers that ended before their entry was known to be durable");
-    DRAINED = counter("tollgate_drained_total", &[], "Streams read on after their client left");
-    DRAIN_REFUSED = counter("tollgate_drain_refused_total", &[], "Streams cut because too many were being read on");
+    DRAINED = counter("tollgate_drained_total", &[], "Answers read on after their client left");
+    DRAIN_REFUSED = counter("tollgate_drain_refused_total", &[], "Answers cut because too many were being read on");
     TASK_PANICS = counter("tollgate_task_panics_total", &[],
         "Tasks that panicked and were started again; each is a defect");
     JOURNAL_DURABLE_SEQUENCE = gauge("tollgate_journal_durable_sequence", &[], "Highest durable sequence of this boot");

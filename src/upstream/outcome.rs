@@ -22,6 +22,10 @@ pub fn of_answer(seen: &Sniffed, whole: bool) -> Outcome {
     if seen.blocked.is_some() {
         return Outcome::Blocked;
     }
+    if seen.finish.is_some() && !seen.says_its_end() {
+        // One of several answers ended, and the others did not; or the array that holds them did not.
+        return Outcome::Truncated;
+    }
     let word = seen.reason.as_deref().or(seen.finish.as_deref());
     match word.map(outcome_of_word) {
         Some(Outcome::Complete) if seen.refusal_seen => Outcome::Refusal,

@@ -8,6 +8,7 @@ mod base64;
 mod collect;
 mod document;
 pub mod documents;
+mod ended;
 mod event_stream;
 mod frames;
 mod headers;
@@ -30,7 +31,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use self::{array::ArrayFrames, collect::Collector, frames::Frames, lines::LineFrames, relay::Relay, sse::SseFrames};
-pub use self::{document::Items, seen::Sniffed};
+pub use self::{document::Items, ended::Ended, seen::Sniffed};
 use super::dialect::{Dialect, Framing};
 
 /// Looks on as an answer passes, whatever its dialect and framing.
@@ -42,8 +43,8 @@ pub struct Sniffer {
 
 #[derive(Debug)]
 enum Body {
-    /// One document.
-    Whole,
+    /// One document. `goes_on`: something stands behind it, so it is none.
+    Whole { goes_on: bool },
     /// Many.
     Stream { frames: Frames, relay: Relay },
     /// Nothing to look into.
@@ -56,7 +57,7 @@ impl Sniffer {
     pub fn new(dialect: Dialect, framing: Framing, withhold_usage: bool) -> Self {
         let stream = |frames| Body::Stream { frames, relay: Relay::new(withhold_usage) };
         let body = match framing {
-            Framing::Json => Body::Whole,
+            Framing::Json => Body::Whole { goes_on: false },
             Framing::Sse => stream(Frames::Sse(SseFrames::new())),
             Framing::Ndjson => stream(Frames::Lines(LineFrames)),
             Framing::JsonArray => stream(Frames::Array(ArrayFrames::default())),
@@ -71,12 +72,18 @@ impl Sniffer {
         self.documents.seen_mut().headers_raw = headers::usage_of(headers);
     }
 
+    /// So many answers were asked for at once; one unless it is said.
+    pub const fn choices(&mut self, asked: u64) {
+        self.documents.seen_mut().choices_asked = asked;
+    }
+
     /// Takes a chunk and gives what may pass now.
     pub fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
         match &mut self.body {
             Body::Stream { frames, relay } => relay.push(chunk, frames, &mut self.documents, out),
-            Body::Whole => {
-                self.documents.feed(&chunk);
+            Body::Whole { goes_on } => {
+                let eaten = self.documents.feed(&chunk);
+                *goes_on |= chunk.iter().skip(eaten).any(|byte| !byte.is_ascii_whitespace());
                 out.push_back(chunk);
             }
             Body::Opaque => {
@@ -97,9 +104,13 @@ impl Sniffer {
     #[must_use]
     pub fn summary(&self) -> Sniffed {
         let mut seen = self.documents.summary();
+        seen.is_within_array = matches!(&self.body, Body::Stream { frames, .. } if frames.is_within_array());
         seen.done |= match &self.body {
             Body::Stream { relay, .. } => relay.is_done(),
-            Body::Whole => seen.is_json_object,
+            Body::Whole { goes_on } => {
+                seen.is_json_object &= !goes_on;
+                seen.is_json_object
+            }
             Body::Opaque => false,
         };
         seen
@@ -109,7 +120,7 @@ impl Sniffer {
     pub fn finish(&mut self) -> Option<Bytes> {
         match &mut self.body {
             Body::Stream { relay, .. } => relay.finish(),
-            Body::Whole | Body::Opaque => None,
+            Body::Whole { .. } | Body::Opaque => None,
         }
     }
 

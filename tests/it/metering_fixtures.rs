@@ -1,6 +1,11 @@
 //! Recorded answers of all dialects, whole, split at every offset and cut after every event.
 
-use std::{collections::VecDeque, fs, path::Path};
+use std::{
+    collections::VecDeque,
+    fs,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -13,7 +18,7 @@ use tollgate::{
 };
 use tollgate_core::entry::UsageSource;
 
-use crate::shared;
+use crate::{harness::read, raw::RawUpstream, shared};
 
 pub(crate) struct Case {
     pub(crate) meta: Value,
@@ -75,6 +80,7 @@ impl Case {
         let is_speech = self.meta["endpoint"].as_str().unwrap().ends_with("/audio/speech");
         Asked {
             input_estimate: 17,
+            choices: 1,
             characters: request["input"].as_str().filter(|_| is_speech).map_or(0, |text| text.chars().count() as u64),
             image_size: word("size"),
             image_quality: word("quality"),
@@ -153,15 +159,15 @@ impl Case {
     }
 }
 
-fn cases(folder: &Path) -> Vec<Case> {
+/// Recorded answers: those of status 200, or those of another.
+fn cases(folder: &Path, is_answer: bool) -> Vec<Case> {
     let mut cases: Vec<Case> = fs::read_dir(folder)
         .unwrap()
         .filter_map(|entry| {
             let path = entry.unwrap().path();
             let meta: Value = serde_json::from_slice(&fs::read(path.join("meta.json")).ok()?).unwrap();
             let body = fs::read(path.join(meta["body_file"].as_str()?)).unwrap().into();
-            // An answer of another status is no answer: nothing is metered, see `upstream_error`.
-            (meta["upstream_status"] == 200).then_some(Case { meta, body })
+            ((meta["upstream_status"] == 200) == is_answer).then_some(Case { meta, body })
         })
         .collect();
     cases.sort_by(|a, b| a.id().cmp(b.id()));
@@ -170,10 +176,10 @@ fn cases(folder: &Path) -> Vec<Case> {
 
 pub(crate) fn all_cases() -> Vec<Case> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let mut all = cases(&own);
+    let mut all = cases(&own, true);
     assert!(all.len() >= 60, "the project's own cases are gone");
     if let Some(folder) = shared::folder("fixtures") {
-        let shared = cases(&folder);
+        let shared = cases(&folder, true);
         assert!(shared.len() >= 39, "shared cases are gone");
         all.extend(shared);
     }
@@ -301,6 +307,34 @@ fn every_recorded_answer_is_metered_and_relayed_as_it_must_be() {
     });
 }
 
+#[tokio::test]
+async fn a_recorded_answer_of_an_error_status_is_booked_as_one_and_its_words_about_our_account_stay_here() {
+    let mut all = cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"), false);
+    assert!(!all.is_empty(), "the project's own case is gone");
+    all.extend(shared::folder("fixtures").into_iter().flat_map(|folder| cases(&folder, false)));
+    let upstream = RawUpstream::start().await;
+    for case in &all {
+        let mut request = case.meta["request"].clone();
+        request["model"] = json!("openai");
+        let headers: Vec<String> = case.meta["upstream_headers"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap()))
+            .collect();
+        let status = case.meta["upstream_status"].as_u64().unwrap();
+        upstream.next_reply(&format!("{status} Refused"), &headers.join("\r\n"), &case.body);
+        let answer = read(upstream.harness.request(case.meta["endpoint"].as_str().unwrap(), &request)).await;
+        assert_eq!(u64::from(answer.status), status, "{}: {}", case.id(), answer.text);
+        assert!(!answer.text.contains("quota"), "{}: {}", case.id(), answer.text);
+        let view = upstream.harness.booked(&answer.request_id()).await;
+        let expected = &case.meta["expected"];
+        assert_eq!(view["outcome"], expected["outcome"], "{}", case.id());
+        assert_eq!((&view["usage_source"], &view["charge_usd"]), (&json!("not_billed"), &json!("0.000000000")));
+        assert_eq!((&view["lines"], &view["flags"]), (&expected["lines"], &expected["flags"]), "{}", case.id());
+    }
+}
+
 #[test]
 fn where_the_bytes_are_split_makes_no_difference() {
     each_case(|case| {
@@ -309,25 +343,30 @@ fn where_the_bytes_are_split_makes_no_difference() {
         let (whole, relay) = feed(case, singles);
         check(case, &whole, "byte by byte");
         assert_eq!(relay, case.expected_relay(), "{}: byte by byte", case.id());
-        // Every offset of small bodies and of the last bytes of large ones; every 13th elsewhere.
-        let offsets =
-            (0..case.body.len()).filter(|at| at % 13 == 0 || case.body.len() < 4000 || at + 700 > case.body.len());
-        for at in offsets {
-            let (seen, relayed) = feed(case, [bytes(0..at), bytes(at..case.body.len())]);
-            assert_eq!(seen, whole, "{} split at {at}", case.id());
-            assert_eq!(relayed, relay, "{} split at {at}", case.id());
+        // Every offset. Those of a large body that are so far apart that a few events stand between them, at once.
+        let apart = if case.body.len() < 4000 { case.body.len() } else { 1009 };
+        for first in 0..apart {
+            let mut ends: Vec<usize> = (first..case.body.len()).step_by(apart.max(1)).collect();
+            ends.push(case.body.len());
+            let begins = std::iter::once(0).chain(ends.clone());
+            let (seen, relayed) = feed(case, begins.zip(ends).map(|(from, to)| bytes(from..to)));
+            assert_eq!(seen, whole, "{} split at {first}", case.id());
+            assert_eq!(relayed, relay, "{} split at {first}", case.id());
         }
     });
 }
 
 #[test]
 fn a_stream_cut_after_any_document_that_delivered_something_is_never_a_silent_zero() {
+    let only_arguments = AtomicU64::new(0);
     each_case(|case| {
         for document in case.documents() {
             let (seen, _) = feed(case, [case.body.slice(0..document.end)]);
             let end = if seen.done { End::Terminal } else { End::Cut };
             let metered = conclude(&seen, end, &case.asked(), Reporter::Provider);
-            if seen.delivered_bytes > 0 {
+            // Text, or arguments of a tool call and nothing else.
+            if seen.output_bytes() > 0 {
+                only_arguments.fetch_add(u64::from(seen.delivered_bytes == 0), Ordering::Relaxed);
                 let line = metered.lines.first().unwrap_or_else(|| panic!("{}: nothing after {document:?}", case.id()));
                 let usage = line.usage;
                 assert!(usage.output > 0 && usage.input_total() > 0, "{} cut after {document:?}: {usage:?}", case.id());
@@ -335,6 +374,7 @@ fn a_stream_cut_after_any_document_that_delivered_something_is_never_a_silent_ze
             }
         }
     });
+    assert!(only_arguments.load(Ordering::Relaxed) > 0, "no stream was cut behind arguments only");
 }
 
 #[test]

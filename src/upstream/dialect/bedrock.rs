@@ -4,7 +4,7 @@ use super::{
     anthropic::{BEGUN, BLOCK, STARTED},
     description::{Description, KindOf},
 };
-use crate::upstream::sniff::path::{ARGUMENTS, Counted, ERROR, Field, Node, PRESENT, Slot, TEXT, answer, node};
+use crate::upstream::sniff::path::{ARGUMENTS, Counted, ERROR, Field, Node, PRESENT, Slot, TEXT, answer, choice, node};
 
 /// Converse and ConverseStream; a stream's usage comes in `metadata`, behind `messageStop`.
 pub(super) static CONVERSE: Description = Description {
@@ -84,7 +84,8 @@ static TITAN_RESULT: Node = answer(&[
 ]);
 static MISTRAL_OUTPUT: Node = answer(&[("text", TEXT), ("stop_reason", Field::Keep(Slot::Finish))]);
 static COHERE_GENERATION: Node = answer(&[("text", TEXT), ("finish_reason", Field::Keep(Slot::Finish))]);
-static VENDOR_CHOICE: Node = answer(&[
+static VENDOR_CHOICE: Node = choice(&[
+    ("index", Field::Keep(Slot::Index)),
     ("text", TEXT),
     ("message", Field::Into(&CHOICE_MESSAGE)),
     ("delta", Field::Into(&CHOICE_MESSAGE)),

@@ -1,7 +1,7 @@
 //! Gemini: generated content, counts, embeddings, interactions.
 
 use super::description::{Description, KindOf};
-use crate::upstream::sniff::path::{ARGUMENTS, Counted, ERROR, Field, Node, PRESENT, Slot, TEXT, answer, node};
+use crate::upstream::sniff::path::{ARGUMENTS, Counted, ERROR, Field, Node, PRESENT, Slot, TEXT, answer, choice, node};
 
 /// `:generateContent` and `:streamGenerateContent`; every document of a stream is a whole one. A stream just ends.
 pub(super) static CONTENT: Description = Description { whole: &ROOT, event: &ROOT, kinds: &[], marks_last: false };
@@ -13,7 +13,8 @@ static ROOT: Node = node(&[
     ("promptFeedback", Field::Into(&FEEDBACK)),
     ("error", ERROR),
 ]);
-static CANDIDATE: Node = answer(&[
+static CANDIDATE: Node = choice(&[
+    ("index", Field::Keep(Slot::Index)),
     ("content", Field::Into(&PARTS)),
     ("finishReason", Field::Keep(Slot::Finish)),
     ("groundingMetadata", Field::Into(&GROUNDING)),

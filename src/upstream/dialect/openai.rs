@@ -2,7 +2,7 @@
 
 use super::description::{Description, KindOf};
 use crate::upstream::sniff::path::{
-    ARGUMENTS, Counted, Delivered, ERROR, Field, Node, PRESENT, REFUSAL, Slot, TEXT, answer, item, node,
+    ARGUMENTS, Counted, Delivered, ERROR, Field, Node, PRESENT, REFUSAL, Slot, TEXT, answer, choice, item, node,
 };
 
 /// `/v1/chat/completions` and `/v1/completions`. The end of a stream is `[DONE]`.
@@ -20,7 +20,8 @@ static CHAT_ROOT: Node = node(&[
 ]);
 /// Groq's copy, which for some models was the only one.
 static X_GROQ: Node = node(&[("usage", Field::Keep(Slot::Usage))]);
-static CHOICE: Node = node(&[
+static CHOICE: Node = choice(&[
+    ("index", Field::Keep(Slot::Index)),
     ("delta", Field::Into(&MESSAGE)),
     ("message", Field::Into(&MESSAGE)),
     ("text", TEXT),

@@ -44,7 +44,10 @@ impl ArrayFrames {
                         *self = Self::Within { alone: true };
                         return self.take(bytes, documents);
                     }
-                    _ => {}
+                    // A byte order mark, too.
+                    b' ' | b'\t' | b'\n' | b'\r' | 0xef | 0xbb | 0xbf => {}
+                    // It is none: nothing in it is looked at.
+                    _ => *self = Self::Behind,
                 }
                 (1, None)
             }

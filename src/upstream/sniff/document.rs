@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     documents::Kind,
+    ended::Ended,
     path::{Counted, Delivered, Slot},
 };
 
@@ -42,6 +43,9 @@ pub(super) struct Document {
     pub(super) searches: Option<u64>,
     pub(super) items: Items,
     item: Item,
+    choice: Choice,
+    /// Answers that said in it why they ended.
+    pub(super) ended: Ended,
     pub(super) answer: bool,
     pub(super) error: bool,
     pub(super) last: bool,
@@ -78,6 +82,14 @@ impl Items {
 struct Item {
     kind: Option<String>,
     action: Option<String>,
+}
+
+/// One of several answers, as far as the document has told of it.
+#[derive(Debug, Default)]
+struct Choice {
+    /// Its number: the first where none is told.
+    number: u64,
+    has_ended: bool,
 }
 
 impl Document {
@@ -118,6 +130,7 @@ impl Document {
             && self.images.is_none()
             && self.searches.is_none()
             && self.items.count == 0
+            && self.ended.is_empty()
     }
 
     /// Notes a value that was kept; null is as good as absent.
@@ -142,7 +155,11 @@ impl Document {
             }
             Slot::ItemType => self.item.kind = word(value).map(Cow::into_owned),
             Slot::ItemAction => self.item.action = word(value).map(Cow::into_owned),
+            Slot::Index => self.choice.number = number(value),
             Slot::Model | Slot::Finish | Slot::Reason | Slot::Blocked | Slot::Tier => {
+                if slot == Slot::Finish {
+                    self.choice.has_ended = !matches!(value, b"\"\"" | b"\"FINISH_REASON_UNSPECIFIED\"");
+                }
                 let is_once = matches!(slot, Slot::Model | Slot::Tier);
                 let max = if is_once { WORDS_MAX + WORDS_ONCE_MAX } else { WORDS_MAX };
                 if self.words.len() < max && value.len() <= WORD_BYTES_MAX {
@@ -197,6 +214,19 @@ impl Document {
         }
     }
 
+    /// One of several answers begins.
+    pub(super) fn begin_choice(&mut self) {
+        self.choice = Choice::default();
+    }
+
+    /// What the document tells of one of several answers is over.
+    pub(super) fn end_choice(&mut self) {
+        let Choice { number, has_ended } = std::mem::take(&mut self.choice);
+        if has_ended {
+            self.ended.add(number);
+        }
+    }
+
     /// An output item ended.
     pub(super) fn end_item(&mut self) {
         let Item { kind, action } = std::mem::take(&mut self.item);
@@ -213,6 +243,11 @@ impl Document {
         };
         *count = count.saturating_add(1);
     }
+}
+
+/// A whole number; the first where it is none.
+fn number(value: &[u8]) -> u64 {
+    std::str::from_utf8(value).ok().and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 fn text(value: &[u8]) -> Option<String> {

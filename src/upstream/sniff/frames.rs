@@ -59,6 +59,11 @@ impl Frames {
         }
     }
 
+    /// Whether an array has begun and not ended.
+    pub(super) const fn is_within_array(&self) -> bool {
+        matches!(self, Self::Array(ArrayFrames::Between | ArrayFrames::Within { alone: false }))
+    }
+
     /// Whether a line feed that comes next belongs to the line that has ended.
     pub(super) const fn after_cr(&self) -> bool {
         matches!(self, Self::Sse(frames) if frames.after_cr())

@@ -17,6 +17,8 @@ pub(in crate::upstream) enum Role {
     Plain,
     /// It is a part of an answer: something was delivered.
     Answer,
+    /// One of the answers that were asked for at once, which has a number and an end of its own.
+    Choice,
     /// An output item, counted by its type when it ends.
     Item,
 }
@@ -63,6 +65,8 @@ pub(in crate::upstream) enum Slot {
     Model,
     /// Why the answer ended.
     Finish,
+    /// The number of one of several answers.
+    Index,
     /// Why, more exactly.
     Reason,
     /// Why the prompt was blocked.
@@ -113,6 +117,11 @@ pub(in crate::upstream) const fn node(members: &'static [(&'static str, Field)])
 /// An object with these members that is a part of an answer.
 pub(in crate::upstream) const fn answer(members: &'static [(&'static str, Field)]) -> Node {
     Node { members, role: Role::Answer }
+}
+
+/// An object with these members that is one of the answers that were asked for.
+pub(in crate::upstream) const fn choice(members: &'static [(&'static str, Field)]) -> Node {
+    Node { members, role: Role::Choice }
 }
 
 /// An output item with these members.

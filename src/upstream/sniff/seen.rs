@@ -2,6 +2,7 @@
 
 use super::{
     document::{Document, Items},
+    ended::Ended,
     merge::merge_usage,
     path::Slot,
 };
@@ -49,6 +50,14 @@ pub struct Sniffed {
     pub refusal_seen: bool,
     /// The terminal event came.
     pub done: bool,
+    /// How many answers were asked for at once.
+    pub choices_asked: u64,
+    /// Those of them that said why they ended.
+    pub choices_ended: Ended,
+    /// Usage came that is told when all of them have ended.
+    pub closing_usage: bool,
+    /// The array that the stream is has begun and not ended.
+    pub is_within_array: bool,
     /// Something of an answer was there, however empty.
     pub answer_seen: bool,
     /// UTF-8 bytes of delivered text and reasoning.
@@ -74,10 +83,17 @@ pub struct Sniffed {
 }
 
 impl Sniffed {
-    /// Whether the answer told how it ended, so that its usage is the last word.
+    /// Whether nothing of the answer can be missing, as far as it told itself.
     #[must_use]
-    pub const fn says_its_end(&self) -> bool {
-        self.done || self.finish.is_some() || self.blocked.is_some() || self.error_seen
+    pub fn says_its_end(&self) -> bool {
+        self.done || !self.is_within_array && (self.has_finished() || self.blocked.is_some() || self.error_seen)
+    }
+
+    /// Whether the answer told why it ended, each of them where several were asked for, so that its usage is the last word.
+    #[must_use]
+    pub fn has_finished(&self) -> bool {
+        self.finish.is_some()
+            && (self.choices_asked <= 1 || self.closing_usage || self.choices_ended.count() >= self.choices_asked)
     }
 
     /// All delivered bytes, the base of an output estimate.
@@ -97,6 +113,10 @@ impl Sniffed {
         self.answer_seen |= document.answer || document.choices.is_some() || document.images.is_some();
         self.error_seen |= document.error || document.exception || kind == KindOf::Error;
         self.done |= document.last && document.complete;
+        if document.complete {
+            self.choices_ended.add_all(document.ended);
+            self.closing_usage |= document.has_usage() && document.choices == Some(0) || document.metrics.is_some();
+        }
         match kind {
             _ if !document.complete => {}
             KindOf::Start => self.starts = self.starts.saturating_add(1),

@@ -163,10 +163,10 @@ impl Watch {
     }
 
     fn leave(&mut self, document: &mut Document) {
-        if let Some(Frame::Object(node)) = self.frames.pop()
-            && node.role == Role::Item
-        {
-            document.end_item();
+        match self.frames.pop() {
+            Some(Frame::Object(Node { role: Role::Item, .. })) => document.end_item(),
+            Some(Frame::Object(Node { role: Role::Choice, .. })) => document.end_choice(),
+            _ => {}
         }
         self.expect_key = false;
         self.field = Field::Unwatched;
@@ -200,7 +200,10 @@ impl Watch {
     fn enter(&mut self, node: &'static Node, document: &mut Document) {
         self.frames.push(Frame::Object(node));
         self.expect_key = true;
-        document.answer |= node.role == Role::Answer;
+        document.answer |= matches!(node.role, Role::Answer | Role::Choice);
+        if node.role == Role::Choice {
+            document.begin_choice();
+        }
     }
 
     /// A value begins that is not looked into.
@@ -239,7 +242,7 @@ impl Watch {
             return self.holes.open_usage(self.at);
         }
         let delivers = match self.field {
-            Field::Unwatched => None,
+            Field::Unwatched | Field::Keep(Slot::Index) => None,
             Field::Keep(Slot::Model) if !self.captures => None,
             Field::Text(to, _) | Field::Raw(to) if byte == b'"' => Some(to),
             _ => return,
