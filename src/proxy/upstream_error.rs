@@ -1,59 +1,23 @@
 //! Turns an upstream's error answer into what the client may be told.
 //!
-//! Its own dialect's error body passes through; what names our account (401, 402, 403) or is no error body does not.
+//! What its error body says passes, in the words of the client's dialect; what names our account (401, 402, 403) does not.
+
+mod body;
 
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use serde::Deserialize;
 use tollgate_core::entry::Outcome;
 
+use self::body::ErrorBody;
 use super::error::ProxyError;
 
 /// Most bytes read of an error body.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Longest wait for an error body.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The error bodies of the dialects.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ErrorBody {
-    /// OpenAI, Anthropic, Gemini.
-    Wrapped { error: ErrorObject },
-    /// Ollama.
-    Text { error: String },
-    /// Gemini, where a stream is one array.
-    Listed((Box<ErrorBody>,)),
-    /// Cohere, Bedrock.
-    Message {
-        #[serde(alias = "Message")]
-        message: String,
-    },
-}
-
-#[derive(Default, Deserialize)]
-struct ErrorObject {
-    message: Option<String>,
-    #[serde(rename = "type", alias = "status")]
-    kind: Option<String>,
-    code: Option<serde_json::Value>,
-    param: Option<String>,
-}
-
-impl ErrorBody {
-    fn object(self) -> ErrorObject {
-        match self {
-            Self::Wrapped { error } => error,
-            Self::Listed((inner,)) => inner.object(),
-            Self::Text { error: message } | Self::Message { message } => {
-                ErrorObject { message: Some(message), ..ErrorObject::default() }
-            }
-        }
-    }
-}
 
 /// Reads an answer of an error status.
 pub async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
@@ -83,24 +47,14 @@ pub async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
         tracing::error!(status, "an upstream's error tells of this gateway's account or key; its client is not told");
         return (ProxyError::UpstreamCredentials, outcome);
     }
-    let told = serde_json::from_slice::<ErrorBody>(&body).ok().map(ErrorBody::object);
-    let error = match told {
-        Some(error) => ProxyError::Upstream {
-            status,
-            message: error.message.unwrap_or_else(|| format!("The upstream answered with status {status}.")),
-            kind: error.kind.or(exception),
-            code: error.code.and_then(code_text),
-            param: error.param,
-            retry_after,
-        },
-        None => ProxyError::Upstream {
-            status: 502,
-            message: format!("The upstream answered with status {status}."),
-            kind: None,
-            code: None,
-            param: None,
-            retry_after,
-        },
+    let told = ErrorBody::parse(&body);
+    let error = ProxyError::Upstream {
+        status,
+        message: told.message().unwrap_or_else(|| format!("The upstream answered with status {status}.")),
+        kind: told.kind().or(exception),
+        code: told.code(),
+        param: told.param(),
+        retry_after,
     };
     (error, outcome)
 }
@@ -118,15 +72,6 @@ fn names_our_account(body: &[u8]) -> bool {
 fn exception(headers: &HeaderMap) -> Option<String> {
     let name = headers.get("x-amzn-errortype")?.to_str().ok()?;
     name.split(':').next().map(str::to_owned)
-}
-
-/// Some upstreams write the code as a number.
-fn code_text(code: serde_json::Value) -> Option<String> {
-    match code {
-        serde_json::Value::String(text) => Some(text),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

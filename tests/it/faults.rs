@@ -61,6 +61,44 @@ async fn an_upstream_error_keeps_its_class_and_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_refusal_keeps_its_status_and_says_why_whatever_server_stands_in_front_of_the_model() {
+    let harness = Harness::start().await;
+    let fastapi = json!({ "detail": [{ "type": "missing", "loc": ["body", "messages"], "msg": "Field required" }] });
+    let problem = json!({ "type": "urn:x:bad", "title": "Bad", "status": 422, "detail": "n is too large" });
+    let mistral = json!({ "object": "error", "message": "no", "type": "invalid", "param": "n", "code": "3051" });
+    let both = json!({ "error": { "message": "no", "type": "invalid", "status": "S", "param": ["n"], "code": 7 } });
+    for (status, body, told) in [
+        (422, fastapi, json!(["body.messages: Field required", "invalid_request_error", null, "upstream_error"])),
+        (422, problem, json!(["n is too large", "invalid_request_error", null, "upstream_error"])),
+        (400, mistral, json!(["no", "invalid", "n", "3051"])),
+        (400, both, json!(["no", "invalid", null, "7"])),
+        (
+            404,
+            json!("<html>nothing here</html>"),
+            json!(["The upstream answered with status 404.", "invalid_request_error", null, "upstream_error"]),
+        ),
+        (
+            413,
+            json!(""),
+            json!(["The upstream answered with status 413.", "invalid_request_error", null, "upstream_error"]),
+        ),
+        (
+            503,
+            json!("<html>wait</html>"),
+            json!(["The upstream answered with status 503.", "server_error", null, "upstream_error"]),
+        ),
+    ] {
+        let script = json!({ "fault": "status", "status": status, "error_body": body });
+        let (answer, view) = outcome_of(&harness, json!({ "x_fake": script })).await;
+        let error = &answer.json()["error"];
+        assert_eq!(answer.status, status, "{}", answer.text);
+        assert_eq!(json!([error["message"], error["type"], error["param"], error["code"]]), told);
+        assert_eq!(answer.header("x-should-retry"), Some(if status == 503 { "true" } else { "false" }), "{status}");
+        assert_eq!((&view["outcome"], &view["charge_usd"]), (&json!("upstream_error"), &json!("0.000000000")));
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_of_its_dialect_is_recorded_as_what_it_is() {
     let harness = Harness::start().await;
     for fault in ["html", "empty"] {
