@@ -1,7 +1,8 @@
 //! Turns an upstream's error answer into what the client may be told.
 //!
-//! What its error body says passes, in the words of the client's dialect; what names our account (401, 402, 403) does not.
+//! What its error body says passes, in the words of the client's dialect; what is about our account does not.
 
+mod account;
 mod body;
 
 use std::time::Duration;
@@ -11,7 +12,10 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tollgate_core::entry::Outcome;
 
-use self::body::ErrorBody;
+use self::{
+    account::{is_about_account, is_about_content, redacted},
+    body::ErrorBody,
+};
 use super::error::ProxyError;
 
 /// Most bytes read of an error body.
@@ -30,7 +34,9 @@ pub async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
         Ok(Ok(body)) => body.to_bytes(),
         _ => bytes::Bytes::new(),
     };
-    if matches!(status, 401..=403) {
+    let told = ErrorBody::parse(&body);
+    let is_about_account = is_about_account(&told, exception.as_deref());
+    if matches!(status, 401..=403) && (status != 403 || is_about_account || !is_about_content(&told)) {
         tracing::error!(status, "an upstream refused this gateway's credentials");
         return (ProxyError::UpstreamCredentials, outcome);
     }
@@ -43,29 +49,20 @@ pub async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
         let (kind, code) = (Some("requests".to_owned()), Some("upstream_rate_limited".to_owned()));
         return (ProxyError::Upstream { status, message, kind, code, param: None, retry_after }, outcome);
     }
-    if names_our_account(&body) {
+    if is_about_account {
         tracing::error!(status, "an upstream's error tells of this gateway's account or key; its client is not told");
         return (ProxyError::UpstreamCredentials, outcome);
     }
-    let told = ErrorBody::parse(&body);
+    let unsaid = || format!("The upstream answered with status {status}.");
     let error = ProxyError::Upstream {
         status,
-        message: told.message().unwrap_or_else(|| format!("The upstream answered with status {status}.")),
+        message: told.message().map_or_else(unsaid, |message| redacted(&message)),
         kind: told.kind().or(exception),
         code: told.code(),
         param: told.param(),
         retry_after,
     };
     (error, outcome)
-}
-
-/// Words of refusals that come with a status like any other, and are about our account or key and not about the request.
-const ACCOUNT_WORDS: &[&str] =
-    &["credit balance", "api_key_invalid", "api key not valid", "api key expired", "billing", "arn:aws"];
-
-fn names_our_account(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
-    ACCOUNT_WORDS.iter().any(|words| text.contains(words))
 }
 
 /// Bedrock's name of the error; what follows a colon is an address.
@@ -77,21 +74,4 @@ fn exception(headers: &HeaderMap) -> Option<String> {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
     text("retry-after-ms").map(Duration::from_millis).or_else(|| text("retry-after").map(Duration::from_secs))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::names_our_account;
-
-    #[test]
-    fn words_about_our_account_are_known_and_those_about_the_request_are_not() {
-        for told in [
-            "Your credit balance is too low to access the Anthropic API.",
-            r#"{"error":{"details":[{"reason":"API_KEY_INVALID"}]}}"#,
-            "not authorized: arn:aws:bedrock:us-east-1:123456789012:x",
-        ] {
-            assert!(names_our_account(told.as_bytes()), "{told}");
-        }
-        assert!(!names_our_account(b"max_tokens: 1 is less than 16"));
-    }
 }

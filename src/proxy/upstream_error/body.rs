@@ -58,6 +58,23 @@ impl ErrorBody {
         }
     }
 
+    /// All that names the class of the error: type, status, code, and the reasons in Google's details.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let own = NAMING.iter().chain(&["code"]).filter_map(|name| self.0.get(*name));
+        own.chain(self.details().filter_map(|detail| detail.get("reason"))).filter_map(Value::as_str)
+    }
+
+    /// OpenRouter says what of the input was flagged, and why.
+    pub(super) fn is_moderated(&self) -> bool {
+        let Some(metadata) = self.0.get("metadata") else { return false };
+        let reasons = metadata.get("reasons").and_then(Value::as_array);
+        metadata.get("flagged_input").is_some_and(Value::is_string) || reasons.is_some_and(|list| !list.is_empty())
+    }
+
+    fn details(&self) -> impl Iterator<Item = &Value> {
+        self.0.get("details").and_then(Value::as_array).into_iter().flatten()
+    }
+
     /// The parameter at fault.
     pub(super) fn param(&self) -> Option<String> {
         self.0.get("param")?.as_str().map(str::to_owned)
