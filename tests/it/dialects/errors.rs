@@ -75,6 +75,51 @@ async fn the_request_id_stands_where_the_sdk_of_the_dialect_reads_it() {
 }
 
 #[tokio::test]
+async fn every_answer_has_a_request_id_also_where_nothing_goes_upstream() {
+    let harness = gateway("").await;
+    for (method, path, name, good) in [
+        ("GET", "/v1/models", "x-request-id", 200),
+        ("GET", "/v1/models/openai-model", "x-request-id", 200),
+        ("GET", "/v1/models/nothing", "x-request-id", 404),
+        ("GET", "/v1beta/models", "x-request-id", 200),
+        ("GET", "/v1beta/models/gemini-model", "x-request-id", 200),
+        ("GET", "/v1alpha/models/nothing", "x-request-id", 404),
+        ("GET", "/api/tags", "x-request-id", 200),
+        ("GET", "/v1/nothing", "x-request-id", 404),
+        ("GET", "/v1/messages/nothing", "request-id", 404),
+        ("GET", "/model/x/nothing", "x-amzn-requestid", 404),
+        ("POST", "/v1beta/models/gemini-model:nothing", "x-request-id", 404),
+        ("POST", "/v1/fine_tuning/jobs", "x-request-id", 404),
+        ("GET", "/v1/messages", "request-id", 405),
+        ("DELETE", "/v1/models", "x-request-id", 405),
+        ("DELETE", "/v1beta/models/gemini-model", "x-request-id", 405),
+    ] {
+        for (key, expected) in [(harness.key.as_str(), good), ("tg-wrong", if good == 200 { 401 } else { good })] {
+            let request = harness.client.request(method.parse().unwrap(), harness.url(path)).bearer_auth(key);
+            let answer = read(request).await;
+            // Whether a model is there is told to who has a key.
+            let expected = if key == "tg-wrong" && path.ends_with("models/nothing") { 401 } else { expected };
+            assert_eq!(answer.status, expected, "{method} {path}: {}", answer.text);
+            assert_eq!(answer.header(name), Some(answer.request_id().as_str()), "{method} {path}");
+            if path.starts_with("/v1/messages") {
+                assert_eq!(answer.json()["request_id"], answer.request_id(), "{method} {path}");
+            }
+        }
+    }
+    assert_eq!(harness.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn one_model_is_told_in_the_form_of_gemini() {
+    let harness = gateway("").await;
+    let get = |path: &str| read(harness.client.get(harness.url(path)).header("x-goog-api-key", &harness.key));
+    let model = get("/v1beta/models/gemini-model").await;
+    assert_eq!((model.status, &model.json()["name"]), (200, &json!("models/gemini-model")), "{}", model.text);
+    let none = get("/v1beta/models/nothing").await;
+    assert_eq!((none.status, &none.json()["error"]["status"]), (404, &json!("NOT_FOUND")), "{}", none.text);
+}
+
+#[tokio::test]
 async fn an_upstream_error_keeps_its_words_and_its_class_in_each_dialect() {
     let harness = gateway("").await;
     for call in bodies::plain() {
