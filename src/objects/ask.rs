@@ -107,7 +107,7 @@ impl Objects {
         }
         // Others of the four hundreds may come from between here and there, behind which it was done.
         let is_undone = matches!(response.status().as_u16(), 400 | 401 | 403 | 404 | 413 | 415 | 422 | 429);
-        let (error, _outcome) = upstream_error::read(response).await;
+        let (error, _outcome) = upstream_error::read(response, self.proxy.clock.unix_us()).await;
         Err(Failed { error, is_undone })
     }
 

@@ -154,7 +154,7 @@ impl Exchange {
         failpoint::pass(Point::Sent);
         let status = response.status();
         if !status.is_success() {
-            let (error, outcome) = upstream_error::read(response).await;
+            let (error, outcome) = upstream_error::read(response, self.proxy.clock.unix_us()).await;
             let error = if self.is_worker(target) { self.worker_error(error) } else { error };
             let retryable = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504 | 529);
             drop(attempt.end(Metered::nothing(outcome, None), Some(status.as_u16())));

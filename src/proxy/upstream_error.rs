@@ -4,6 +4,7 @@
 
 mod account;
 mod body;
+mod wait;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tollgate_core::entry::Outcome;
 use self::{
     account::{is_about_account, is_about_content, redacted},
     body::ErrorBody,
+    wait::retry_after,
 };
 use super::error::ProxyError;
 
@@ -23,18 +25,19 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Longest wait for an error body.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reads an answer of an error status.
-pub async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
+/// Reads an answer of an error status that came at this time.
+pub async fn read(response: Response<Incoming>, now_us: i64) -> (ProxyError, Outcome) {
     let status = response.status().as_u16();
     let outcome = if status == 429 { Outcome::RateLimited } else { Outcome::UpstreamError };
-    let retry_after = retry_after(response.headers());
-    let exception = exception(response.headers());
-    let read = Limited::new(response.into_body(), ERROR_BYTES_MAX).collect();
+    let (parts, body) = response.into_parts();
+    let exception = exception(&parts.headers);
+    let read = Limited::new(body, ERROR_BYTES_MAX).collect();
     let body = match tokio::time::timeout(ERROR_TIMEOUT, read).await {
         Ok(Ok(body)) => body.to_bytes(),
         _ => bytes::Bytes::new(),
     };
     let told = ErrorBody::parse(&body);
+    let retry_after = retry_after(&parts.headers, &told, now_us);
     let is_about_account = is_about_account(&told, exception.as_deref());
     if matches!(status, 401..=403) && (status != 403 || is_about_account || !is_about_content(&told)) {
         tracing::error!(status, "an upstream refused this gateway's credentials");
@@ -69,9 +72,4 @@ pub async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
 fn exception(headers: &HeaderMap) -> Option<String> {
     let name = headers.get("x-amzn-errortype")?.to_str().ok()?;
     name.split(':').next().map(str::to_owned)
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    text("retry-after-ms").map(Duration::from_millis).or_else(|| text("retry-after").map(Duration::from_secs))
 }

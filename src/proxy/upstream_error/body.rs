@@ -71,6 +71,14 @@ impl ErrorBody {
         metadata.get("flagged_input").is_some_and(Value::is_string) || reasons.is_some_and(|list| !list.is_empty())
     }
 
+    /// How long Google asks to wait: `"12.5s"`.
+    pub(super) fn retry_delay(&self) -> Option<&str> {
+        let is_wait = |detail: &&Value| {
+            detail.get("@type").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("google.rpc.RetryInfo"))
+        };
+        self.details().find(is_wait)?.get("retryDelay")?.as_str()
+    }
+
     fn details(&self) -> impl Iterator<Item = &Value> {
         self.0.get("details").and_then(Value::as_array).into_iter().flatten()
     }

@@ -120,6 +120,28 @@ async fn one_model_is_told_in_the_form_of_gemini() {
 }
 
 #[tokio::test]
+async fn how_long_an_upstream_asks_to_wait_is_told_wherever_it_said_so() {
+    let harness = gateway("").await;
+    let retry = json!({ "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "12.5s" });
+    let google =
+        json!({ "error": { "code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED", "details": [retry] } });
+    let date = jiff::Timestamp::from_second(now_s() + 30).unwrap().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    for (status, headers, body, waits) in [
+        (429, json!({ "retry-after": "" }), google, 13..=13),
+        (503, json!({ "retry-after": "2.2" }), json!(""), 3..=3),
+        (500, json!({ "retry-after-ms": "1500.5" }), json!(""), 2..=2),
+        (503, json!({ "retry-after": date }), json!(""), 25..=30),
+    ] {
+        for call in bodies::plain().into_iter().filter(|call| ["gemini", "openai"].contains(&call.dialect)) {
+            let script = json!({ "fault": "status", "status": status, "error_headers": headers, "error_body": body });
+            let answer = call.send(&harness, script).await;
+            let wait: u64 = answer.header("retry-after").unwrap_or_else(|| panic!("{headers}")).parse().unwrap();
+            assert!(waits.contains(&wait), "{headers}: {wait}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_error_keeps_its_words_and_its_class_in_each_dialect() {
     let harness = gateway("").await;
     for call in bodies::plain() {
