@@ -158,6 +158,7 @@ pub fn status(error: &ProxyError) -> StatusCode {
     match error {
         ProxyError::Request(RequestError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         ProxyError::Request(RequestError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+        ProxyError::Request(RequestError::Unbound { .. }) => StatusCode::NOT_FOUND,
         ProxyError::Request(_)
         | ProxyError::Query(_)
         | ProxyError::OtherDialect { .. }

@@ -142,6 +142,50 @@ async fn how_long_an_upstream_asks_to_wait_is_told_wherever_it_said_so() {
 }
 
 #[tokio::test]
+async fn what_no_customer_can_have_made_is_not_found_and_nothing_is_sent() {
+    let harness = gateway("").await;
+    let cache = "cachedContents/of-the-operator";
+    let file = json!({ "type": "document", "source": { "type": "file", "file_id": "file_1" } });
+    for (path, more) in [
+        ("/v1beta/models/gemini-model:generateContent", json!({ "cachedContent": cache })),
+        ("/v1/models/gemini-model:generateContent", json!({ "cached_content": cache })),
+        ("/v1beta/models/gemini-model:streamGenerateContent?alt=sse", json!({ "cachedContent": cache })),
+        ("/v1beta/models/gemini-model:countTokens", json!({ "generateContentRequest": { "cachedContent": cache } })),
+        ("/v1beta/interactions", json!({ "cached_content": cache })),
+        ("/v1beta/interactions", json!({ "environment": "env-1" })),
+        ("/v1beta/interactions", json!({ "environment": { "type": "remote", "environment_id": "env-1" } })),
+        ("/v1/messages", json!({ "container": "container_1" })),
+        ("/v1/messages", json!({ "container": { "id": "container_1", "skills": [] } })),
+        ("/v1/messages", json!({ "messages": [{ "role": "user", "content": [file] }] })),
+        ("/v1/messages/count_tokens", json!({ "messages": [{ "role": "user", "content": [file] }] })),
+        ("/v1/chat/completions", json!({ "extra_body": { "google": { "cached_content": cache } } })),
+    ] {
+        let calls = bodies::plain().into_iter().chain(bodies::others()).chain(bodies::streamed());
+        let end = path.rsplit([':', '/']).next().unwrap();
+        let call = calls.into_iter().find(|call| call.path.ends_with(end)).unwrap_or_else(|| panic!("{path}"));
+        let mut body = call.body.clone();
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = read(harness.client.post(harness.url(path)).bearer_auth(&harness.key).json(&body)).await;
+        assert_eq!(answer.status, 404, "{path} {more}: {}", answer.text);
+        assert!(message(call.dialect, &answer.json()).contains("makes and binds none"), "{path}: {}", answer.text);
+        if call.dialect == "gemini" {
+            assert_eq!(answer.json()["error"]["status"], "NOT_FOUND");
+        }
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+    }
+    assert_eq!(harness.upstream.count(), 0);
+    // A new one is described, not named.
+    for (endpoint, more) in [
+        ("/v1beta/interactions", json!({ "environment": { "type": "remote" }, "cached_content": null })),
+        ("/v1/messages", json!({ "container": { "skills": [] } })),
+    ] {
+        let mut call = bodies::plain().into_iter().find(|call| call.endpoint == endpoint).unwrap();
+        call.body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(call.send(&harness, json!({})).await.status, 200, "{endpoint}");
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_error_keeps_its_words_and_its_class_in_each_dialect() {
     let harness = gateway("").await;
     for call in bodies::plain() {

@@ -48,6 +48,19 @@ async fn each_message_becomes_one_entry_and_its_caches_keep_their_buckets() {
 }
 
 #[tokio::test]
+async fn a_request_of_a_batch_reads_no_file_and_no_container_that_is_not_its_customers() {
+    let harness = start().await;
+    let file = json!([{ "role": "user", "content": [{ "type": "container_upload", "file_id": "file_1" }] }]);
+    for (field, value) in [("container", json!("container_1")), ("messages", file)] {
+        let mut line = request("a", "poet", json!({}));
+        line["params"][field] = value;
+        let refused = make(&harness, vec![line]).await;
+        assert_eq!((refused.status, harness.upstream.count()), (400, 0), "{field}: {}", refused.text);
+        assert!(refused.text.contains("Request 1 of the batch") && refused.text.contains("binds none"));
+    }
+}
+
+#[tokio::test]
 async fn a_batch_is_not_deleted_before_it_is_booked() {
     let harness = start().await;
     harness.upstream.set_plan(&json!({ "hold": true })).unwrap();
