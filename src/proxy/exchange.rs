@@ -31,7 +31,7 @@ use crate::{
     routing::{Route, Target},
     upstream::{
         dialect::{Dialect, Framing},
-        headers::{pass_response_headers, request_headers},
+        headers::{is_compressed, pass_response_headers, request_headers},
         request::Request,
         sniff::Sniffer,
         target::Variant,
@@ -299,8 +299,4 @@ async fn answer(
     response.headers_mut().reserve(ANSWER_HEADERS_USUAL);
     pass_response_headers(&parts.headers, response.headers_mut());
     Ok(response)
-}
-
-fn is_compressed(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

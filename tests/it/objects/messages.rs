@@ -61,6 +61,16 @@ async fn a_request_of_a_batch_reads_no_file_and_no_container_that_is_not_its_cus
 }
 
 #[tokio::test]
+async fn results_that_came_compressed_unasked_are_not_passed_on_as_if_they_could_be_read() {
+    let harness = start().await;
+    let id = make(&harness, vec![request("a", "poet", json!({}))]).await.json()["id"].as_str().unwrap().to_owned();
+    harness.usage_of(2).await;
+    harness.upstream.set_plan(&json!({ "results": "compressed" })).unwrap();
+    let results = harness.get(&format!("/v1/messages/batches/{id}/results")).await;
+    assert_eq!((results.status, &results.json()["error"]["type"]), (502, &json!("api_error")), "{}", results.text);
+}
+
+#[tokio::test]
 async fn a_batch_is_not_deleted_before_it_is_booked() {
     let harness = start().await;
     harness.upstream.set_plan(&json!({ "hold": true })).unwrap();
