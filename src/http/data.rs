@@ -10,12 +10,13 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{FromRef, Path, State},
-    http::{HeaderMap, HeaderName, Request, Response, StatusCode, header},
+    extract::{FromRef, FromRequestParts, Path, State},
+    http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request::Parts},
     routing::{MethodRouter, get, post},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 use tollgate_core::id::RequestId;
 
 use self::presented_key::{parameter, presented_key};
@@ -42,6 +43,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Tags of one request at most, and bytes of a name or value.
 const TAGS_MAX: usize = 16;
 const TAG_BYTES_MAX: usize = 64;
+const NOT_TEXT: &str = "Unknown request URL: its path is not UTF-8.";
 
 type Routes = Router<Plane>;
 
@@ -60,6 +62,20 @@ impl FromRef<Plane> for Arc<Proxy> {
     }
 }
 
+/// What stands in a path, which is none of ours when that is no text.
+struct InPath<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Plane> for InPath<T> {
+    type Rejection = Response<Body>;
+
+    async fn from_request_parts(parts: &mut Parts, plane: &Plane) -> Result<Self, Self::Rejection> {
+        match Path::from_request_parts(parts, plane).await {
+            Ok(Path(names)) => Ok(Self(names)),
+            Err(_) => Err(unrouted(&plane.proxy, parts.uri.path(), (StatusCode::NOT_FOUND, NOT_TEXT, "unknown_url"))),
+        }
+    }
+}
+
 /// The routes of the data plane.
 pub fn router(proxy: Arc<Proxy>, objects: Arc<Objects>, store: Store) -> Router {
     let in_body = |endpoint: &Endpoint| endpoint.shape().model == ModelPlace::Body;
@@ -73,7 +89,7 @@ pub fn router(proxy: Arc<Proxy>, objects: Arc<Objects>, store: Store) -> Router 
         .filter(bedrock)
         .fold(routes, |routes: Routes, endpoint| routes.route(endpoint.path(), call_with_model(endpoint)));
     let routes = GEMINI_VERSIONS.iter().fold(routes, |routes: Routes, version| {
-        let call = post(move |State(plane): State<Plane>, Path(called): Path<String>, request: Request<Body>| {
+        let call = post(move |State(plane): State<Plane>, InPath(called): InPath<String>, request: Request<Body>| {
             call_gemini(plane, version, called, request)
         });
         let routes = routes.route(&format!("{version}/models/{{*id}}"), call);
@@ -102,7 +118,7 @@ fn call(endpoint: Endpoint) -> MethodRouter<Plane> {
 }
 
 fn call_with_model(endpoint: Endpoint) -> MethodRouter<Plane> {
-    post(move |State(plane): State<Plane>, Path(model): Path<String>, request: Request<Body>| {
+    post(move |State(plane): State<Plane>, InPath(model): InPath<String>, request: Request<Body>| {
         answer(plane, endpoint, Some(model), None, request)
     })
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, Response, header},
 };
 use serde_json::{Value, json};
 
-use super::{named, presented_key::presented_key};
+use super::{InPath, named, presented_key::presented_key};
 use crate::{
     config::dialect::ProviderDialect,
     http::errors::{self, Surface},
@@ -31,7 +31,7 @@ pub(super) async fn list(
 /// `GET /v1/models/{id}`
 pub(super) async fn show(
     State(proxy): State<Arc<Proxy>>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
@@ -55,7 +55,7 @@ pub(super) async fn gemini(
 /// `GET /v1beta/models/{model}`
 pub(super) async fn show_gemini(
     State(proxy): State<Arc<Proxy>>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
