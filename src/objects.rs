@@ -159,7 +159,7 @@ impl Objects {
         let (object, provider) = self.owned(caller.customer_id(), about.kind, about.id, None).await?;
         let ask = self.about(&object, about.method.clone(), about.below)?.with(caller, about.body);
         let answer = self.ask(&provider, ask).await.map_err(|failed| failed.error)?;
-        Ok(relayed(answer))
+        relayed(answer)
     }
 
     /// The same for a deletion: when the provider has done it, the id leads nowhere any more.
@@ -168,7 +168,7 @@ impl Objects {
         let ask = self.about(&object, Method::DELETE, "")?.with(caller, Bytes::new());
         let answer = self.ask(&provider, ask).await.map_err(|failed| failed.error)?;
         self.store.delete_object(object.id, self.proxy.clock.unix_us()).await.map_err(store_down)?;
-        Ok(relayed(answer))
+        relayed(answer)
     }
 
     /// A call at the provider about an object.

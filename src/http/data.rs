@@ -10,12 +10,13 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{FromRef, Path, State},
-    http::{HeaderMap, HeaderName, Request, Response, StatusCode, header},
+    extract::{FromRef, FromRequestParts, Path, State},
+    http::{HeaderMap, HeaderName, Request, Response, StatusCode, header, request::Parts},
     routing::{MethodRouter, get, post},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 use tollgate_core::id::RequestId;
 
 use self::presented_key::{parameter, presented_key};
@@ -42,6 +43,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Tags of one request at most, and bytes of a name or value.
 const TAGS_MAX: usize = 16;
 const TAG_BYTES_MAX: usize = 64;
+const NOT_TEXT: &str = "Unknown request URL: its path is not UTF-8.";
 
 type Routes = Router<Plane>;
 
@@ -60,6 +62,20 @@ impl FromRef<Plane> for Arc<Proxy> {
     }
 }
 
+/// What stands in a path, which is none of ours when that is no text.
+struct InPath<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Plane> for InPath<T> {
+    type Rejection = Response<Body>;
+
+    async fn from_request_parts(parts: &mut Parts, plane: &Plane) -> Result<Self, Self::Rejection> {
+        match Path::from_request_parts(parts, plane).await {
+            Ok(Path(names)) => Ok(Self(names)),
+            Err(_) => Err(unrouted(&plane.proxy, parts.uri.path(), (StatusCode::NOT_FOUND, NOT_TEXT, "unknown_url"))),
+        }
+    }
+}
+
 /// The routes of the data plane.
 pub fn router(proxy: Arc<Proxy>, objects: Arc<Objects>, store: Store) -> Router {
     let in_body = |endpoint: &Endpoint| endpoint.shape().model == ModelPlace::Body;
@@ -73,13 +89,19 @@ pub fn router(proxy: Arc<Proxy>, objects: Arc<Objects>, store: Store) -> Router 
         .filter(bedrock)
         .fold(routes, |routes: Routes, endpoint| routes.route(endpoint.path(), call_with_model(endpoint)));
     let routes = GEMINI_VERSIONS.iter().fold(routes, |routes: Routes, version| {
-        let call = post(move |State(plane): State<Plane>, Path(called): Path<String>, request: Request<Body>| {
+        let call = post(move |State(plane): State<Plane>, InPath(called): InPath<String>, request: Request<Body>| {
             call_gemini(plane, version, called, request)
         });
-        routes.route(&format!("{version}/models/{{*id}}"), call)
+        let routes = routes.route(&format!("{version}/models/{{*id}}"), call);
+        // There OpenAI's form is the one that is read.
+        if *version == "/v1" {
+            return routes;
+        }
+        routes
+            .route(&format!("{version}/models"), get(models::gemini))
+            .route(&format!("{version}/models/{{*id}}"), get(models::show_gemini))
     });
     routes
-        .route("/v1beta/models", get(models::gemini))
         .route("/v1/interactions", post(call_interactions))
         .route("/api/tags", get(models::ollama))
         .route("/v1/models", get(models::list))
@@ -96,7 +118,7 @@ fn call(endpoint: Endpoint) -> MethodRouter<Plane> {
 }
 
 fn call_with_model(endpoint: Endpoint) -> MethodRouter<Plane> {
-    post(move |State(plane): State<Plane>, Path(model): Path<String>, request: Request<Body>| {
+    post(move |State(plane): State<Plane>, InPath(model): InPath<String>, request: Request<Body>| {
         answer(plane, endpoint, Some(model), None, request)
     })
 }
@@ -279,13 +301,12 @@ const UNSERVED: &[&str] = &[
 
 async fn unknown_path(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
-    proxy.observers.unrouted(StatusCode::NOT_FOUND.as_u16(), "unknown_url");
     if UNSERVED.iter().any(|unserved| is_below(path, unserved)) {
         let message = format!("This gateway does not pass {path} on: what it leads to could not be metered.");
-        return errors::refused(Surface::of_path(path), StatusCode::NOT_FOUND, &message, "unsupported_endpoint");
+        return unrouted(&proxy, path, (StatusCode::NOT_FOUND, &message, "unsupported_endpoint"));
     }
     let message = format!("Unknown request URL: {method} {path}. Check the base URL (for OpenAI SDKs it ends in /v1).");
-    errors::refused(Surface::of_path(path), StatusCode::NOT_FOUND, &message, "unknown_url")
+    unrouted(&proxy, path, (StatusCode::NOT_FOUND, &message, "unknown_url"))
 }
 
 /// Whether a path is another one, or below it.
@@ -295,7 +316,24 @@ fn is_below(path: &str, other: &str) -> bool {
 
 async fn wrong_method(State(proxy): State<Arc<Proxy>>, request: Request<Body>) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
-    proxy.observers.unrouted(StatusCode::METHOD_NOT_ALLOWED.as_u16(), "method_not_allowed");
     let message = format!("{path} does not answer {method}.");
-    errors::refused(Surface::of_path(path), StatusCode::METHOD_NOT_ALLOWED, &message, "method_not_allowed")
+    unrouted(&proxy, path, (StatusCode::METHOD_NOT_ALLOWED, &message, "method_not_allowed"))
+}
+
+/// Refuses what no route takes: status, message and code.
+fn unrouted(proxy: &Proxy, path: &str, refused: (StatusCode, &str, &'static str)) -> Response<Body> {
+    proxy.observers.unrouted(refused.0.as_u16(), refused.2);
+    let surface = Surface::of_path(path);
+    named(proxy, surface, |request_id| errors::refused(surface, refused, request_id))
+}
+
+/// An answer that nothing upstream is asked for, with an id as any other has.
+fn named(proxy: &Proxy, surface: Surface, answer: impl FnOnce(Option<RequestId>) -> Response<Body>) -> Response<Body> {
+    // Where there is no randomness for an id, nothing goes upstream either: the answer is all there is.
+    let request_id = proxy.new_request_id().ok();
+    let mut response = answer(request_id);
+    if let Some(request_id) = request_id {
+        errors::insert_request_id(surface, response.headers_mut(), request_id);
+    }
+    response
 }

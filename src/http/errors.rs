@@ -91,9 +91,13 @@ pub fn response(surface: Surface, error: &ProxyError, request_id: Option<Request
 
 /// The whole answer to a request that no route takes.
 #[must_use]
-pub fn refused(surface: Surface, status: StatusCode, message: &str, code: &str) -> Response<Body> {
+pub fn refused(
+    surface: Surface,
+    (status, message, code): (StatusCode, &str, &str),
+    request_id: Option<RequestId>,
+) -> Response<Body> {
     let told = Told { status, message, code, kind: None, param: None, retryable: false, retry_after: None };
-    respond(surface, &told, None)
+    respond(surface, &told, request_id)
 }
 
 fn respond(surface: Surface, told: &Told<'_>, request_id: Option<RequestId>) -> Response<Body> {
@@ -154,6 +158,7 @@ pub fn status(error: &ProxyError) -> StatusCode {
     match error {
         ProxyError::Request(RequestError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         ProxyError::Request(RequestError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+        ProxyError::Request(RequestError::Unbound { .. }) => StatusCode::NOT_FOUND,
         ProxyError::Request(_)
         | ProxyError::Query(_)
         | ProxyError::OtherDialect { .. }

@@ -16,7 +16,7 @@ use crate::{
     routing::Provider,
     upstream::{
         client::Call,
-        headers::{pass_response_headers, request_headers},
+        headers::{is_compressed, pass_response_headers, request_headers},
         target::kept_uri,
     },
 };
@@ -107,7 +107,7 @@ impl Objects {
         }
         // Others of the four hundreds may come from between here and there, behind which it was done.
         let is_undone = matches!(response.status().as_u16(), 400 | 401 | 403 | 404 | 413 | 415 | 422 | 429);
-        let (error, _outcome) = upstream_error::read(response).await;
+        let (error, _outcome) = upstream_error::read(response, self.proxy.clock.unix_us()).await;
         Err(Failed { error, is_undone })
     }
 
@@ -121,13 +121,16 @@ impl Objects {
     }
 }
 
-/// A provider's answer as the client may have it.
-pub(super) fn relayed(answer: Response<Incoming>) -> Response<Body> {
+/// A provider's answer as the client may have it. How it is compressed would not pass, so that it could not be read.
+pub(super) fn relayed(answer: Response<Incoming>) -> Result<Response<Body>, ProxyError> {
     let (parts, body) = answer.into_parts();
+    if is_compressed(&parts.headers) {
+        return Err(ProxyError::InvalidUpstreamBody("compressed"));
+    }
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = parts.status;
     pass_response_headers(&parts.headers, response.headers_mut());
-    response
+    Ok(response)
 }
 
 /// An answer of our own.

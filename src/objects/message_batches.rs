@@ -125,7 +125,7 @@ impl Objects {
         if object.metered_at_us.is_none() {
             self.look_soon(&object).await;
         }
-        Ok(relayed(answer))
+        relayed(answer)
     }
 
     /// `DELETE /v1/messages/batches/{id}`. Its results stay until they are metered.

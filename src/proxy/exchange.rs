@@ -31,7 +31,7 @@ use crate::{
     routing::{Route, Target},
     upstream::{
         dialect::{Dialect, Framing},
-        headers::{pass_response_headers, request_headers},
+        headers::{is_compressed, pass_response_headers, request_headers},
         request::Request,
         sniff::{Sniffed, Sniffer},
         target::Variant,
@@ -154,7 +154,7 @@ impl Exchange {
         failpoint::pass(Point::Sent);
         let status = response.status();
         if !status.is_success() {
-            let (error, outcome) = upstream_error::read(response).await;
+            let (error, outcome) = upstream_error::read(response, self.proxy.clock.unix_us()).await;
             let error = if self.is_worker(target) { self.worker_error(error) } else { error };
             let retryable = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504 | 529);
             drop(attempt.end(Metered::nothing(outcome, None), Some(status.as_u16())));
@@ -309,8 +309,4 @@ async fn answer(
     response.headers_mut().reserve(ANSWER_HEADERS_USUAL);
     pass_response_headers(&parts.headers, response.headers_mut());
     Ok(response)
-}
-
-fn is_compressed(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

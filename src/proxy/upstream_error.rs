@@ -1,15 +1,23 @@
 //! Turns an upstream's error answer into what the client may be told.
 //!
-//! Its own dialect's error body passes through; what names our account (401, 402, 403) or is no error body does not.
+//! What its error body says passes, in the words of the client's dialect; what is about our account does not.
+
+mod account;
+mod body;
+mod wait;
 
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use serde::Deserialize;
 use tollgate_core::entry::Outcome;
 
+use self::{
+    account::{is_about_account, is_about_content, redacted},
+    body::ErrorBody,
+    wait::retry_after,
+};
 use super::error::ProxyError;
 
 /// Most bytes read of an error body.
@@ -17,56 +25,21 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Longest wait for an error body.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The error bodies of the dialects.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ErrorBody {
-    /// OpenAI, Anthropic, Gemini.
-    Wrapped { error: ErrorObject },
-    /// Ollama.
-    Text { error: String },
-    /// Gemini, where a stream is one array.
-    Listed((Box<ErrorBody>,)),
-    /// Cohere, Bedrock.
-    Message {
-        #[serde(alias = "Message")]
-        message: String,
-    },
-}
-
-#[derive(Default, Deserialize)]
-struct ErrorObject {
-    message: Option<String>,
-    #[serde(rename = "type", alias = "status")]
-    kind: Option<String>,
-    code: Option<serde_json::Value>,
-    param: Option<String>,
-}
-
-impl ErrorBody {
-    fn object(self) -> ErrorObject {
-        match self {
-            Self::Wrapped { error } => error,
-            Self::Listed((inner,)) => inner.object(),
-            Self::Text { error: message } | Self::Message { message } => {
-                ErrorObject { message: Some(message), ..ErrorObject::default() }
-            }
-        }
-    }
-}
-
-/// Reads an answer of an error status.
-pub async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
+/// Reads an answer of an error status that came at this time.
+pub async fn read(response: Response<Incoming>, now_us: i64) -> (ProxyError, Outcome) {
     let status = response.status().as_u16();
     let outcome = if status == 429 { Outcome::RateLimited } else { Outcome::UpstreamError };
-    let retry_after = retry_after(response.headers());
-    let exception = exception(response.headers());
-    let read = Limited::new(response.into_body(), ERROR_BYTES_MAX).collect();
+    let (parts, body) = response.into_parts();
+    let exception = exception(&parts.headers);
+    let read = Limited::new(body, ERROR_BYTES_MAX).collect();
     let body = match tokio::time::timeout(ERROR_TIMEOUT, read).await {
         Ok(Ok(body)) => body.to_bytes(),
         _ => bytes::Bytes::new(),
     };
-    if matches!(status, 401..=403) {
+    let told = ErrorBody::parse(&body);
+    let retry_after = retry_after(&parts.headers, &told, now_us);
+    let is_about_account = is_about_account(&told, exception.as_deref());
+    if matches!(status, 401..=403) && (status != 403 || is_about_account || !is_about_content(&told)) {
         tracing::error!(status, "an upstream refused this gateway's credentials");
         return (ProxyError::UpstreamCredentials, outcome);
     }
@@ -79,74 +52,24 @@ pub async fn read(response: Response<Incoming>) -> (ProxyError, Outcome) {
         let (kind, code) = (Some("requests".to_owned()), Some("upstream_rate_limited".to_owned()));
         return (ProxyError::Upstream { status, message, kind, code, param: None, retry_after }, outcome);
     }
-    if names_our_account(&body) {
+    if is_about_account {
         tracing::error!(status, "an upstream's error tells of this gateway's account or key; its client is not told");
         return (ProxyError::UpstreamCredentials, outcome);
     }
-    let told = serde_json::from_slice::<ErrorBody>(&body).ok().map(ErrorBody::object);
-    let error = match told {
-        Some(error) => ProxyError::Upstream {
-            status,
-            message: error.message.unwrap_or_else(|| format!("The upstream answered with status {status}.")),
-            kind: error.kind.or(exception),
-            code: error.code.and_then(code_text),
-            param: error.param,
-            retry_after,
-        },
-        None => ProxyError::Upstream {
-            status: 502,
-            message: format!("The upstream answered with status {status}."),
-            kind: None,
-            code: None,
-            param: None,
-            retry_after,
-        },
+    let unsaid = || format!("The upstream answered with status {status}.");
+    let error = ProxyError::Upstream {
+        status,
+        message: told.message().map_or_else(unsaid, |message| redacted(&message)),
+        kind: told.kind().or(exception),
+        code: told.code(),
+        param: told.param(),
+        retry_after,
     };
     (error, outcome)
-}
-
-/// Words of refusals that come with a status like any other, and are about our account or key and not about the request.
-const ACCOUNT_WORDS: &[&str] =
-    &["credit balance", "api_key_invalid", "api key not valid", "api key expired", "billing", "arn:aws"];
-
-fn names_our_account(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
-    ACCOUNT_WORDS.iter().any(|words| text.contains(words))
 }
 
 /// Bedrock's name of the error; what follows a colon is an address.
 fn exception(headers: &HeaderMap) -> Option<String> {
     let name = headers.get("x-amzn-errortype")?.to_str().ok()?;
     name.split(':').next().map(str::to_owned)
-}
-
-/// Some upstreams write the code as a number.
-fn code_text(code: serde_json::Value) -> Option<String> {
-    match code {
-        serde_json::Value::String(text) => Some(text),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    text("retry-after-ms").map(Duration::from_millis).or_else(|| text("retry-after").map(Duration::from_secs))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::names_our_account;
-
-    #[test]
-    fn words_about_our_account_are_known_and_those_about_the_request_are_not() {
-        for told in [
-            "Your credit balance is too low to access the Anthropic API.",
-            r#"{"error":{"details":[{"reason":"API_KEY_INVALID"}]}}"#,
-            "not authorized: arn:aws:bedrock:us-east-1:123456789012:x",
-        ] {
-            assert!(names_our_account(told.as_bytes()), "{told}");
-        }
-        assert!(!names_our_account(b"max_tokens: 1 is less than 16"));
-    }
 }

@@ -52,6 +52,13 @@ pub fn pass_response_headers(upstream: &HeaderMap, answer: &mut HeaderMap) {
     pass(upstream, passes, answer);
 }
 
+/// Whether an answer is compressed, although none is asked for so.
+#[must_use]
+pub fn is_compressed(upstream: &HeaderMap) -> bool {
+    let codings = upstream.get_all(header::CONTENT_ENCODING);
+    codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 /// The first value of each header that passes. One pass over them: a look-up by name hashes it first.
 fn pass(from: &HeaderMap, passes: impl Fn(&str) -> bool, into: &mut HeaderMap) {
     for (name, value) in from.iter().filter(|(name, _)| passes(name.as_str())) {

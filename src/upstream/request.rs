@@ -10,6 +10,8 @@ mod form;
 mod json;
 pub mod kept;
 pub mod multipart;
+mod sources;
+mod unbound;
 mod usage_option;
 
 use std::{borrow::Cow, ops::Range};

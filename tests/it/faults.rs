@@ -61,6 +61,77 @@ async fn an_upstream_error_keeps_its_class_and_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_refusal_keeps_its_status_and_says_why_whatever_server_stands_in_front_of_the_model() {
+    let harness = Harness::start().await;
+    let fastapi = json!({ "detail": [{ "type": "missing", "loc": ["body", "messages"], "msg": "Field required" }] });
+    let problem = json!({ "type": "urn:x:bad", "title": "Bad", "status": 422, "detail": "n is too large" });
+    let mistral = json!({ "object": "error", "message": "no", "type": "invalid", "param": "n", "code": "3051" });
+    let both = json!({ "error": { "message": "no", "type": "invalid", "status": "S", "param": ["n"], "code": 7 } });
+    for (status, body, told) in [
+        (422, fastapi, json!(["body.messages: Field required", "invalid_request_error", null, "upstream_error"])),
+        (422, problem, json!(["n is too large", "invalid_request_error", null, "upstream_error"])),
+        (400, mistral, json!(["no", "invalid", "n", "3051"])),
+        (400, both, json!(["no", "invalid", null, "7"])),
+        (
+            404,
+            json!("<html>nothing here</html>"),
+            json!(["The upstream answered with status 404.", "invalid_request_error", null, "upstream_error"]),
+        ),
+        (
+            413,
+            json!(""),
+            json!(["The upstream answered with status 413.", "invalid_request_error", null, "upstream_error"]),
+        ),
+        (
+            503,
+            json!("<html>wait</html>"),
+            json!(["The upstream answered with status 503.", "server_error", null, "upstream_error"]),
+        ),
+    ] {
+        let script = json!({ "fault": "status", "status": status, "error_body": body });
+        let (answer, view) = outcome_of(&harness, json!({ "x_fake": script })).await;
+        let error = &answer.json()["error"];
+        assert_eq!(answer.status, status, "{}", answer.text);
+        assert_eq!(json!([error["message"], error["type"], error["param"], error["code"]]), told);
+        assert_eq!(answer.header("x-should-retry"), Some(if status == 503 { "true" } else { "false" }), "{status}");
+        assert_eq!((&view["outcome"], &view["charge_usd"]), (&json!("upstream_error"), &json!("0.000000000")));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_about_our_account_by_its_fields_and_never_by_words_that_a_request_may_have() {
+    let harness = Harness::start().await;
+    let error = |message: &str, more: Value| {
+        let mut error = json!({ "message": message, "type": "invalid_request_error" });
+        error.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "error": error })
+    };
+    let flagged = json!({ "metadata": { "reasons": ["harassment"], "flagged_input": "x" }, "code": 403 });
+    for (status, body, expected) in [
+        (400, error("Invalid schema for function 'get_billing_info'", json!({})), 400),
+        (400, error("arn:aws:bedrock:us-east-1:123456789012:x is not known", json!({})), 400),
+        (403, error("Your input was flagged.", flagged), 403),
+        (403, error("Not for this account 123456789012.", json!({})), 502),
+        (401, error("Not for this account 123456789012.", json!({ "code": "content_filter" })), 502),
+        (
+            403,
+            error("Account 123456789012", json!({ "code": "insufficient_quota", "metadata": { "reasons": [1] } })),
+            502,
+        ),
+        (400, error("Your credit balance is too low for account 123456789012", json!({})), 502),
+        (400, error("Account 123456789012", json!({ "code": "billing_not_active" })), 502),
+        (500, error("Account 123456789012", json!({ "details": [{ "reason": "BILLING_DISABLED" }] })), 502),
+    ] {
+        let script = json!({ "fault": "status", "status": status, "error_body": body });
+        let (answer, _view) = outcome_of(&harness, json!({ "x_fake": script })).await;
+        let code = if expected == 502 { json!("upstream_credentials") } else { answer.error_code() };
+        assert_eq!((answer.status, answer.error_code()), (expected, code), "{body}: {}", answer.text);
+        assert_eq!(answer.header("x-should-retry"), Some("false"), "{body}");
+        assert!(!answer.text.contains("123456789012"), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_of_its_dialect_is_recorded_as_what_it_is() {
     let harness = Harness::start().await;
     for fault in ["html", "empty"] {

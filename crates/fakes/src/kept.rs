@@ -52,6 +52,8 @@ pub(crate) enum Broken {
     Gone,
     /// Lines that are no JSON.
     Damaged,
+    /// Said to be compressed.
+    Compressed,
 }
 
 /// What is kept.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderName, HeaderValue, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 
@@ -25,7 +25,8 @@ pub(crate) const HTML: &str = "text/html; charset=utf-8";
 /// The error answer of a script.
 pub(crate) fn refused(guard: Guard, endpoint: Endpoint, script: &Script) -> Response<Play> {
     let status = script.status.unwrap_or(500);
-    let own = dialect::refused(endpoint, status, "The scripted upstream refuses this.");
+    let scripted = script.error_body.as_ref().map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned));
+    let own = scripted.or_else(|| dialect::refused(endpoint, status, "The scripted upstream refuses this."));
     let text = own.map_or_else(|| answer::error_for(status, script.code.as_deref()), Bytes::from);
     let exception = dialect::exception(endpoint, status);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -36,6 +37,11 @@ pub(crate) fn refused(guard: Guard, endpoint: Endpoint, script: &Script) -> Resp
     if status == StatusCode::TOO_MANY_REQUESTS {
         let seconds = script.retry_after.as_deref().unwrap_or("1");
         response.headers_mut().insert(RETRY_AFTER, header(seconds));
+    }
+    for (name, value) in script.error_headers.iter().flatten() {
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            response.headers_mut().insert(name, header(value));
+        }
     }
     response
 }

@@ -5,7 +5,7 @@ use std::{future, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH},
 };
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -105,6 +105,11 @@ async fn about_kept(guard: Guard, told: kept::Told) -> Response<Play> {
         Some(Broken::Never) => return never(guard).await,
         Some(Broken::Stall) => Step::Stall,
         Some(Broken::Cut) => Step::Cut,
+        Some(Broken::Compressed) => {
+            let mut response = reply::whole(guard, told.status, JSON, told.body, 0, false);
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            return response;
+        }
         Some(Broken::Gone | Broken::Damaged) | None => {
             return reply::whole(guard, told.status, JSON, told.body, 0, false);
         }

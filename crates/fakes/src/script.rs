@@ -2,7 +2,10 @@
 //!
 //! Unknown names are an error, so that a misspelt script fails its test loudly instead of playing a healthy answer.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -60,6 +63,10 @@ pub struct Script {
     pub retry_after: Option<String>,
     /// Error code of fault `status`.
     pub code: Option<String>,
+    /// Body of fault `status` instead of the dialect's own; a text is sent as it is, anything else as JSON.
+    pub error_body: Option<serde_json::Value>,
+    /// Headers of fault `status`, beside the usual ones.
+    pub error_headers: Option<BTreeMap<String, String>>,
     /// Reported instead of the true usage, to the last byte. An array puts one element on each content chunk in turn
     /// and the last one where the final usage belongs.
     pub usage: Option<Box<RawValue>>,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, Response, header},
 };
 use serde_json::{Value, json};
 
-use super::presented_key::presented_key;
+use super::{InPath, named, presented_key::presented_key};
 use crate::{
     config::dialect::ProviderDialect,
     http::errors::{self, Surface},
@@ -22,26 +22,22 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let form = |models: Vec<String>| {
+    answered(&proxy, ProviderDialect::OpenAi, &headers, query.as_deref(), |models| {
         let data: Vec<_> = models.iter().map(|model| model_object(model)).collect();
-        json!({ "object": "list", "data": data })
-    };
-    listed(&proxy, ProviderDialect::OpenAi, &headers, query.as_deref(), form)
+        Ok(json!({ "object": "list", "data": data }))
+    })
 }
 
 /// `GET /v1/models/{id}`
 pub(super) async fn show(
     State(proxy): State<Arc<Proxy>>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let surface = Surface::of(ProviderDialect::OpenAi);
-    match proxy.keyring.authenticate(presented_key(&headers, query.as_deref())) {
-        Ok(key) if proxy.models(&key).contains(&id) => json_response(&model_object(&id)),
-        Ok(_) => errors::response(surface, &ProxyError::UnknownModel(id), None),
-        Err(refusal) => errors::response(surface, &refusal.into(), None),
-    }
+    answered(&proxy, ProviderDialect::OpenAi, &headers, query.as_deref(), |models| {
+        if models.contains(&id) { Ok(model_object(&id)) } else { Err(ProxyError::UnknownModel(id)) }
+    })
 }
 
 /// `GET /v1beta/models`
@@ -50,14 +46,22 @@ pub(super) async fn gemini(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let form = |models: Vec<String>| {
-        let models: Vec<_> = models
-            .iter()
-            .map(|model| json!({ "name": format!("models/{model}"), "displayName": model, "version": "" }))
-            .collect();
-        json!({ "models": models })
-    };
-    listed(&proxy, ProviderDialect::Gemini, &headers, query.as_deref(), form)
+    answered(&proxy, ProviderDialect::Gemini, &headers, query.as_deref(), |models| {
+        let models: Vec<_> = models.iter().map(|model| gemini_model(model)).collect();
+        Ok(json!({ "models": models }))
+    })
+}
+
+/// `GET /v1beta/models/{model}`
+pub(super) async fn show_gemini(
+    State(proxy): State<Arc<Proxy>>,
+    InPath(id): InPath<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    answered(&proxy, ProviderDialect::Gemini, &headers, query.as_deref(), |models| {
+        if models.contains(&id) { Ok(gemini_model(&id)) } else { Err(ProxyError::UnknownModel(id)) }
+    })
 }
 
 /// `GET /api/tags`
@@ -66,7 +70,7 @@ pub(super) async fn ollama(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let form = |models: Vec<String>| {
+    answered(&proxy, ProviderDialect::Ollama, &headers, query.as_deref(), |models| {
         let models: Vec<_> = models
             .iter()
             .map(|model| {
@@ -74,22 +78,30 @@ pub(super) async fn ollama(
                     "details": {} })
             })
             .collect();
-        json!({ "models": models })
-    };
-    listed(&proxy, ProviderDialect::Ollama, &headers, query.as_deref(), form)
+        Ok(json!({ "models": models }))
+    })
 }
 
-fn listed(
+/// Answers with what `form` makes of the models that the key may use.
+fn answered(
     proxy: &Proxy,
     dialect: ProviderDialect,
     headers: &HeaderMap,
     query: Option<&str>,
-    form: impl FnOnce(Vec<String>) -> Value,
+    form: impl FnOnce(Vec<String>) -> Result<Value, ProxyError>,
 ) -> Response<Body> {
-    match proxy.keyring.authenticate(presented_key(headers, query)) {
-        Ok(key) => json_response(&form(proxy.models(&key))),
-        Err(refusal) => errors::response(Surface::of(dialect), &refusal.into(), None),
-    }
+    let surface = Surface::of(dialect);
+    named(proxy, surface, |request_id| {
+        let models = proxy.keyring.authenticate(presented_key(headers, query)).map(|key| proxy.models(&key));
+        match models.map_err(ProxyError::from).and_then(form) {
+            Ok(body) => json_response(&body),
+            Err(error) => errors::response(surface, &error, request_id),
+        }
+    })
+}
+
+fn gemini_model(name: &str) -> Value {
+    json!({ "name": format!("models/{name}"), "displayName": name, "version": "" })
 }
 
 fn model_object(id: &str) -> Value {

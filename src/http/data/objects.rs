@@ -4,13 +4,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{Method, Request, Response, header},
     routing::{MethodFilter, MethodRouter, get, on},
 };
 use bytes::Bytes;
 
-use super::{Plane, Routes, enter, presented_key::presented_key, read_body, tags};
+use super::{InPath, Plane, Routes, enter, presented_key::presented_key, read_body, tags};
 use crate::{
     admission::gate::LimitsView,
     config::dialect::ProviderDialect,
@@ -77,7 +77,7 @@ pub(super) fn routes() -> Routes {
 fn by(acts: &'static [Act]) -> MethodRouter<Plane> {
     acts.iter().fold(MethodRouter::new(), |router, act| {
         let handle = move |State(plane): State<Plane>,
-                           Path(names): Path<HashMap<String, String>>,
+                           InPath(names): InPath<HashMap<String, String>>,
                            request: Request<Body>| { answer(plane, *act, names, request) };
         match act.method() {
             Method::POST => router.merge(on(MethodFilter::POST, handle)),

@@ -29,6 +29,11 @@ const ANTHROPIC: &str = concat!(
 );
 const GEMINI: &str =
     concat!("data: {\"error\":{\"code\":502,\"message\":\"", message!(), "\",\"status\":\"UNAVAILABLE\"}}\n\n");
+const INTERACTIONS: &str = concat!(
+    "event: error\ndata: {\"event_type\":\"error\",\"error\":{\"code\":\"upstream_truncated\",\"message\":\"",
+    message!(),
+    "\"}}\n\n"
+);
 const OLLAMA: &str = concat!("{\"error\":\"", message!(), "\"}\n");
 const BEDROCK: &str = concat!("{\"message\":\"", message!(), "\"}");
 
@@ -39,12 +44,14 @@ impl Dialect {
         let text = match (framing, self) {
             (Framing::Sse, Self::OpenAiResponses) => RESPONSES,
             (Framing::Sse, Self::AnthropicMessages) => ANTHROPIC,
-            (Framing::Sse, Self::Gemini | Self::GeminiInteractions) => GEMINI,
-            // None of its events is an error that its SDK would raise.
+            (Framing::Sse, Self::Gemini) => GEMINI,
+            (Framing::Sse, Self::GeminiInteractions) => INTERACTIONS,
+            // Its `message-end` may tell of an error, but its SDK raises none then: a broken connection is not overlooked.
             (Framing::Sse, Self::Cohere) => return None,
             (Framing::Sse, _) => OPENAI,
             (Framing::Ndjson, _) => OLLAMA,
             (Framing::EventStream, _) => return exception(),
+            // An array that is closed behind an error is whole JSON, and looks like an answer to who asks for its text.
             (Framing::Json | Framing::JsonArray | Framing::Opaque, _) => return None,
         };
         Some(Bytes::from_static(text.as_bytes()))

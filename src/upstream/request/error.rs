@@ -43,6 +43,16 @@ pub enum RequestError {
         /// Why.
         why: &'static str,
     },
+    /// A field names what a provider keeps and this gateway cannot have made for anybody.
+    #[error(
+        "`{field}` names no {kind} of yours: this gateway makes and binds none, and one that was made elsewhere belongs to another account."
+    )]
+    Unbound {
+        /// The field.
+        field: &'static str,
+        /// What it names.
+        kind: &'static str,
+    },
     /// A field that decides money is spelled in a way that some providers read and others do not.
     #[error("`{found}` in the body of your request is read as `{meant}` by some providers. Spell it `{meant}`, once.")]
     Spelling {
@@ -88,6 +98,7 @@ impl RequestError {
             Self::Duplicate(_) | Self::Spelling { .. } => "duplicate_parameter",
             Self::Invalid { .. } => "invalid_value",
             Self::Refused { .. } => "unsupported_parameter",
+            Self::Unbound { .. } => "not_found",
             Self::NotMultipart(_) => "invalid_multipart",
             Self::TooLarge { .. } => "request_too_large",
             Self::Encoded => "unsupported_encoding",
@@ -101,7 +112,10 @@ impl RequestError {
     #[must_use]
     pub fn param(&self) -> Option<&str> {
         match self {
-            Self::Missing(field) | Self::Invalid { field, .. } | Self::Refused { field, .. } => Some(field),
+            Self::Missing(field)
+            | Self::Invalid { field, .. }
+            | Self::Refused { field, .. }
+            | Self::Unbound { field, .. } => Some(field),
             Self::Duplicate(field) | Self::Spelling { found: field, .. } => Some(field),
             Self::InBatch { error, .. } => error.param(),
             _ => None,

@@ -31,7 +31,7 @@ pub fn named_files(body: &[u8]) -> Result<Vec<String>, RequestError> {
 }
 
 /// Whether a visible letter of ASCII is written as an escape, which the word may hide behind.
-fn has_escaped_ascii(body: &[u8]) -> bool {
+pub(super) fn has_escaped_ascii(body: &[u8]) -> bool {
     let is_visible = |at: usize| matches!(body.get(at + 4), Some(b'2'..=b'7'));
     memchr::memmem::find_iter(body, b"\\u00").any(is_visible)
 }

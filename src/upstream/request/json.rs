@@ -8,7 +8,7 @@ use super::{
     error::RequestError,
     fields::{Fields, flag, span, text},
     kept::Kept,
-    shortened,
+    shortened, unbound,
     usage_option::UsageOption,
 };
 use crate::upstream::endpoint::{Endpoint, ModelPlace, Shape, Streaming};
@@ -43,6 +43,7 @@ pub(super) fn read(endpoint: Endpoint, in_path: Option<&str>, body: Bytes) -> Re
     let fields = Fields::read(whole)?;
     let shape = endpoint.shape();
     refuse(endpoint, &fields)?;
+    unbound::refuse(endpoint, &fields)?;
     let (model, model_spans) = model(endpoint, &shape, in_path, whole, &fields)?;
     let stream = stream(&shape, &fields)?;
     let usage_option = match endpoint {

@@ -75,6 +75,121 @@ async fn the_request_id_stands_where_the_sdk_of_the_dialect_reads_it() {
 }
 
 #[tokio::test]
+async fn every_answer_has_a_request_id_also_where_nothing_goes_upstream() {
+    let harness = gateway("").await;
+    for (method, path, name, good) in [
+        ("GET", "/v1/models", "x-request-id", 200),
+        ("GET", "/v1/models/openai-model", "x-request-id", 200),
+        ("GET", "/v1/models/nothing", "x-request-id", 404),
+        ("GET", "/v1beta/models", "x-request-id", 200),
+        ("GET", "/v1beta/models/gemini-model", "x-request-id", 200),
+        ("GET", "/v1alpha/models/nothing", "x-request-id", 404),
+        ("GET", "/api/tags", "x-request-id", 200),
+        ("GET", "/v1/nothing", "x-request-id", 404),
+        ("GET", "/v1/messages/nothing", "request-id", 404),
+        ("GET", "/model/x/nothing", "x-amzn-requestid", 404),
+        ("GET", "/v1/models/%FF", "x-request-id", 404),
+        ("GET", "/v1/files/%FF", "x-request-id", 404),
+        ("POST", "/model/%FF/converse", "x-amzn-requestid", 404),
+        ("POST", "/v1beta/models/%FF:generateContent", "x-request-id", 404),
+        ("POST", "/v1beta/models/gemini-model:nothing", "x-request-id", 404),
+        ("POST", "/v1/fine_tuning/jobs", "x-request-id", 404),
+        ("GET", "/v1/messages", "request-id", 405),
+        ("DELETE", "/v1/models", "x-request-id", 405),
+        ("DELETE", "/v1beta/models/gemini-model", "x-request-id", 405),
+    ] {
+        for (key, expected) in [(harness.key.as_str(), good), ("tg-wrong", if good == 200 { 401 } else { good })] {
+            let request = harness.client.request(method.parse().unwrap(), harness.url(path)).bearer_auth(key);
+            let answer = read(request).await;
+            // Whether a model is there is told to who has a key.
+            let expected = if key == "tg-wrong" && path.ends_with("models/nothing") { 401 } else { expected };
+            assert_eq!(answer.status, expected, "{method} {path}: {}", answer.text);
+            assert_eq!(answer.header(name), Some(answer.request_id().as_str()), "{method} {path}");
+            if path.starts_with("/v1/messages") {
+                assert_eq!(answer.json()["request_id"], answer.request_id(), "{method} {path}");
+            }
+        }
+    }
+    assert_eq!(harness.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn one_model_is_told_in_the_form_of_gemini() {
+    let harness = gateway("").await;
+    let get = |path: &str| read(harness.client.get(harness.url(path)).header("x-goog-api-key", &harness.key));
+    let model = get("/v1beta/models/gemini-model").await;
+    assert_eq!((model.status, &model.json()["name"]), (200, &json!("models/gemini-model")), "{}", model.text);
+    let none = get("/v1beta/models/nothing").await;
+    assert_eq!((none.status, &none.json()["error"]["status"]), (404, &json!("NOT_FOUND")), "{}", none.text);
+}
+
+#[tokio::test]
+async fn how_long_an_upstream_asks_to_wait_is_told_wherever_it_said_so() {
+    let harness = gateway("").await;
+    let retry = json!({ "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "12.5s" });
+    let google =
+        json!({ "error": { "code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED", "details": [retry] } });
+    let date = jiff::Timestamp::from_second(now_s() + 30).unwrap().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    for (status, headers, body, waits) in [
+        (429, json!({ "retry-after": "" }), google, 13..=13),
+        (503, json!({ "retry-after": "2.2" }), json!(""), 3..=3),
+        (500, json!({ "retry-after-ms": "1500.5" }), json!(""), 2..=2),
+        (503, json!({ "retry-after": date }), json!(""), 25..=30),
+    ] {
+        for call in bodies::plain().into_iter().filter(|call| ["gemini", "openai"].contains(&call.dialect)) {
+            let script = json!({ "fault": "status", "status": status, "error_headers": headers, "error_body": body });
+            let answer = call.send(&harness, script).await;
+            let wait: u64 = answer.header("retry-after").unwrap_or_else(|| panic!("{headers}")).parse().unwrap();
+            assert!(waits.contains(&wait), "{headers}: {wait}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_no_customer_can_have_made_is_not_found_and_nothing_is_sent() {
+    let harness = gateway("").await;
+    let cache = "cachedContents/of-the-operator";
+    let file = json!({ "type": "document", "source": { "type": "file", "file_id": "file_1" } });
+    for (path, more) in [
+        ("/v1beta/models/gemini-model:generateContent", json!({ "cachedContent": cache })),
+        ("/v1/models/gemini-model:generateContent", json!({ "cached_content": cache })),
+        ("/v1beta/models/gemini-model:streamGenerateContent?alt=sse", json!({ "cachedContent": cache })),
+        ("/v1beta/models/gemini-model:countTokens", json!({ "generateContentRequest": { "cachedContent": cache } })),
+        ("/v1beta/interactions", json!({ "cached_content": cache })),
+        ("/v1beta/interactions", json!({ "environment": "env-1" })),
+        ("/v1beta/interactions", json!({ "environment": { "type": "remote", "environment_id": "env-1" } })),
+        ("/v1/messages", json!({ "container": "container_1" })),
+        ("/v1/messages", json!({ "container": { "id": "container_1", "skills": [] } })),
+        ("/v1/messages", json!({ "messages": [{ "role": "user", "content": [file] }] })),
+        ("/v1/messages/count_tokens", json!({ "messages": [{ "role": "user", "content": [file] }] })),
+        ("/v1/chat/completions", json!({ "extra_body": { "google": { "cached_content": cache } } })),
+    ] {
+        let calls = bodies::plain().into_iter().chain(bodies::others()).chain(bodies::streamed());
+        let end = path.rsplit([':', '/']).next().unwrap();
+        let call = calls.into_iter().find(|call| call.path.ends_with(end)).unwrap_or_else(|| panic!("{path}"));
+        let mut body = call.body.clone();
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = read(harness.client.post(harness.url(path)).bearer_auth(&harness.key).json(&body)).await;
+        assert_eq!(answer.status, 404, "{path} {more}: {}", answer.text);
+        assert!(message(call.dialect, &answer.json()).contains("makes and binds none"), "{path}: {}", answer.text);
+        if call.dialect == "gemini" {
+            assert_eq!(answer.json()["error"]["status"], "NOT_FOUND");
+        }
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+    }
+    assert_eq!(harness.upstream.count(), 0);
+    // A new one is described, not named.
+    for (endpoint, more) in [
+        ("/v1beta/interactions", json!({ "environment": { "type": "remote" }, "cached_content": null })),
+        ("/v1/messages", json!({ "container": { "skills": [] } })),
+    ] {
+        let mut call = bodies::plain().into_iter().find(|call| call.endpoint == endpoint).unwrap();
+        call.body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(call.send(&harness, json!({})).await.status, 200, "{endpoint}");
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_error_keeps_its_words_and_its_class_in_each_dialect() {
     let harness = gateway("").await;
     for call in bodies::plain() {

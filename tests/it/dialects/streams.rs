@@ -93,6 +93,18 @@ async fn a_stream_that_breaks_off_never_ends_cleanly_in_any_dialect() {
 }
 
 #[tokio::test]
+async fn an_interaction_that_breaks_off_ends_with_an_error_as_its_sdk_types_it() {
+    let harness = gateway("").await;
+    let call = bodies::streamed().into_iter().find(|call| call.endpoint == "/v1beta/interactions").unwrap();
+    let answer = call.send(&harness, json!({ "chunks": 10, "fault": "clean_cut", "at": 4 })).await;
+    let last = answer.text.trim_end().rsplit("\n\n").next().unwrap();
+    let data = last.strip_prefix("event: error\ndata: ").unwrap_or_else(|| panic!("{last}"));
+    let event: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!((&event["event_type"], &event["error"]["code"]), (&json!("error"), &json!("upstream_truncated")));
+    assert!(event["error"]["message"].as_str().unwrap().contains("early"), "{data}");
+}
+
+#[tokio::test]
 async fn an_error_inside_a_stream_is_booked_as_one_in_any_dialect() {
     let harness = gateway("").await;
     // Cohere has no event for it.

@@ -48,6 +48,29 @@ async fn each_message_becomes_one_entry_and_its_caches_keep_their_buckets() {
 }
 
 #[tokio::test]
+async fn a_request_of_a_batch_reads_no_file_and_no_container_that_is_not_its_customers() {
+    let harness = start().await;
+    let file = json!([{ "role": "user", "content": [{ "type": "container_upload", "file_id": "file_1" }] }]);
+    for (field, value) in [("container", json!("container_1")), ("messages", file)] {
+        let mut line = request("a", "poet", json!({}));
+        line["params"][field] = value;
+        let refused = make(&harness, vec![line]).await;
+        assert_eq!((refused.status, harness.upstream.count()), (400, 0), "{field}: {}", refused.text);
+        assert!(refused.text.contains("Request 1 of the batch") && refused.text.contains("binds none"));
+    }
+}
+
+#[tokio::test]
+async fn results_that_came_compressed_unasked_are_not_passed_on_as_if_they_could_be_read() {
+    let harness = start().await;
+    let id = make(&harness, vec![request("a", "poet", json!({}))]).await.json()["id"].as_str().unwrap().to_owned();
+    harness.usage_of(2).await;
+    harness.upstream.set_plan(&json!({ "results": "compressed" })).unwrap();
+    let results = harness.get(&format!("/v1/messages/batches/{id}/results")).await;
+    assert_eq!((results.status, &results.json()["error"]["type"]), (502, &json!("api_error")), "{}", results.text);
+}
+
+#[tokio::test]
 async fn a_batch_is_not_deleted_before_it_is_booked() {
     let harness = start().await;
     harness.upstream.set_plan(&json!({ "hold": true })).unwrap();
