@@ -189,6 +189,14 @@ pub(crate) fn broken(turn: &Turn) -> Doc {
         Endpoint::ConverseStream | Endpoint::InvokeStream => {
             Doc::named("modelStreamErrorException", format!(r#"{{"message":"{message}"}}"#))
         }
+        Endpoint::CohereChat => {
+            let delta = format!(r#"{{"finish_reason":"ERROR","error":"{message}"}}"#);
+            Doc::named("message-end", format!(r#"{{"type":"message-end","delta":{delta}}}"#))
+        }
+        Endpoint::Interactions => {
+            let error = format!(r#"{{"code":"internal","message":"{message}"}}"#);
+            Doc::named("error", format!(r#"{{"event_type":"error","error":{error}}}"#))
+        }
         _ => Doc::bare(format!(r#"{{"error":{{"code":500,"message":"{message}","status":"INTERNAL"}}}}"#)),
     }
 }

@@ -14,7 +14,7 @@ fn clean_end(path: &str) -> &'static str {
         "/v1/chat/completions" => "data: [DONE]\n\n",
         "/v1/responses" => "response.completed",
         "/v1/messages" => "data: {\"type\":\"message_stop\"}\n\n",
-        "/v1beta/interactions" => "interaction.complete",
+        "/v1beta/interactions" => "interaction.completed",
         "/v2/chat" => "message-end",
         _ if path.starts_with("/api/") => "\"done\":true",
         _ if path.contains("alt=sse") => "STOP",

@@ -49,11 +49,9 @@ pub(super) fn open(turn: &Turn) -> Vec<Doc> {
     docs
 }
 
-/// A tool's arguments all come in the first piece.
 pub(super) fn content(turn: &Turn, index: u64) -> Doc {
     let delta = match &turn.script.tool_call {
-        Some(call) if index == 0 => format!(r#"{{"toolUse":{{"input":{}}}}}"#, quoted(&call.arguments.to_string())),
-        Some(_) => r#"{"toolUse":{"input":""}}"#.to_owned(),
+        Some(call) => format!(r#"{{"toolUse":{{"input":{}}}}}"#, quoted(&turn.arguments(call, index))),
         None => format!(r#"{{"text":{}}}"#, quoted(&turn.text(index))),
     };
     Doc::named("contentBlockDelta", format!(r#"{{"contentBlockIndex":0,"delta":{delta},"p":"abc"}}"#))
