@@ -29,6 +29,12 @@ const ANTHROPIC: &str = concat!(
 );
 const GEMINI: &str =
     concat!("data: {\"error\":{\"code\":502,\"message\":\"", message!(), "\",\"status\":\"UNAVAILABLE\"}}\n\n");
+/// Its SDK passes over an event without a type that it knows.
+const INTERACTIONS: &str = concat!(
+    "event: error\ndata: {\"event_type\":\"error\",\"error\":{\"code\":\"upstream_truncated\",\"message\":\"",
+    message!(),
+    "\"}}\n\n"
+);
 const OLLAMA: &str = concat!("{\"error\":\"", message!(), "\"}\n");
 const BEDROCK: &str = concat!("{\"message\":\"", message!(), "\"}");
 
@@ -39,7 +45,8 @@ impl Dialect {
         let text = match (framing, self) {
             (Framing::Sse, Self::OpenAiResponses) => RESPONSES,
             (Framing::Sse, Self::AnthropicMessages) => ANTHROPIC,
-            (Framing::Sse, Self::Gemini | Self::GeminiInteractions) => GEMINI,
+            (Framing::Sse, Self::Gemini) => GEMINI,
+            (Framing::Sse, Self::GeminiInteractions) => INTERACTIONS,
             // None of its events is an error that its SDK would raise.
             (Framing::Sse, Self::Cohere) => return None,
             (Framing::Sse, _) => OPENAI,
