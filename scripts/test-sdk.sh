@@ -35,6 +35,9 @@ base_url = "http://127.0.0.1:$upstream"
 allow_private = true
 PROVIDER
 done)
+# What stalls after its client left is given up soon.
+[drain]
+ms_max = 1000
 [batches]
 poll_ms_min = 100
 poll_ms_max = 200
