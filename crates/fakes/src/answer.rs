@@ -42,6 +42,7 @@ pub(crate) enum Endpoint {
     Converse,
     ConverseStream,
     Invoke,
+    InvokeEmbed,
     InvokeStream,
 }
 

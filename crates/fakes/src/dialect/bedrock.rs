@@ -69,6 +69,18 @@ pub(super) fn close(turn: &Turn) -> Vec<Doc> {
     docs
 }
 
+/// Amazon's own embedding: its count stands beside the vector.
+pub(super) fn embedded(turn: &Turn) -> String {
+    let counted = turn.usage_told().unwrap_or_else(|| "{}".to_owned());
+    let counted = counted.trim_start_matches('{').trim_end_matches('}');
+    let beside = if counted.is_empty() { String::new() } else { format!(",{counted}") };
+    format!(r#"{{"embedding":[0.25,0.5,-0.25,0.125]{beside}}}"#)
+}
+
+pub(super) fn embedding_usage(turn: &Turn) -> String {
+    format!(r#"{{"inputTextTokenCount":{}}}"#, turn.prompt_tokens)
+}
+
 /// The headers of an invocation. The tokens of caches are beside the input.
 pub(super) fn usage_headers(turn: &Turn) -> Vec<(&'static str, u64)> {
     let read = turn.script.cached_tokens.unwrap_or(0);
