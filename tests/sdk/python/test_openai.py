@@ -5,6 +5,7 @@ Prompts have three words and answers eight chunks unless a script (`x_fake`) say
 
 import asyncio
 import json
+import time
 from decimal import Decimal
 
 import httpx2
@@ -231,7 +232,7 @@ class TestToolsAndStructure:
 
 
 class TestRetriesAndTimeouts:
-    @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429, "retry_after": "0.05"}, {"status": 409}, {"fault": "html"}])
+    @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429, "retry_after": "0"}, {"status": 409}, {"fault": "html"}])
     @pytest.mark.parametrize("stream", [False, True])
     def test_a_retry_succeeds_and_each_try_is_booked_once(self, client, settings, books, fake, ledger, fault, stream):
         fake.script(**fault, times=1)
@@ -241,6 +242,14 @@ class TestRetriesAndTimeouts:
         list(raw.parse())
         assert (raw.retries_taken, fake.count()) == (1, 2)
         assert_booked(books(request_id(raw)), prompt=3, completion=8)
+        ledger.has_retried()
+
+    def test_a_retry_waits_as_long_as_the_upstream_asks(self, client, settings, fake, ledger):
+        fake.script(status=429, retry_after="1", times=1)
+        begun = time.monotonic()
+        client.with_options(api_key=ledger.key, max_retries=1).chat.completions.create(model=settings.model, messages=MESSAGES)
+        # By itself the SDK waits at most half a second the first time.
+        assert (time.monotonic() - begun >= 1, fake.count()) == (True, 2)
         ledger.has_retried()
 
     async def test_the_async_client_tries_again(self, async_client, settings, fake, ledger):
@@ -263,7 +272,7 @@ class TestRetriesAndTimeouts:
     def test_retries_that_all_fail_raise_the_last_error(self, client, settings, fake, ledger):
         with pytest.raises(openai.RateLimitError):
             client.with_options(api_key=ledger.key, max_retries=1).chat.completions.create(
-                model=settings.model, messages=MESSAGES, extra_body=script(status=429, retry_after="0.05")
+                model=settings.model, messages=MESSAGES, extra_body=script(status=429, retry_after="0")
             )
         assert fake.count() == 2
         assert_free(ledger.sums(2))
