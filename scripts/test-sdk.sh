@@ -35,6 +35,9 @@ base_url = "http://127.0.0.1:$upstream"
 allow_private = true
 PROVIDER
 done)
+# What stalls after its client left is given up soon.
+[drain]
+ms_max = 1000
 [batches]
 poll_ms_min = 100
 poll_ms_max = 200
@@ -58,6 +61,7 @@ when = { service_tier = "batch" }
 usd_per_mtok = { input = "1.50", cache_read = "0.15", cache_write_5m = "1.875", cache_write_1h = "3.00", output = "7.50" }
 TOML
 done
+sed 's/"us.anthropic.*"/"amazon.titan-embed-test"/' "$dir/pricing/bedrock.toml" >"$dir/pricing/titan.toml"
 tollgate() { "$bin/tollgate" --config "$dir/tollgate.toml" "$@"; }
 "$bin/tollgate" --config "$dir/tollgate.toml" serve >"$dir/gateway.log" 2>&1 & pids+=($!)
 wait_for "http://127.0.0.1:$admin/readyz" 20 || { cat "$dir/gateway.log" >&2; exit 1; }

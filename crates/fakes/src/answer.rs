@@ -8,7 +8,7 @@ use serde_json::{json, value::RawValue};
 use crate::{
     dialect, embedding,
     request::Asked,
-    script::{CHUNKS_DEFAULT, Fault, Script},
+    script::{CHUNKS_DEFAULT, Fault, Script, ToolCall},
     wording,
 };
 
@@ -42,6 +42,7 @@ pub(crate) enum Endpoint {
     Converse,
     ConverseStream,
     Invoke,
+    InvokeEmbed,
     InvokeStream,
 }
 
@@ -93,7 +94,11 @@ impl Turn {
         let asked_model = asked.model.clone().unwrap_or_default();
         let wanted = script.chunks.or_else(|| wording::natural_length(&asked_model)).unwrap_or(CHUNKS_DEFAULT);
         let chunks = asked.output_max().map_or(wanted, |most| wanted.min(most));
-        let reason = if chunks < wanted { "length" } else { "stop" };
+        let reason = match &script.tool_call {
+            _ if chunks < wanted => "length",
+            Some(_) if endpoint == Endpoint::Chat => "tool_calls",
+            _ => "stop",
+        };
         let stream = endpoint.streams(asked.stream);
         Self {
             endpoint,
@@ -201,6 +206,14 @@ impl Turn {
         text
     }
 
+    /// The arguments of the tool's call on content chunk `index`: an even part of them.
+    pub(crate) fn arguments(&self, call: &ToolCall, index: u64) -> String {
+        let text = call.arguments.to_string();
+        let size = text.chars().count().div_ceil(usize::try_from(self.chunks).unwrap_or(1).max(1));
+        let before = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(size);
+        text.chars().skip(before).take(size).collect()
+    }
+
     /// The whole answer as one JSON body.
     pub(crate) fn plain(&self) -> Bytes {
         if let Some(text) = dialect::plain(self) {
@@ -212,15 +225,22 @@ impl Turn {
             let data = serde_json::Value::Array(self.data.clone());
             return format!(r#"{{"object":"list","data":{data},"model":{model}{usage}}}"#).into();
         }
-        let content = self.whole_text();
-        let (content, reason, id) = (quoted(&content), quoted(&self.finish_reason), quoted(&self.id));
+        let said = match &self.script.tool_call {
+            Some(call) if self.endpoint == Endpoint::Chat => format!(
+                r#"null,"tool_calls":[{{"id":"call_fake","type":"function","function":{{"name":{},"arguments":{}}}}}]"#,
+                quoted(&call.name),
+                quoted(&call.arguments.to_string())
+            ),
+            _ => quoted(&self.whole_text()),
+        };
+        let (reason, id) = (quoted(&self.finish_reason), quoted(&self.id));
         if self.endpoint == Endpoint::Completions {
             return format!(
                 concat!(
                     r#"{{"id":{},"object":"text_completion","created":{},"model":{},"#,
                     r#""choices":[{{"text":{},"index":0,"logprobs":null,"finish_reason":{}}}]{}}}"#
                 ),
-                id, CREATED, model, content, reason, usage
+                id, CREATED, model, said, reason, usage
             )
             .into();
         }
@@ -230,7 +250,7 @@ impl Turn {
                 r#""message":{{"role":"assistant","content":{},"refusal":null,"annotations":[]}},"logprobs":null,"#,
                 r#""finish_reason":{}}}]{},"service_tier":"default","system_fingerprint":"fp_fake"}}"#
             ),
-            id, CREATED, model, content, reason, usage
+            id, CREATED, model, said, reason, usage
         )
         .into()
     }

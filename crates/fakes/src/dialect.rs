@@ -100,6 +100,7 @@ pub(crate) fn usage(turn: &Turn) -> Option<String> {
     match turn.endpoint {
         Endpoint::Responses => Some(responses::usage(turn)),
         Endpoint::Messages | Endpoint::Invoke | Endpoint::InvokeStream => Some(anthropic::usage(turn)),
+        Endpoint::InvokeEmbed => Some(bedrock::embedding_usage(turn)),
         Endpoint::Gemini | Endpoint::GeminiStream => Some(gemini::usage(turn)),
         Endpoint::Interactions => Some(gemini::interactions_usage(turn)),
         Endpoint::Converse | Endpoint::ConverseStream => Some(bedrock::usage(turn)),
@@ -121,6 +122,7 @@ pub(crate) fn plain(turn: &Turn) -> Option<String> {
         Endpoint::GeminiEmbed => gemini::embedded(turn),
         Endpoint::Interactions => gemini::interaction(turn),
         Endpoint::Converse | Endpoint::ConverseStream => bedrock::plain(turn),
+        Endpoint::InvokeEmbed => bedrock::embedded(turn),
         Endpoint::CohereChat => cohere::plain(turn),
         Endpoint::CohereEmbed => cohere::embedded(turn),
         Endpoint::CohereRerank => cohere::reranked(turn),
@@ -189,14 +191,28 @@ pub(crate) fn broken(turn: &Turn) -> Doc {
         Endpoint::ConverseStream | Endpoint::InvokeStream => {
             Doc::named("modelStreamErrorException", format!(r#"{{"message":"{message}"}}"#))
         }
+        Endpoint::CohereChat => {
+            let delta = format!(r#"{{"finish_reason":"ERROR","error":"{message}"}}"#);
+            Doc::named("message-end", format!(r#"{{"type":"message-end","delta":{delta}}}"#))
+        }
+        Endpoint::Interactions => {
+            let error = format!(r#"{{"code":"internal","message":"{message}"}}"#);
+            Doc::named("error", format!(r#"{{"event_type":"error","error":{error}}}"#))
+        }
         _ => Doc::bare(format!(r#"{{"error":{{"code":500,"message":"{message}","status":"INTERNAL"}}}}"#)),
     }
 }
 
 /// The name of Bedrock's error of a status.
 pub(crate) fn exception(endpoint: Endpoint, status: u16) -> Option<&'static str> {
-    let of_bedrock =
-        matches!(endpoint, Endpoint::Converse | Endpoint::ConverseStream | Endpoint::Invoke | Endpoint::InvokeStream);
+    let of_bedrock = matches!(
+        endpoint,
+        Endpoint::Converse
+            | Endpoint::ConverseStream
+            | Endpoint::Invoke
+            | Endpoint::InvokeEmbed
+            | Endpoint::InvokeStream
+    );
     of_bedrock.then_some(match status {
         400 => "ValidationException",
         403 => "AccessDeniedException",
@@ -247,6 +263,7 @@ pub(crate) fn refused(endpoint: Endpoint, status: u16, message: &str) -> Option<
         | Endpoint::Converse
         | Endpoint::ConverseStream
         | Endpoint::Invoke
+        | Endpoint::InvokeEmbed
         | Endpoint::InvokeStream => format!(r#"{{"message":{message}}}"#),
         _ => return None,
     })

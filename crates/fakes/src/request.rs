@@ -23,6 +23,8 @@ pub(crate) struct Asked {
     query: Option<Value>,
     prompt: Option<Value>,
     pub(crate) input: Option<Value>,
+    #[serde(rename = "inputText")]
+    pub(crate) input_text: Option<Value>,
     pub(crate) stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     pub(crate) user: Option<String>,
@@ -97,6 +99,7 @@ impl Asked {
         let others = [
             &self.prompt,
             &self.input,
+            &self.input_text,
             &self.system,
             &self.instructions,
             &self.contents,

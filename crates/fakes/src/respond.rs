@@ -83,6 +83,11 @@ pub(crate) async fn respond(request: Request<Incoming>, state: &State) -> Respon
             return reply::whole(guard, StatusCode::BAD_REQUEST, JSON, text, 0, false);
         }
     };
+    // An invocation is what its body is.
+    let endpoint = match endpoint {
+        Endpoint::Invoke if asked.input_text.is_some() => Endpoint::InvokeEmbed,
+        other => other,
+    };
     let mut turn = Turn::new(endpoint, &asked, state.defaults.script_for(own));
     turn.alt_sse = query.split('&').any(|pair| pair == "alt=sse");
     arrival.model = asked.model;

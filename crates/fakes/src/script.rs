@@ -86,7 +86,7 @@ pub struct Script {
     pub cache_write_1h: Option<u64>,
     /// The text of the answer instead of words, all of it in the first chunk.
     pub text: Option<String>,
-    /// A call of this tool instead of text; not in OpenAI's first dialects.
+    /// A call of this tool instead of text, in the dialects that have tools; a stream spreads its arguments over the chunks.
     pub tool_call: Option<ToolCall>,
     /// `stop` when absent.
     pub finish_reason: Option<String>,

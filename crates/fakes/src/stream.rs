@@ -76,8 +76,19 @@ impl Events {
             self.send(format!(": keep-alive{0}{0}", self.eol), 0, false);
         }
         let text = answer::quoted(&self.turn.text(index));
-        let choice = match self.turn.endpoint {
-            Endpoint::Chat => {
+        let choice = match (self.turn.endpoint, &self.turn.script.tool_call) {
+            (Endpoint::Chat, Some(call)) => {
+                let named = format!(
+                    r#""id":"call_fake","type":"function","function":{{"name":{},"#,
+                    answer::quoted(&call.name)
+                );
+                let head = if index == 0 { &named } else { r#""function":{"# };
+                let part = answer::quoted(&self.turn.arguments(call, index));
+                format!(
+                    r#"{{"index":0,"delta":{{"tool_calls":[{{"index":0,{head}"arguments":{part}}}}}]}},"logprobs":null,"finish_reason":null}}"#
+                )
+            }
+            (Endpoint::Chat, None) => {
                 format!(r#"{{"index":0,"delta":{{"content":{text}}},"logprobs":null,"finish_reason":null}}"#)
             }
             _ => format!(r#"{{"text":{text},"index":0,"logprobs":null,"finish_reason":null}}"#),

@@ -492,3 +492,19 @@ async fn a_thousand_streams_at_once_are_all_told_and_logged() {
     assert_eq!(rows.len(), 1000);
     assert!(rows.iter().all(|row| row.finished && row.usage_delivered && row.chunks_sent == 20));
 }
+
+#[tokio::test]
+async fn a_tool_call_is_whole_in_a_plain_answer_and_in_parts_in_a_stream() {
+    let script = json!({"chunks": 4, "tool_call": {"name": "weather", "arguments": {"city": "Åre"}}});
+    let (got, _) = played(chat(false, script.clone())).await;
+    let choice = got.json()["choices"][0].clone();
+    assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("tool_calls"), &Value::Null));
+    assert_eq!(choice["message"]["tool_calls"][0]["function"]["arguments"], r#"{"city":"Åre"}"#);
+    let (got, _) = played(chat(true, script)).await;
+    let chunks = got.chunks();
+    let parts: Vec<_> = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].as_str())
+        .collect();
+    assert_eq!((parts.len(), parts.concat()), (4, r#"{"city":"Åre"}"#.to_owned()));
+}

@@ -29,6 +29,7 @@ const ANTHROPIC: &str = concat!(
 );
 const GEMINI: &str =
     concat!("data: {\"error\":{\"code\":502,\"message\":\"", message!(), "\",\"status\":\"UNAVAILABLE\"}}\n\n");
+/// Its SDK passes over an event without a type that it knows.
 const INTERACTIONS: &str = concat!(
     "event: error\ndata: {\"event_type\":\"error\",\"error\":{\"code\":\"upstream_truncated\",\"message\":\"",
     message!(),

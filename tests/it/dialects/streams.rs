@@ -14,7 +14,7 @@ fn clean_end(path: &str) -> &'static str {
         "/v1/chat/completions" => "data: [DONE]\n\n",
         "/v1/responses" => "response.completed",
         "/v1/messages" => "data: {\"type\":\"message_stop\"}\n\n",
-        "/v1beta/interactions" => "interaction.complete",
+        "/v1beta/interactions" => "interaction.completed",
         "/v2/chat" => "message-end",
         _ if path.starts_with("/api/") => "\"done\":true",
         _ if path.contains("alt=sse") => "STOP",
@@ -83,6 +83,9 @@ async fn a_stream_that_breaks_off_never_ends_cleanly_in_any_dialect() {
             }
             let told = broken || text.contains("ended the stream early");
             assert!(told, "{} {fault}: {text}", call.path);
+            // Its SDK reads no event without a type.
+            let typed = call.path != "/v1beta/interactions" || text.contains(r#"{"event_type":"error","error":{"#);
+            assert!(typed, "{fault}: {text}");
             assert!(!text.trim_end().ends_with(clean_end(call.path).trim_end()), "{} {fault}: {text}", call.path);
             let view = harness.booked(&request_id).await;
             assert_eq!(view["outcome"], "truncated", "{} {fault}: {view}", call.path);
@@ -107,8 +110,7 @@ async fn an_interaction_that_breaks_off_ends_with_an_error_as_its_sdk_types_it()
 #[tokio::test]
 async fn an_error_inside_a_stream_is_booked_as_one_in_any_dialect() {
     let harness = gateway("").await;
-    // Cohere has no event for it.
-    for call in bodies::streamed().into_iter().filter(|call| call.dialect != "cohere") {
+    for call in bodies::streamed() {
         let script = json!({ "chunks": 10, "fault": "error_mid_stream", "at": 4 });
         let response = call.request(&harness, script).send().await.unwrap();
         let request_id = response.headers()["x-tollgate-request-id"].to_str().unwrap().to_owned();

@@ -5,16 +5,20 @@ import { test } from "node:test";
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
-import { APICallError, generateText, Output, streamText, tool } from "ai";
+import { APICallError, embedMany, generateText, Output, RetryError, streamText, tool } from "ai";
 import { z } from "zod";
-import { booked, key, model, openaiUrl, rootUrl, scripted } from "./gateway.mjs";
+import { booked, embeddingModel, key, ledger, model, openaiUrl, rootUrl, scripted, shortMs, slow } from "./gateway.mjs";
 
 const prompt = "one two three";
+const oslo = { city: "Oslo" };
+const schema = z.object({ city: z.string() });
+const openai = (fetch, apiKey) => createOpenAI({ baseURL: openaiUrl, apiKey, fetch });
+const google = (fetch, apiKey) => createGoogleGenerativeAI({ baseURL: `${rootUrl}/v1beta`, apiKey, fetch });
 const dialects = {
-  "chat completions": fetch => createOpenAI({ baseURL: openaiUrl, apiKey: key, fetch }).chat(model),
-  "responses": fetch => createOpenAI({ baseURL: openaiUrl, apiKey: key, fetch }).responses(model),
-  "anthropic": fetch => createAnthropic({ baseURL: `${rootUrl}/v1`, apiKey: key, fetch })("claude-test"),
-  "gemini": fetch => createGoogleGenerativeAI({ baseURL: `${rootUrl}/v1beta`, apiKey: key, fetch })("gemini-test"),
+  "chat completions": (fetch, apiKey = key) => openai(fetch, apiKey).chat(model),
+  "responses": (fetch, apiKey = key) => openai(fetch, apiKey).responses(model),
+  "anthropic": (fetch, apiKey = key) => createAnthropic({ baseURL: `${rootUrl}/v1`, apiKey, fetch })("claude-test"),
+  "gemini": (fetch, apiKey = key) => google(fetch, apiKey)("gemini-test"),
 };
 
 for (const [name, make] of Object.entries(dialects)) {
@@ -53,19 +57,62 @@ for (const [name, make] of Object.entries(dialects)) {
       assert.equal((await booked(told.requestId)).outcome, "truncated");
     }
   });
+
+  test(`${name}: a tool call comes through, plain and streamed`, async () => {
+    const { fetch, told } = scripted({ tool_call: { name: "weather", arguments: oslo } });
+    const asked = { model: make(fetch), prompt, tools: { weather: tool({ inputSchema: schema }) } };
+    const plain = await generateText(asked);
+    const streamed = await streamText(asked).toolCalls;
+    for (const calls of [plain.toolCalls, streamed]) {
+      assert.deepEqual(calls.map(({ toolName, input }) => [toolName, input]), [["weather", oslo]]);
+    }
+    assert.equal((await booked(told.requestId)).lines[0].usage.output, 8);
+  });
+
+  test(`${name}: structured output is parsed, plain and streamed`, async () => {
+    const { fetch, told } = scripted({ text: JSON.stringify(oslo) });
+    const asked = { model: make(fetch), prompt, output: Output.object({ schema }) };
+    assert.deepEqual((await generateText(asked)).output, oslo);
+    assert.deepEqual(await streamText(asked).output, oslo);
+    assert.equal((await booked(told.requestId)).lines[0].usage.output, 8);
+  });
+
+  test(`${name}: an abort is one, and what the provider made is booked`, async () => {
+    const own = await ledger();
+    const { fetch, told } = scripted(slow);
+    const abortSignal = AbortSignal.timeout(shortMs);
+    await assert.rejects(generateText({ model: make(fetch, own.key), prompt, abortSignal }), { name: "TimeoutError" });
+    assert.equal(told.calls, 1);
+    assert.deepEqual(await own.sums(1), { requests: 1, output: 8, estimated: 0, isFree: false });
+  });
 }
 
-test("structured output and tool calls come through", async () => {
-  const schema = z.object({ city: z.string() });
-  for (const name of ["responses", "gemini"]) {
-    const { fetch } = scripted({ text: '{"city":"Oslo"}' });
-    const answer = await generateText({ model: dialects[name](fetch), prompt, output: Output.object({ schema }) });
-    assert.deepEqual(answer.output, { city: "Oslo" });
-  }
-  for (const name of ["responses", "anthropic", "gemini"]) {
-    const { fetch } = scripted({ tool_call: { name: "weather", arguments: { city: "Oslo" } } });
-    const tools = { weather: tool({ inputSchema: schema }) };
-    const answer = await generateText({ model: dialects[name](fetch), prompt, tools });
-    assert.deepEqual(answer.toolCalls[0].input, { city: "Oslo" }, name);
-  }
+// It waits two seconds before it tries again: all dialects at once.
+test("a retry succeeds, and each try is booked once", () => Promise.all(Object.values(dialects).map(async make => {
+  const own = await ledger();
+  const { fetch, told } = scripted({ status: 503 }, {});
+  const answer = await generateText({ model: make(fetch, own.key), prompt, maxRetries: 2 });
+  assert.deepEqual([answer.usage.outputTokens, told.calls], [8, 2]);
+  assert.deepEqual(await own.sums(2), { requests: 2, output: 8, estimated: 0, isFree: false });
+})));
+
+test("retries that all fail are a RetryError of APICallErrors, and free", () => Promise.all(Object.values(dialects).map(async make => {
+  const own = await ledger();
+  const { fetch, told } = scripted({ status: 503 });
+  await assert.rejects(generateText({ model: make(fetch, own.key), prompt, maxRetries: 1 }), error => {
+    assert.ok(RetryError.isInstance(error) && error.errors.every(one => APICallError.isInstance(one)), String(error));
+    return error.errors.length === 2;
+  });
+  assert.equal(told.calls, 2);
+  assert.deepEqual(await own.sums(2), { requests: 2, output: 0, estimated: 0, isFree: true });
+})));
+
+test("embeddings are booked by their input", async () => {
+  const { fetch, told } = scripted();
+  const values = ["one two", "three"];
+  const answer = await embedMany({ model: openai(fetch, key).textEmbeddingModel(embeddingModel), values });
+  assert.deepEqual([answer.embeddings.length, answer.usage.tokens], [2, 3]);
+  assert.equal((await booked(told.requestId)).lines[0].usage.input_uncached, 3);
+  const gemini = await embedMany({ model: google(fetch, key).textEmbeddingModel("gemini-test"), values });
+  assert.deepEqual(gemini.embeddings.map(({ length }) => length), [4, 4]);
 });

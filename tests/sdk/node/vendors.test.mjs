@@ -4,17 +4,26 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
-import { booked, key, messages, model, openaiUrl, rootUrl, scripted } from "./gateway.mjs";
+import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
+import { zodResponseFormat } from "openai/helpers/zod";
+import { z } from "zod";
+import {
+  booked, embeddingModel, key, ledger, messages, model, openaiUrl, rootUrl, scripted, shortMs, slow,
+} from "./gateway.mjs";
 
-const openai = (script, more = {}) => {
-  const { fetch, told } = scripted(script);
+const openai = (scripts, more = {}) => {
+  const { fetch, told } = scripted(...[scripts ?? {}].flat());
   return { client: new OpenAI({ baseURL: openaiUrl, apiKey: key, maxRetries: 0, fetch, ...more }), told };
 };
-const anthropic = (script, more = {}) => {
-  const { fetch, told } = scripted(script);
+const anthropic = (scripts, more = {}) => {
+  const { fetch, told } = scripted(...[scripts ?? {}].flat());
   return { client: new Anthropic({ baseURL: rootUrl, apiKey: key, maxRetries: 0, fetch, ...more }), told };
 };
 const claude = { model: "claude-test", max_tokens: 64, messages };
+
+const oslo = { city: "Oslo" };
+const call = { tool_call: { name: "weather", arguments: oslo } };
+const City = z.object({ city: z.string() });
 
 const usageOf = async told => {
   const entry = await booked(told.requestId);
@@ -50,16 +59,93 @@ test("OpenAI: responses, plain and streamed", async () => {
   assert.equal((await usageOf(told)).output, 8);
 });
 
-test("OpenAI: errors are the classes that the SDK has for them", async () => {
-  const { client } = openai();
-  await assert.rejects(client.chat.completions.create({ model: "no-such-model", messages }), OpenAI.NotFoundError);
-  await assert.rejects(
-    openai({ status: 500 }).client.chat.completions.create({ model, messages }), OpenAI.InternalServerError);
-  await assert.rejects(async () => {
-    const cut = openai({ fault: "cut", at: 4 }).client;
-    for await (const _ of await cut.chat.completions.create({ model, messages, stream: true }));
-  }, OpenAI.APIError);
+test("OpenAI: tools come through, plain and streamed", async () => {
+  const tools = [{ type: "function", function: { name: "weather", parameters: { type: "object" } } }];
+  const { client, told } = openai(call);
+  const plain = await client.chat.completions.create({ model, messages, tools });
+  assert.equal(plain.choices[0].finish_reason, "tool_calls");
+  const final = await client.chat.completions.stream({ model, messages, tools }).finalChatCompletion();
+  for (const answer of [plain, final]) {
+    const { name, arguments: text } = answer.choices[0].message.tool_calls[0].function;
+    assert.deepEqual([name, JSON.parse(text)], ["weather", oslo]);
+  }
+  assert.deepEqual(told.body.tools, tools);
+  assert.equal((await usageOf(told)).output, 8);
 });
+
+test("OpenAI: structured output and embeddings", async () => {
+  const { client, told } = openai({ text: JSON.stringify(oslo) });
+  const response_format = zodResponseFormat(City, "city");
+  const answer = await client.chat.completions.parse({ model, messages, response_format });
+  assert.deepEqual(answer.choices[0].message.parsed, oslo);
+  assert.equal(told.body.response_format.type, "json_schema");
+  const streamed = await client.chat.completions.stream({ model, messages, response_format }).finalChatCompletion();
+  assert.deepEqual(streamed.choices[0].message.parsed, oslo);
+  assert.equal((await usageOf(told)).output, 8);
+  const embedded = openai();
+  const { data, usage } = await embedded.client.embeddings.create({ model: embeddingModel, input: ["one two", "three"] });
+  assert.deepEqual([data.length, Array.isArray(data[0].embedding), usage.prompt_tokens], [2, true, 3]);
+  assert.equal((await usageOf(embedded.told)).input_uncached, 3);
+});
+
+const sdks = [
+  ["OpenAI", OpenAI, openai, (client, more) => client.chat.completions.create({ model, messages, ...more })],
+  ["Anthropic", Anthropic, anthropic, (client, more) => client.messages.create({ ...claude, ...more })],
+];
+for (const [name, Sdk, make, ask] of sdks) {
+  test(`${name}: errors are the classes that the SDK has for them, and are free`, async () => {
+    await assert.rejects(ask(make({}, { apiKey: "wrong" }).client), Sdk.AuthenticationError);
+    await assert.rejects(ask(make().client, { model: "no-such-model" }), Sdk.NotFoundError);
+    const narrow = await ledger({ models: [embeddingModel] });
+    await assert.rejects(ask(make({}, { apiKey: narrow.key }).client), Sdk.PermissionDeniedError);
+    for (const [status, kind] of [
+      [400, Sdk.BadRequestError], [409, Sdk.ConflictError], [422, Sdk.UnprocessableEntityError],
+      [429, Sdk.RateLimitError], [500, Sdk.InternalServerError],
+    ]) {
+      const { client, told } = make({ status });
+      await assert.rejects(ask(client), error => error instanceof kind && error.status === status, `${status}`);
+      assert.equal(Number((await booked(told.requestId)).charge_usd), 0);
+    }
+    const limited = make({}, { apiKey: (await ledger({ requests_per_minute: 1 })).key }).client;
+    await ask(limited);
+    await assert.rejects(ask(limited), error => {
+      assert.ok(error instanceof Sdk.RateLimitError);
+      return Number(error.headers.get("retry-after")) > 0;
+    });
+  });
+
+  test(`${name}: a stream that is not whole throws`, async () => {
+    for (const fault of ["cut", "clean_cut", "error_mid_stream"]) {
+      const { client, told } = make({ fault, at: 4 });
+      let events = 0;
+      await assert.rejects(async () => {
+        for await (const _ of await ask(client, { stream: true })) events += 1;
+      }, Sdk.APIError, fault);
+      assert.ok(events >= 4, fault);
+      const { outcome } = await booked(told.requestId);
+      assert.equal(outcome, fault === "error_mid_stream" ? fault : "truncated");
+    }
+  });
+
+  test(`${name}: a retry succeeds, and each try is booked once`, async () => {
+    for (const fault of [{ status: 503 }, { status: 429, retry_after: "0" }]) {
+      const own = await ledger();
+      const { client, told } = make([fault, {}], { apiKey: own.key, maxRetries: 2 });
+      const answer = await ask(client);
+      assert.equal(answer.usage.completion_tokens ?? answer.usage.output_tokens, 8);
+      assert.equal(told.calls, 2);
+      assert.deepEqual(await own.sums(2), { requests: 2, output: 8, estimated: 0, isFree: false });
+    }
+  });
+
+  test(`${name}: a timeout is one, and what the provider made is booked`, async () => {
+    const own = await ledger();
+    const { client, told } = make(slow, { apiKey: own.key, timeout: shortMs });
+    await assert.rejects(ask(client), Sdk.APIConnectionTimeoutError);
+    assert.equal(told.calls, 1);
+    assert.deepEqual(await own.sums(1), { requests: 1, output: 8, estimated: 0, isFree: false });
+  });
+}
 
 test("what will not succeed is not tried again", async () => {
   for (const [make, call] of [
@@ -80,17 +166,17 @@ test("Anthropic: plain, streamed and tool answers are booked as their usage says
   const final = await client.messages.stream(claude).finalMessage();
   assert.match(final.content[0].text, /^alpha beta/);
   assert.deepEqual([(await usageOf(told)).input_uncached, (await usageOf(told)).output], [3, 8]);
-  const called = anthropic({ tool_call: { name: "weather", arguments: { city: "Oslo" } } });
+  const called = anthropic(call);
   const tools = [{ name: "weather", input_schema: { type: "object" } }];
   const message = await called.client.messages.stream({ ...claude, tools }).finalMessage();
-  assert.deepEqual(message.content[0].input, { city: "Oslo" });
+  assert.deepEqual(message.content[0].input, oslo);
 });
 
-test("Anthropic: errors are the classes that the SDK has for them", async () => {
-  await assert.rejects(anthropic({}, { apiKey: "wrong" }).client.messages.create(claude), Anthropic.AuthenticationError);
-  await assert.rejects(anthropic({ status: 400 }).client.messages.create(claude), Anthropic.BadRequestError);
-  await assert.rejects(anthropic({ status: 500 }).client.messages.create(claude), Anthropic.InternalServerError);
-  for (const fault of ["cut", "clean_cut", "error_mid_stream"]) {
-    await assert.rejects(anthropic({ fault, at: 4 }).client.messages.stream(claude).finalMessage(), fault);
-  }
+test("Anthropic: structured output is parsed, plain and streamed", async () => {
+  const { client, told } = anthropic({ text: JSON.stringify(oslo) });
+  const asked = { ...claude, output_config: { format: zodOutputFormat(City) } };
+  assert.deepEqual((await client.messages.parse(asked)).parsed_output, oslo);
+  assert.equal(told.body.output_config.format.type, "json_schema");
+  assert.deepEqual((await client.messages.stream(asked).finalMessage()).parsed_output, oslo);
+  assert.equal((await usageOf(told)).output, 8);
 });

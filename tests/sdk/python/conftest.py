@@ -24,6 +24,8 @@ import openai
 import pytest
 
 BOOKED_WITHIN_S = 2.0
+SLOW = {"first_delay_ms": 600}  # longer than a client waits that has SHORT_S
+SHORT_S = 0.2
 TIMEOUT_S = 20.0
 
 
@@ -119,6 +121,9 @@ class Fake:
     def count(self) -> int:
         return self.http.get("/__fake/count").json()["count"]
 
+    def last_body(self) -> dict:
+        return self.http.get("/__fake/last_body").json()
+
 
 @pytest.fixture
 def fake(settings):
@@ -131,15 +136,63 @@ def fake(settings):
 
 
 @pytest.fixture(scope="session")
-def limited_key(settings):
-    """Makes keys with so many requests a minute."""
+def admin(settings):
     headers = {"authorization": f"Bearer {settings.admin_token}"}
-    with httpx2.Client(base_url=settings.admin_url, headers=headers, timeout=TIMEOUT_S) as admin:
+    with httpx2.Client(base_url=f"{settings.admin_url}/admin/v1", headers=headers, timeout=TIMEOUT_S) as admin:
+        yield admin
 
-        def make(requests_per_minute: int) -> str:
-            body = {"customer_id": settings.customer, "requests_per_minute": requests_per_minute}
-            answer = admin.post("/admin/v1/keys", json=body)
-            assert answer.is_success, answer.text
-            return answer.json()["key"]
 
-        yield make
+@pytest.fixture(scope="session")
+def new_key(settings, admin):
+    """Makes keys; the answer has `key` and `id`."""
+
+    def make(**fields) -> dict:
+        answer = admin.post("/keys", json={"customer_id": settings.customer, **fields})
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def limited_key(new_key):
+    """Makes keys with so many requests a minute."""
+    return lambda requests_per_minute: new_key(requests_per_minute=requests_per_minute)["key"]
+
+
+class Ledger:
+    """A key of its own, and all that the books say about it: requests that their client has no id of are there, too."""
+
+    def __init__(self, admin, made):
+        self.admin = admin
+        self.key = made["key"]
+        self.key_id = made["id"]
+
+    def sums(self, requests: int) -> dict:
+        """Waits for so many requests; more are a failure."""
+        end = time.monotonic() + BOOKED_WITHIN_S
+        while True:
+            rows = self.admin.get("/usage", params={"by": "key"}).json()["data"]
+            found = next((row for row in rows if row["key_id"] == self.key_id), {"requests": 0})
+            if found["requests"] >= requests:
+                assert found["requests"] == found["attempts"] == requests, found
+                return found
+            assert time.monotonic() < end, f"{found} after {BOOKED_WITHIN_S} s"
+            time.sleep(0.02)
+
+    def has_retried(self, output: int = 8):
+        """Two requests are booked, and only one of them cost something: an answer of so many tokens."""
+        sums = self.sums(2)
+        assert (sums["output"], sums["estimated"]) == (output, 0), sums
+        assert float(sums["charge_usd"]) > 0
+
+    def has_left(self, output: int = 8):
+        """One request is booked, of a client that did not wait: the gateway did, and the provider said so many tokens."""
+        sums = self.sums(1)
+        assert (sums["output"], sums["estimated"]) == (output, 0), sums
+        assert float(sums["charge_usd"]) > 0
+
+
+@pytest.fixture
+def ledger(admin, new_key):
+    return Ledger(admin, new_key())

@@ -6,7 +6,9 @@ Prompts have three words and answers eight chunks unless a script (`x_fake`) say
 from decimal import Decimal
 
 import anthropic
+import pydantic
 import pytest
+from conftest import SHORT_S, SLOW
 
 MESSAGES = [{"role": "user", "content": "one two three"}]
 TOOL = {"name": "weather", "input_schema": {"type": "object", "properties": {"usage": {"type": "object"}}}}
@@ -79,6 +81,21 @@ class TestMessages:
         ) as stream:
             assert stream.get_final_message().content[0].input == arguments
 
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_structured_output_is_parsed(self, client, fake, stream):
+        class City(pydantic.BaseModel):
+            name: str
+
+        asked = {"model": "claude-test", "max_tokens": 64, "messages": MESSAGES, "output_format": City}
+        body = script(text='{"name":"Oslo"}')
+        if stream:
+            with client.messages.stream(**asked, extra_body=body) as events:
+                answer = events.get_final_message()
+        else:
+            answer = client.messages.parse(**asked, extra_body=body)
+        assert answer.parsed_output == City(name="Oslo")
+        assert fake.last_body()["output_config"]["format"]["type"] == "json_schema"
+
     def test_counting_is_free_and_recorded(self, client, books):
         raw = client.messages.with_raw_response.count_tokens(model="claude-test", messages=MESSAGES)
         assert raw.parse().input_tokens == 3
@@ -131,9 +148,31 @@ class TestRefusals:
         with pytest.raises(anthropic.BadRequestError) as caught:
             ask(client, model=settings.model)
         assert "does not translate" in str(caught.value)
-        for status, kind in [(400, anthropic.BadRequestError), (404, anthropic.NotFoundError), (500, anthropic.InternalServerError)]:
-            with pytest.raises(kind):
-                ask(client, extra_body=script(status=status))
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (400, anthropic.BadRequestError),
+            (404, anthropic.NotFoundError),
+            (409, anthropic.ConflictError),
+            (422, anthropic.UnprocessableEntityError),
+            (429, anthropic.RateLimitError),
+            (500, anthropic.InternalServerError),
+            (529, anthropic.InternalServerError),
+        ],
+    )
+    def test_an_upstream_error_keeps_its_class_and_costs_nothing(self, client, books, status, kind, stream):
+        with pytest.raises(kind) as caught:
+            ask(client, stream=stream, extra_body=script(status=status))
+        assert caught.value.status_code == status
+        assert Decimal(books(request_id(caught.value.response))["charge_usd"]) == 0
+
+    def test_a_model_beyond_the_keys_scope_is_denied(self, client, settings, new_key):
+        narrow = client.with_options(api_key=new_key(models=[settings.model])["key"])
+        with pytest.raises(anthropic.PermissionDeniedError) as caught:
+            ask(narrow)
+        assert caught.value.body["error"]["type"] == "permission_error"
 
     def test_a_limited_key_is_told_when_to_come_back(self, client, limited_key):
         limited = client.with_options(api_key=limited_key(1))
@@ -146,17 +185,35 @@ class TestRefusals:
         assert headers["anthropic-ratelimit-requests-reset"].endswith("Z")
         assert float(headers["retry-after"]) > 0
 
-    def test_the_sdk_tries_again_what_may_succeed_and_nothing_else(self, client, fake):
-        fake.script(status=503, times=1)
-        raw = client.with_options(max_retries=2).messages.with_raw_response.create(
-            model="claude-test", max_tokens=64, messages=MESSAGES
-        )
-        assert (raw.retries_taken, fake.count()) == (1, 2)
-        fake.script()
-        with pytest.raises(anthropic.NotFoundError) as caught:
-            client.with_options(max_retries=2).messages.create(model="no-such-model", max_tokens=8, messages=MESSAGES)
-        assert caught.value.response.request.headers.get("x-stainless-retry-count") == "0"
 
-    def test_a_timeout_of_the_client_is_one(self, client):
+class TestRetriesAndTimeouts:
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("fault", [{"status": 529}, {"status": 429, "retry_after": "0"}, {"fault": "html"}])
+    def test_a_retry_succeeds_and_each_try_is_booked_once(self, client, books, fake, ledger, fault, stream):
+        fake.script(**fault, times=1)
+        raw = ask(client.with_options(api_key=ledger.key, max_retries=2), stream=stream)
+        list(raw.parse()) if stream else raw.parse()
+        assert (raw.retries_taken, fake.count()) == (1, 2)
+        assert line_of(books(request_id(raw)))["output"] == 8
+        ledger.has_retried()
+
+    def test_what_will_not_succeed_is_not_tried_again(self, client, fake):
+        with pytest.raises(anthropic.NotFoundError) as caught:
+            ask(client.with_options(max_retries=2), model="no-such-model")
+        assert caught.value.response.request.headers.get("x-stainless-retry-count") == "0"
+        assert fake.count() == 0
+
+    def test_a_timeout_of_the_client_is_one_and_is_booked(self, client, ledger):
         with pytest.raises(anthropic.APITimeoutError):
-            ask(client.with_options(timeout=0.3), extra_body=script(first_delay_ms=3000))
+            ask(client.with_options(api_key=ledger.key, timeout=SHORT_S), extra_body=script(**SLOW))
+        ledger.has_left()
+
+    async def test_the_async_client_retries_and_times_out(self, settings, fake, ledger):
+        async with anthropic.AsyncAnthropic(base_url=settings.root_url, api_key=ledger.key, max_retries=1) as client:
+            fake.script(status=503, times=1)
+            raw = await ask(client)
+            assert (raw.retries_taken, fake.count(), (await raw.parse()).usage.output_tokens) == (1, 2, 8)
+            ledger.has_retried()
+            with pytest.raises(anthropic.APITimeoutError):
+                await ask(client.with_options(timeout=SHORT_S, max_retries=0), extra_body=script(**SLOW))
+        assert ledger.sums(3)["output"] == 16

@@ -7,7 +7,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.eventstream import ChecksumMismatch
-from botocore.exceptions import ClientError, EventStreamError
+from botocore.exceptions import ClientError, EventStreamError, ReadTimeoutError
+from conftest import SHORT_S, SLOW
 from tls_front import TlsFront, certificate
 
 MODEL = "us.anthropic.claude-test-v1:0"
@@ -37,12 +38,12 @@ def client_of(settings, tmp_path_factory):
     """Clients keep the key that was there when they were made."""
     cert, tls_key = certificate(tmp_path_factory.mktemp("tls"))
     front = TlsFront(settings.root_url, cert, tls_key)
-    config = Config(retries={"max_attempts": 0, "mode": "standard"}, read_timeout=20)
-    where = {"region_name": "us-east-1", "endpoint_url": front.url, "verify": str(cert), "config": config}
+    where = {"region_name": "us-east-1", "endpoint_url": front.url, "verify": str(cert)}
 
-    def make(key):
+    def make(key, retries=0, read_timeout=20):
+        config = Config(retries={"max_attempts": retries, "mode": "standard"}, read_timeout=read_timeout)
         with with_key(key):
-            return boto3.Session().client("bedrock-runtime", **where)
+            return boto3.Session().client("bedrock-runtime", config=config, **where)
 
     yield make
     front.stop()
@@ -122,6 +123,39 @@ def test_a_streamed_invocation_is_whole(client, books):
     assert (events[0]["type"], events[-1]["type"]) == ("message_start", "message_stop")
     assert events[-1]["amazon-bedrock-invocationMetrics"]["outputTokenCount"] == 8
     assert tokens(booked(books, answer)) == (3, 0, 8)
+
+
+def test_an_embedding_is_booked_by_its_input(client, books):
+    answer = client.invoke_model(modelId="amazon.titan-embed-test", body=json.dumps({"inputText": "one two three"}))
+    assert json.loads(answer["body"].read())["embedding"] == [0.25, 0.5, -0.25, 0.125]
+    entry = books(answer["ResponseMetadata"]["HTTPHeaders"]["x-tollgate-request-id"])
+    assert (tokens(entry), entry["usage_source"], float(entry["charge_usd"]) > 0) == ((3, 0, 0), "provider_final", True)
+
+
+CALLS = {
+    "converse": lambda client: client.converse(modelId=MODEL, messages=MESSAGES),
+    "converse_stream": lambda client: client.converse_stream(modelId=MODEL, messages=MESSAGES),
+    "invoke": lambda client: client.invoke_model(modelId=MODEL, body=INVOKED),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429}, {"fault": "html"}], ids=["503", "429", "html"])
+def test_a_retry_succeeds_and_each_try_is_booked_once(client_of, fake, ledger, fault, call):
+    fake.script(**fault, times=1)
+    with with_key(ledger.key):
+        answer = call(client_of(ledger.key, retries=2))
+    list(answer.get("stream") or [])
+    assert (answer["ResponseMetadata"]["RetryAttempts"], fake.count()) == (1, 2)
+    ledger.has_retried()
+
+
+def test_a_read_timeout_is_one_and_is_booked(client_of, fake, ledger):
+    fake.script(**SLOW)
+    with with_key(ledger.key), pytest.raises(ReadTimeoutError):
+        CALLS["converse"](client_of(ledger.key, read_timeout=SHORT_S))
+    assert fake.count() == 1
+    ledger.has_left()
 
 
 @pytest.mark.parametrize("status, code", [(400, "ValidationException"), (429, "ThrottlingException"), (503, "ServiceUnavailableException"), (424, "ModelErrorException")])

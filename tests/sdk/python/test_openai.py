@@ -5,14 +5,20 @@ Prompts have three words and answers eight chunks unless a script (`x_fake`) say
 
 import asyncio
 import json
+import time
 from decimal import Decimal
 
 import httpx2
 import openai
+import pydantic
 import pytest
+from conftest import SHORT_S, SLOW
 
 MESSAGES = [{"role": "user", "content": "one two three"}]
 UPSTREAM_LIMIT = "77777"  # what the scripted upstream says about its own account
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"usage": {"type": "object"}}}}}
+ARGUMENTS = {"city": "Oslo", "usage": {"prompt_tokens": 999999}}
+CALL = {"tool_call": {"name": "weather", "arguments": ARGUMENTS}}
 PLAIN = {"chunks": 8, "cached_tokens": 2, "reasoning_tokens": 1}
 
 
@@ -47,7 +53,7 @@ def assert_booked_as(entry, usage):
 
 def assert_free(entry):
     assert Decimal(entry["charge_usd"]) == 0
-    assert all(line["usage"]["output"] == 0 for line in entry["lines"])
+    assert all(line["usage"]["output"] == 0 for line in entry.get("lines", []))
 
 
 def assert_asked_stream(chunks):
@@ -177,6 +183,123 @@ class TestStream:
             assert_booked(books(identity), prompt=3, completion=chunks)
 
 
+class City(pydantic.BaseModel):
+    name: str
+
+
+class TestToolsAndStructure:
+    def test_a_tool_call_keeps_its_arguments(self, client, settings, books, fake):
+        raw = client.chat.completions.with_raw_response.create(
+            model=settings.model, messages=MESSAGES, tools=[TOOL], tool_choice="required", extra_body=script(**CALL)
+        )
+        (choice,) = raw.parse().choices
+        (call,) = choice.message.tool_calls
+        assert (choice.finish_reason, choice.message.content, call.function.name) == ("tool_calls", None, "weather")
+        assert json.loads(call.function.arguments) == ARGUMENTS
+        assert (fake.last_body()["tools"], fake.last_body()["tool_choice"]) == ([TOOL], "required")
+        entry = books(request_id(raw))
+        assert entry["outcome"] == "complete"
+        assert_booked(entry, prompt=3, completion=8)
+
+    @pytest.mark.parametrize("asked", [True, False])
+    def test_a_streamed_tool_call_is_put_together(self, client, settings, books, asked):
+        raw = TestStream.create(client, settings, asked, **CALL)
+        chunks = [chunk for chunk in raw.parse() if chunk.choices]
+        calls = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+        assert (calls[0].id, calls[0].function.name, len(calls)) == ("call_fake", "weather", 8)
+        assert json.loads("".join(call.function.arguments for call in calls)) == ARGUMENTS
+        assert chunks[-1].choices[0].finish_reason == "tool_calls"
+        assert_booked(books(request_id(raw)), prompt=3, completion=8)
+
+    def test_the_stream_helper_parses_a_tool_call(self, client, settings):
+        tool = openai.pydantic_function_tool(City, name="weather")
+        body = script(tool_call={"name": "weather", "arguments": {"name": "Oslo"}})
+        with client.chat.completions.stream(
+            model=settings.model, messages=MESSAGES, tools=[tool], extra_body=body
+        ) as stream:
+            (call,) = stream.get_final_completion().choices[0].message.tool_calls
+        assert call.function.parsed_arguments == City(name="Oslo")
+
+    def test_structured_output_is_parsed_plain_and_streamed(self, client, settings, books, fake):
+        asked = {"model": settings.model, "messages": MESSAGES, "response_format": City}
+        body = script(text='{"name":"Oslo"}')
+        raw = client.chat.completions.with_raw_response.parse(**asked, extra_body=body)
+        assert raw.parse().choices[0].message.parsed == City(name="Oslo")
+        assert fake.last_body()["response_format"]["json_schema"]["strict"] is True
+        assert_booked(books(request_id(raw)), prompt=3, completion=8)
+        with client.chat.completions.stream(**asked, extra_body=body) as stream:
+            assert stream.get_final_completion().choices[0].message.parsed == City(name="Oslo")
+
+
+class TestRetriesAndTimeouts:
+    @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429, "retry_after": "0"}, {"status": 409}, {"fault": "html"}])
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_a_retry_succeeds_and_each_try_is_booked_once(self, client, settings, books, fake, ledger, fault, stream):
+        fake.script(**fault, times=1)
+        raw = client.with_options(api_key=ledger.key, max_retries=2).chat.completions.with_raw_response.create(
+            model=settings.model, messages=MESSAGES, stream=stream
+        )
+        list(raw.parse())
+        assert (raw.retries_taken, fake.count()) == (1, 2)
+        assert_booked(books(request_id(raw)), prompt=3, completion=8)
+        ledger.has_retried()
+
+    def test_a_retry_waits_as_long_as_the_upstream_asks(self, client, settings, fake, ledger):
+        fake.script(status=429, retry_after="1", times=1)
+        begun = time.monotonic()
+        client.with_options(api_key=ledger.key, max_retries=1).chat.completions.create(model=settings.model, messages=MESSAGES)
+        # By itself the SDK waits at most half a second the first time.
+        assert (time.monotonic() - begun >= 1, fake.count()) == (True, 2)
+        ledger.has_retried()
+
+    async def test_the_async_client_tries_again(self, async_client, settings, fake, ledger):
+        fake.script(status=503, times=1)
+        raw = await async_client.with_options(api_key=ledger.key, max_retries=1).chat.completions.with_raw_response.create(
+            model=settings.model, messages=MESSAGES
+        )
+        assert (raw.retries_taken, fake.count()) == (1, 2)
+        ledger.has_retried()
+
+    @pytest.mark.parametrize("status", [400, 404, 422])
+    def test_what_will_not_succeed_is_not_tried_again(self, client, settings, fake, ledger, status):
+        with pytest.raises(openai.APIStatusError) as caught:
+            client.with_options(api_key=ledger.key, max_retries=2).chat.completions.create(
+                model=settings.model, messages=MESSAGES, extra_body=script(status=status)
+            )
+        assert (caught.value.status_code, fake.count()) == (status, 1)
+        assert_free(ledger.sums(1))
+
+    def test_retries_that_all_fail_raise_the_last_error(self, client, settings, fake, ledger):
+        with pytest.raises(openai.RateLimitError):
+            client.with_options(api_key=ledger.key, max_retries=1).chat.completions.create(
+                model=settings.model, messages=MESSAGES, extra_body=script(status=429, retry_after="0")
+            )
+        assert fake.count() == 2
+        assert_free(ledger.sums(2))
+
+    def test_a_timeout_is_one_and_is_booked(self, client, settings, ledger):
+        with pytest.raises(openai.APITimeoutError):
+            client.with_options(api_key=ledger.key, timeout=SHORT_S).chat.completions.create(
+                model=settings.model, messages=MESSAGES, extra_body=script(**SLOW)
+            )
+        ledger.has_left()
+
+    async def test_a_timeout_of_the_async_client_is_one(self, async_client, settings, ledger):
+        with pytest.raises(openai.APITimeoutError):
+            await async_client.with_options(api_key=ledger.key, timeout=SHORT_S).chat.completions.create(
+                model=settings.model, messages=MESSAGES, extra_body=script(**SLOW)
+            )
+        ledger.has_left()
+
+    def test_a_stream_that_stalls_times_out_and_is_booked(self, client, settings, books):
+        raw = TestStream.create(client.with_options(timeout=SHORT_S), settings, True, fault="stall", at=3)
+        with pytest.raises(openai.APITimeoutError):
+            list(raw.parse())
+        entry = books(request_id(raw))
+        assert (entry["outcome"], entry["usage_source"]) == ("client_disconnect", "estimated")
+        assert Decimal(entry["charge_usd"]) > 0
+
+
 class TestOtherEndpoints:
     @pytest.mark.parametrize("extra", [{}, {"encoding_format": "float"}])
     def test_embeddings_are_metered_by_input_only(self, client, settings, books, extra):
@@ -219,6 +342,12 @@ class TestRefusals:
         assert headers["x-ratelimit-limit-requests"] == "3"
         assert headers["x-ratelimit-remaining-requests"] == "0"
 
+    def test_a_model_beyond_the_keys_scope_is_denied(self, client, settings, new_key):
+        narrow = client.with_options(api_key=new_key(models=[settings.embedding_model])["key"])
+        with pytest.raises(openai.PermissionDeniedError) as caught:
+            narrow.chat.completions.create(model=settings.model, messages=MESSAGES)
+        assert (caught.value.status_code, caught.value.code) == (403, "model_not_allowed")
+
     def test_an_unknown_model_is_not_found(self, client):
         with pytest.raises(openai.NotFoundError) as caught:
             client.chat.completions.create(model="no-such-model", messages=MESSAGES)
@@ -253,7 +382,16 @@ class TestRefusals:
 class TestUpstreamFaults:
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize(
-        ("status", "expected"), [(500, openai.InternalServerError), (503, openai.InternalServerError), (429, openai.RateLimitError)]
+        ("status", "expected"),
+        [
+            (400, openai.BadRequestError),
+            (404, openai.NotFoundError),
+            (409, openai.ConflictError),
+            (422, openai.UnprocessableEntityError),
+            (429, openai.RateLimitError),
+            (500, openai.InternalServerError),
+            (503, openai.InternalServerError),
+        ],
     )
     def test_an_upstream_error_keeps_its_class_and_costs_nothing(
         self, client, settings, books, status, expected, stream
@@ -262,6 +400,7 @@ class TestUpstreamFaults:
             client.chat.completions.create(
                 model=settings.model, messages=MESSAGES, stream=stream, extra_body=script(fault="status", status=status)
             )
+        assert caught.value.status_code == status
         response = caught.value.response
         assert response.headers.get("x-ratelimit-limit-requests") != UPSTREAM_LIMIT
         assert_free(books(request_id(response)))
@@ -296,15 +435,13 @@ class TestUpstreamFaults:
                 pass
 
     def test_a_stream_that_just_stops_is_never_taken_for_finished(self, client, settings, books):
-        """The SDK does not miss `[DONE]`: a body that ends properly ends the loop, so only the finish reason tells."""
+        """The SDK does not miss `[DONE]`: a body that ends properly ends the loop, so the gateway adds an error."""
         raw = TestStream.create(client, settings, True, fault="clean_cut", at=3)
         reasons = []
-        try:
+        with pytest.raises(openai.APIError, match="ended the stream early"):
             for chunk in raw.parse():
                 reasons.extend(choice.finish_reason for choice in chunk.choices)
-        except openai.APIError:
-            pass
-        assert reasons and set(reasons) == {None}
+        assert reasons == [None] * (1 + 3)
         assert books(request_id(raw))["outcome"] == "truncated"
 
     def test_a_client_that_leaves_early_is_booked_once(self, client, settings, books):

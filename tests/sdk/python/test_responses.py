@@ -49,6 +49,12 @@ class TestResponses:
         call = script(tool_call={"name": "weather", "arguments": {"city": "Oslo"}})
         raw = ask(client, settings, extra_body=call)
         assert raw.parse().output[0].arguments == '{"city":"Oslo"}'
+        raw = ask(client, settings, stream=True, extra_body=call)
+        events = list(raw.parse())
+        parts = [event.delta for event in events if event.type == "response.function_call_arguments.delta"]
+        assert len(parts) == 8 and "".join(parts) == '{"city":"Oslo"}'
+        assert events[-1].response.output[0].arguments == '{"city":"Oslo"}'
+        assert usage_of(books, raw)[1]["output"] == 8
 
         class City(pydantic.BaseModel):
             name: str

@@ -48,6 +48,15 @@ class TlsFront:
         behind_reader, behind_writer = await asyncio.open_connection(self.behind.hostname, self.behind.port)
         await asyncio.gather(copy(reader, behind_writer), copy(behind_reader, writer))
 
+    async def end(self):
+        """Connections that a client keeps would outlive the loop."""
+        self.server.close()
+        open_ones = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in open_ones:
+            task.cancel()
+        await asyncio.gather(*open_ones, return_exceptions=True)
+
     def stop(self):
+        asyncio.run_coroutine_threadsafe(self.end(), self.loop).result(10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)

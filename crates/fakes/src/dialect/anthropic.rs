@@ -84,8 +84,7 @@ pub(super) fn open(turn: &Turn) -> Vec<Doc> {
 pub(super) fn content(turn: &Turn, index: u64) -> Doc {
     let delta = match &turn.script.tool_call {
         Some(call) => {
-            let piece = if index == 0 { call.arguments.to_string() } else { String::new() };
-            format!(r#"{{"type":"input_json_delta","partial_json":{}}}"#, quoted(&piece))
+            format!(r#"{{"type":"input_json_delta","partial_json":{}}}"#, quoted(&turn.arguments(call, index)))
         }
         None => format!(r#"{{"type":"text_delta","text":{}}}"#, quoted(&turn.text(index))),
     };

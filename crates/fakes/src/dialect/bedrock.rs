@@ -49,11 +49,9 @@ pub(super) fn open(turn: &Turn) -> Vec<Doc> {
     docs
 }
 
-/// A tool's arguments all come in the first piece.
 pub(super) fn content(turn: &Turn, index: u64) -> Doc {
     let delta = match &turn.script.tool_call {
-        Some(call) if index == 0 => format!(r#"{{"toolUse":{{"input":{}}}}}"#, quoted(&call.arguments.to_string())),
-        Some(_) => r#"{"toolUse":{"input":""}}"#.to_owned(),
+        Some(call) => format!(r#"{{"toolUse":{{"input":{}}}}}"#, quoted(&turn.arguments(call, index))),
         None => format!(r#"{{"text":{}}}"#, quoted(&turn.text(index))),
     };
     Doc::named("contentBlockDelta", format!(r#"{{"contentBlockIndex":0,"delta":{delta},"p":"abc"}}"#))
@@ -69,6 +67,18 @@ pub(super) fn close(turn: &Turn) -> Vec<Doc> {
         docs.push(Doc::named("metadata", data).with_usage());
     }
     docs
+}
+
+/// Amazon's own embedding: its count stands beside the vector.
+pub(super) fn embedded(turn: &Turn) -> String {
+    let counted = turn.usage_told().unwrap_or_else(|| "{}".to_owned());
+    let counted = counted.trim_start_matches('{').trim_end_matches('}');
+    let beside = if counted.is_empty() { String::new() } else { format!(",{counted}") };
+    format!(r#"{{"embedding":[0.25,0.5,-0.25,0.125]{beside}}}"#)
+}
+
+pub(super) fn embedding_usage(turn: &Turn) -> String {
+    format!(r#"{{"inputTextTokenCount":{}}}"#, turn.prompt_tokens)
 }
 
 /// The headers of an invocation. The tokens of caches are beside the input.

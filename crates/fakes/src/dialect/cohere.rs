@@ -45,6 +45,20 @@ pub(super) fn plain(turn: &Turn) -> String {
 }
 
 pub(super) fn open(turn: &Turn) -> Vec<Doc> {
+    let begun = match &turn.script.tool_call {
+        Some(call) => Doc::named(
+            "tool-call-start",
+            format!(
+                r#"{{"type":"tool-call-start","index":0,"delta":{{"message":{{"tool_calls":{{"id":"call_fake","type":"function","function":{{"name":{},"arguments":""}}}}}}}}}}"#,
+                quoted(&call.name)
+            ),
+        ),
+        None => Doc::named(
+            "content-start",
+            r#"{"type":"content-start","index":0,"delta":{"message":{"content":{"type":"text","text":""}}}}"#
+                .to_owned(),
+        ),
+    };
     vec![
         Doc::named(
             "message-start",
@@ -53,15 +67,18 @@ pub(super) fn open(turn: &Turn) -> Vec<Doc> {
                 quoted(&turn.id)
             ),
         ),
-        Doc::named(
-            "content-start",
-            r#"{"type":"content-start","index":0,"delta":{"message":{"content":{"type":"text","text":""}}}}"#
-                .to_owned(),
-        ),
+        begun,
     ]
 }
 
 pub(super) fn content(turn: &Turn, index: u64) -> Doc {
+    if let Some(call) = &turn.script.tool_call {
+        let data = format!(
+            r#"{{"type":"tool-call-delta","index":0,"delta":{{"message":{{"tool_calls":{{"function":{{"arguments":{}}}}}}}}}}}"#,
+            quoted(&turn.arguments(call, index))
+        );
+        return Doc::named("tool-call-delta", data);
+    }
     let data = format!(
         r#"{{"type":"content-delta","index":0,"delta":{{"message":{{"content":{{"text":{}}}}}}}}}"#,
         quoted(&turn.text(index))
@@ -76,8 +93,9 @@ pub(super) fn close(turn: &Turn) -> Vec<Doc> {
         "message-end",
         format!(r#"{{"type":"message-end","delta":{{"finish_reason":"{}"{told}}}}}"#, finish(turn)),
     );
+    let over = if turn.script.tool_call.is_some() { "tool-call-end" } else { "content-end" };
     vec![
-        Doc::named("content-end", r#"{"type":"content-end","index":0}"#.to_owned()),
+        Doc::named(over, format!(r#"{{"type":"{over}","index":0}}"#)),
         if usage.is_some() { last.with_usage() } else { last },
     ]
 }

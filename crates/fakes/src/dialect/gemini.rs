@@ -1,7 +1,10 @@
 //! Gemini: content, embeddings and interactions.
 
 use super::Doc;
-use crate::answer::{Turn, quoted};
+use crate::{
+    answer::{Turn, quoted},
+    script::ToolCall,
+};
 
 fn counts(turn: &Turn, output: u64) -> String {
     let cached = turn.script.cached_tokens.map(|n| format!(r#","cachedContentTokenCount":{n}"#)).unwrap_or_default();
@@ -83,43 +86,65 @@ pub(super) fn interactions_usage(turn: &Turn) -> String {
     )
 }
 
-fn interaction_object(turn: &Turn, status: &str, outputs: &str, usage: Option<&str>) -> String {
+fn interaction_object(turn: &Turn, status: &str, steps: &str, usage: Option<&str>) -> String {
     let usage = usage.map(|usage| format!(r#","usage":{usage}"#)).unwrap_or_default();
     format!(
-        r#"{{"id":{},"object":"interaction","status":"{status}","model":{},"role":"model","outputs":[{outputs}],"created":"2026-01-01T00:00:00Z","updated":"2026-01-01T00:00:00Z"{usage}}}"#,
+        r#"{{"id":{},"object":"interaction","status":"{status}","model":{},"steps":[{steps}],"created":"2026-01-01T00:00:00Z","updated":"2026-01-01T00:00:00Z"{usage}}}"#,
         quoted(&turn.id),
         quoted(&turn.model)
     )
 }
 
+fn status(turn: &Turn) -> &'static str {
+    if turn.script.tool_call.is_some() { "requires_action" } else { "completed" }
+}
+
+fn function_call(call: &ToolCall, arguments: &str) -> String {
+    format!(r#"{{"type":"function_call","id":"call_fake","name":{},"arguments":{arguments}}}"#, quoted(&call.name))
+}
+
 pub(super) fn interaction(turn: &Turn) -> String {
-    let output = format!(r#"{{"type":"text","text":{}}}"#, quoted(&turn.whole_text()));
-    interaction_object(turn, "completed", &output, turn.usage_told().as_deref())
+    let step = match &turn.script.tool_call {
+        Some(call) => function_call(call, &call.arguments.to_string()),
+        None => {
+            let text = quoted(&turn.whole_text());
+            format!(r#"{{"type":"model_output","content":[{{"type":"text","text":{text}}}]}}"#)
+        }
+    };
+    interaction_object(turn, status(turn), &step, turn.usage_told().as_deref())
 }
 
 pub(super) fn interaction_open(turn: &Turn) -> Vec<Doc> {
     let begun = interaction_object(turn, "in_progress", "", None);
+    let step = match &turn.script.tool_call {
+        Some(call) => function_call(call, "{}"),
+        None => r#"{"type":"model_output"}"#.to_owned(),
+    };
     vec![
-        Doc::named("interaction.start", format!(r#"{{"event_type":"interaction.start","interaction":{begun}}}"#)),
-        Doc::named("content.start", r#"{"event_type":"content.start","index":0,"content":{"type":"text"}}"#.to_owned()),
+        Doc::named("interaction.created", format!(r#"{{"event_type":"interaction.created","interaction":{begun}}}"#)),
+        Doc::named("step.start", format!(r#"{{"event_type":"step.start","index":0,"step":{step}}}"#)),
     ]
 }
 
 pub(super) fn interaction_content(turn: &Turn, index: u64) -> Doc {
-    let data = format!(
-        r#"{{"event_type":"content.delta","index":0,"delta":{{"type":"text","text":{}}}}}"#,
-        quoted(&turn.text(index))
-    );
-    Doc::named("content.delta", data)
+    let delta = match &turn.script.tool_call {
+        Some(call) => {
+            format!(r#"{{"type":"arguments_delta","arguments":{}}}"#, quoted(&turn.arguments(call, index)))
+        }
+        None => format!(r#"{{"type":"text","text":{}}}"#, quoted(&turn.text(index))),
+    };
+    Doc::named("step.delta", format!(r#"{{"event_type":"step.delta","index":0,"delta":{delta}}}"#))
 }
 
 pub(super) fn interaction_close(turn: &Turn) -> Vec<Doc> {
     let usage = turn.usage_told();
-    let whole = interaction_object(turn, "completed", "", usage.as_deref());
-    let last =
-        Doc::named("interaction.complete", format!(r#"{{"event_type":"interaction.complete","interaction":{whole}}}"#));
+    let whole = interaction_object(turn, status(turn), "", usage.as_deref());
+    let last = Doc::named(
+        "interaction.completed",
+        format!(r#"{{"event_type":"interaction.completed","interaction":{whole}}}"#),
+    );
     vec![
-        Doc::named("content.stop", r#"{"event_type":"content.stop","index":0}"#.to_owned()),
+        Doc::named("step.stop", r#"{"event_type":"step.stop","index":0}"#.to_owned()),
         if usage.is_some() { last.with_usage() } else { last },
     ]
 }

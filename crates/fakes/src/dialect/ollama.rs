@@ -17,10 +17,12 @@ fn counts(turn: &Turn) -> String {
     if inner.is_empty() { String::new() } else { format!(",{inner}") }
 }
 
-fn said(turn: &Turn, text: &str) -> String {
+/// A call stands whole in the first document of a stream.
+fn said(turn: &Turn, text: &str, is_first: bool) -> String {
     let text = quoted(text);
     match (&turn.script.tool_call, turn.endpoint) {
         (_, Endpoint::OllamaGenerate) => format!(r#""response":{text}"#),
+        (Some(_), _) if !is_first => r#""message":{"role":"assistant","content":""}"#.to_owned(),
         (Some(call), _) => format!(
             r#""message":{{"role":"assistant","content":"","tool_calls":[{{"function":{{"name":{},"arguments":{}}}}}]}}"#,
             quoted(&call.name),
@@ -30,31 +32,31 @@ fn said(turn: &Turn, text: &str) -> String {
     }
 }
 
-fn last(turn: &Turn, text: &str) -> String {
+fn last(turn: &Turn, text: &str, is_first: bool) -> String {
     format!(
         r#"{{"model":{},"created_at":"{CREATED_AT}",{},"done":true,"done_reason":"{}","total_duration":4000000,"load_duration":1000{}}}"#,
         quoted(&turn.model),
-        said(turn, text),
+        said(turn, text, is_first),
         turn.finish_reason,
         counts(turn)
     )
 }
 
 pub(super) fn plain(turn: &Turn) -> String {
-    last(turn, &turn.whole_text())
+    last(turn, &turn.whole_text(), true)
 }
 
 pub(super) fn content(turn: &Turn, index: u64) -> Doc {
     let data = format!(
         r#"{{"model":{},"created_at":"{CREATED_AT}",{},"done":false}}"#,
         quoted(&turn.model),
-        said(turn, &turn.text(index))
+        said(turn, &turn.text(index), index == 0)
     );
     Doc::bare(data)
 }
 
 pub(super) fn close(turn: &Turn) -> Vec<Doc> {
-    let data = last(turn, "");
+    let data = last(turn, "", false);
     let last = Doc::bare(data);
     vec![if turn.usage_told().is_some() { last.with_usage() } else { last }]
 }

@@ -97,10 +97,9 @@ pub(super) fn content(turn: &Turn, index: u64) -> Doc {
     let number = index + 4;
     match &turn.script.tool_call {
         Some(call) => {
-            let piece = if index == 0 { call.arguments.to_string() } else { String::new() };
             let data = format!(
                 r#"{{"type":"response.function_call_arguments.delta","sequence_number":{number},"item_id":"fc_fake","output_index":0,"delta":{}}}"#,
-                quoted(&piece)
+                quoted(&turn.arguments(call, index))
             );
             Doc::named("response.function_call_arguments.delta", data)
         }
