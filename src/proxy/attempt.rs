@@ -15,7 +15,7 @@ use tollgate_core::{
     entry::{Admission, Entry, Line, PRICED_AS_TARGET, UNPRICED},
     money::NanoUsd,
     orphan::resolve_orphan,
-    price::{BookRule, CostBasis, Terms, price_entry},
+    price::{BookRule, CostBasis, PricedLine, Terms, price_entry},
     pricing_context::{PricingContext, ServiceTier},
     record::Progress,
     usage::Usage,
@@ -68,7 +68,7 @@ impl Prices {
         let context = PricingContext { service_tier: Some(ServiceTier::Batch), ..PricingContext::default() };
         let terms = Terms { usage: &usage, context: &context, worker: None, cost: self.basis(), rule: self.rule() };
         let priced = price_entry(&[terms], &Counters::default(), 0);
-        priced.iter().all(|line| line.cost.is_some() && line.charge.is_some())
+        priced.iter().all(PricedLine::is_priced)
     }
 
     fn basis(&self) -> Option<CostBasis<'_>> {
@@ -95,6 +95,7 @@ impl Prices {
         let mut is_stood_for = false;
         for ((line, priced), served) in lines.iter_mut().zip(priced).zip(served) {
             (line.cost, line.charge, line.price_fallbacks) = (priced.cost, priced.charge, priced.fallbacks);
+            line.unpriced_units = priced.unpriced_units;
             is_stood_for |= matches!(served, ServedBy::Unpriced);
             line.cost_price_version =
                 if let ServedBy::Another(version) = served { Some(version.id.clone()) } else { None };
@@ -268,10 +269,10 @@ impl Prices {
             flags.push(PRICED_AS_TARGET.to_owned());
             self.priced_as_target.fetch_add(1, Ordering::Relaxed);
         }
-        if lines.iter().any(|line| line.cost.is_none() || line.charge.is_none()) {
+        if lines.iter().any(Line::is_unpriced) {
             flags.push(UNPRICED.to_owned());
             self.unpriced.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(attempt = %admission.id, target = admission.target, "an attempt has no price; `tollgate rerate` prices it later");
+            tracing::error!(attempt = %admission.id, target = admission.target, "something of an attempt has no price; `tollgate rerate` prices it later");
         }
         Entry {
             admission,

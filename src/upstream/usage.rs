@@ -111,6 +111,7 @@ fn count_units(mapped: &mut MappedUsage, seen: &Sniffed) {
     counters.web_search_requests = counters.web_search_requests.max(items.web_searches).max(seen.searches);
     counters.server_tool_calls = counters.server_tool_calls.max(items.tool_calls);
     counters.image_count = counters.image_count.max(items.images).max(seen.images);
+    mapped.context.images_by_tool = items.images > 0;
 }
 
 /// The report: a usage object, its loose members, or what stands for it.
