@@ -3,6 +3,7 @@
 //! Invariant: an attempt that was opened in the journal is ended or voided, whatever happens to its client, its
 //! upstream, or this code: see [`attempt::Attempt`].
 
+mod asked;
 pub mod attempt;
 pub mod detach;
 mod drain;
@@ -246,6 +247,7 @@ impl Proxy {
         let called = request.endpoint.dialect();
         let book = &entered.key().record.price_book;
         let plan = self.plan(&route, called, book, admitted_at_us, provider.as_deref())?;
+        let plan = self.for_hosted(&request.hosted, entered.key(), &route, plan, admitted_at_us)?;
         let input_estimate = tokens_from_bytes(request.prompt_bytes);
         let admitted = entered.admit(&route.model, input_estimate, request.output_tokens_max())?;
         let limits = admitted.limits_view();

@@ -15,7 +15,7 @@ use tollgate_core::{
     entry::{Admission, Entry, Line, PRICED_AS_TARGET, UNPRICED},
     money::NanoUsd,
     orphan::resolve_orphan,
-    price::{BookRule, CostBasis, PricedLine, Terms, price_entry},
+    price::{BookRule, CostBasis, PriceTable, PricedLine, Terms, price_entry},
     pricing_context::{PricingContext, ServiceTier},
     record::Progress,
     usage::Usage,
@@ -29,6 +29,7 @@ use crate::{
     failpoint::{self, Point},
     journal::attempt::{EndReceipt, OpenAttempt},
     metering::{Metered, MeteredLine},
+    upstream::request::hosted::Need,
 };
 
 /// Least time between two PROGRESS records.
@@ -61,6 +62,23 @@ impl Prices {
     #[must_use]
     pub fn prices_batches(&self, input_tokens_max: u64) -> bool {
         self.price_a_batch_of(1) && self.price_a_batch_of(input_tokens_max.max(1))
+    }
+
+    /// Whether what is asked for has a cost and a charge, at some tier or size.
+    #[must_use]
+    pub fn prices(&self, need: &Need) -> bool {
+        let has = |table: &PriceTable| table.prices_unit(need.unit) || need.or_tokens && table.prices_input();
+        let costs = match self.basis() {
+            Some(CostBasis::Table(table)) => has(table),
+            Some(CostBasis::Device(_)) => true,
+            None => false,
+        };
+        let is_charged = match self.rule().map(BookRule::base) {
+            Some(BookRule::Absolute(table)) => has(table),
+            Some(_) => true,
+            None => false,
+        };
+        costs && is_charged
     }
 
     fn price_a_batch_of(&self, input_tokens: u64) -> bool {

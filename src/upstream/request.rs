@@ -7,6 +7,7 @@ pub mod error;
 mod fields;
 pub mod files;
 mod form;
+pub mod hosted;
 mod json;
 pub mod kept;
 pub mod multipart;
@@ -16,7 +17,7 @@ use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 
-use self::{error::RequestError, kept::Kept, usage_option::UsageOption};
+use self::{error::RequestError, hosted::Hosted, kept::Kept, usage_option::UsageOption};
 use super::endpoint::{BodyForm, Endpoint};
 
 /// Longest model name.
@@ -49,6 +50,8 @@ pub struct Request {
     pub image_quality: Option<String>,
     /// What it goes on with, and whether it is kept.
     pub kept: Kept,
+    /// What it asks for beside its model.
+    pub hosted: Hosted,
     body: Bytes,
     model_spans: Vec<ModelSpan>,
     /// Of a stream in which usage comes only when it is asked for.

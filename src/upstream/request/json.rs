@@ -7,6 +7,7 @@ use super::{
     INVALID_MODEL, ModelForm, ModelSpan, Request,
     error::RequestError,
     fields::{Fields, flag, span, text},
+    hosted::Hosted,
     kept::Kept,
     shortened,
     usage_option::UsageOption,
@@ -81,6 +82,7 @@ pub(super) fn read(endpoint: Endpoint, in_path: Option<&str>, body: Bytes) -> Re
         model_spans,
         usage_option,
         kept: if endpoint == Endpoint::Responses { Kept::read(&fields)? } else { Kept::default() },
+        hosted: Hosted::read(endpoint, &fields)?,
         body: body.clone(),
     })
 }
