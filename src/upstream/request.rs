@@ -415,6 +415,8 @@ mod tests {
             ),
             (Endpoint::ChatCompletions, r#"{"model":"m","messages":[],"models":["dear"]}"#, "models"),
             (Endpoint::ChatCompletions, r#"{"model":"m","messages":[],"deferred":true}"#, "deferred"),
+            (Endpoint::Responses, r#"{"model":"m","input":"x","models":["dear"]}"#, "models"),
+            (Endpoint::Responses, r#"{"model":"m","input":"x","preset":"dear"}"#, "preset"),
         ] {
             let error = parse_as(endpoint, Some("m"), body).unwrap_err();
             assert_eq!((error.param(), error.code()), (Some(param), "unsupported_parameter"), "{body}");

@@ -32,6 +32,8 @@ const REFUSED: &[(Endpoint, &str, &str)] = &[
     (Endpoint::Interactions, "previous_interaction_id", NOT_BOUND),
     (Endpoint::Interactions, "previousInteractionId", NOT_BOUND),
     (Endpoint::Responses, "background", NO_BACKGROUND),
+    (Endpoint::Responses, "models", OTHER_MODEL),
+    (Endpoint::Responses, "preset", OTHER_MODEL),
 ];
 const OTHER_MODEL: &str = "another model might answer than the one that is allowed and priced";
 const NO_STREAM: &str = "its usage would come in events that are not metered";
