@@ -69,7 +69,7 @@ pub fn map_usage(seen: &Sniffed) -> Option<MappedUsage> {
         Dialect::OpenAiEmbeddings => openai::map_input(&mut reader, &object),
         Dialect::OpenAiModerations => openai::map(&mut reader, &object, seen),
         Dialect::OpenAiResponses | Dialect::OpenAiImages => responses::map(&mut reader, &object),
-        Dialect::OpenAiAudio => responses::map_audio(&mut reader, &object, seen),
+        Dialect::OpenAiSpeech | Dialect::OpenAiAudio => responses::map_audio(&mut reader, &object, seen),
         Dialect::AnthropicMessages => anthropic::map(&mut reader, &object),
         Dialect::AnthropicCountTokens | Dialect::GeminiCountTokens => plain::counted(&mut reader, &object),
         Dialect::Gemini | Dialect::GeminiEmbed => gemini::map(&mut reader, &object),

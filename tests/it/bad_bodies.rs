@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{Answer, Harness};
+use crate::harness::{Answer, Harness, read};
 
 /// An upstream that answers every request with the same bytes.
 struct RawUpstream {
@@ -37,9 +37,21 @@ impl RawUpstream {
 
     /// What the client got of an answer with these headers and this body, and what the books say of it.
     async fn ask(&self, headers: &str, body: &[u8], stream: bool) -> (Answer, Value) {
+        self.reply_with(headers, body);
+        let answer = self.harness.chat(json!({ "model": "raw", "stream": stream })).await;
+        let view = self.harness.booked(&answer.request_id()).await;
+        (answer, view)
+    }
+
+    fn reply_with(&self, headers: &str, body: &[u8]) {
         let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\nconnection: close\r\n\r\n");
         *self.reply.lock().unwrap() = [head.as_bytes(), body].concat();
-        let answer = self.harness.chat(json!({ "model": "raw", "stream": stream })).await;
+    }
+
+    /// The same of another request.
+    async fn ask_with(&self, request: reqwest::RequestBuilder, headers: &str, body: &[u8]) -> (Answer, Value) {
+        self.reply_with(headers, body);
+        let answer = read(request).await;
         let view = self.harness.booked(&answer.request_id()).await;
         (answer, view)
     }
@@ -48,7 +60,7 @@ impl RawUpstream {
 async fn answer(mut stream: TcpStream, reply: Vec<u8>) {
     let mut request = Vec::new();
     let mut piece = [0; 4096];
-    while !request.ends_with(b"}") {
+    while !request.ends_with(b"}") && !request.ends_with(b"--b--\r\n") {
         match stream.read(&mut piece).await {
             Ok(len) if len > 0 => request.extend_from_slice(&piece[..len]),
             _ => return,
@@ -118,4 +130,75 @@ async fn a_line_of_a_megabyte_passes_unchanged_and_is_metered() {
     assert!(answer.text == body, "{} bytes instead of {}", answer.text.len(), body.len());
     assert_ended(&view, "complete", "provider_final");
     assert_eq!(view["lines"][0]["usage"]["output"], json!(200_000));
+}
+
+#[tokio::test]
+async fn an_object_without_an_answer_is_none_and_not_passed_on() {
+    let upstream = RawUpstream::start().await;
+    for body in ["{}", r#"{"detail":"x"}"#, r#"{"object":"error","message":"no","code":400}"#] {
+        for path in ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"] {
+            let request = json!({ "model": "raw", "messages": [], "prompt": "x", "input": "x" });
+            let request = upstream.harness.request(path, &request);
+            let (answer, view) = upstream.ask_with(request, "content-type: application/json", body.as_bytes()).await;
+            assert_eq!(answer.status, 502, "{path} {body}: {}", answer.text);
+            assert_eq!(answer.error_code(), "upstream_invalid_body");
+            assert_ended(&view, "invalid_body", "not_billed");
+        }
+    }
+    // What says something of the dialect's passes, however little.
+    for body in [r#"{"choices":[]}"#, r#"{"usage":{"prompt_tokens":5,"completion_tokens":0,"total_tokens":5}}"#] {
+        let (answer, _) = upstream.ask("content-type: application/json", body.as_bytes(), false).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, body));
+    }
+}
+
+#[tokio::test]
+async fn speech_that_is_no_sound_is_invalid_and_not_billed() {
+    let upstream = RawUpstream::start().await;
+    let speech =
+        || upstream.harness.request("/v1/audio/speech", &json!({ "model": "raw", "voice": "v", "input": "hi" }));
+    for (headers, body) in [
+        ("content-type: audio/mpeg", ""),
+        ("content-type: text/html", "<html>busy</html>"),
+        ("content-type: text/plain", "busy"),
+        ("x-none: 1", "\u{1}\u{2}"),
+        ("content-type: application/json", "{}"),
+    ] {
+        let (answer, view) = upstream.ask_with(speech(), headers, body.as_bytes()).await;
+        assert_eq!(answer.status, 502, "{headers}: {}", answer.text);
+        assert_ended(&view, "invalid_body", "not_billed");
+        assert_eq!(view["counters"], json!({}), "{view}");
+    }
+    for (headers, body) in
+        [("content-type: audio/mpeg", "sound"), ("content-type: application/json", r#"{"audio_data":"AAAA"}"#)]
+    {
+        let (answer, view) = upstream.ask_with(speech(), headers, body.as_bytes()).await;
+        assert_eq!(answer.status, 200, "{headers}: {}", answer.text);
+        assert_ended(&view, "complete", "counted_units");
+    }
+}
+
+#[tokio::test]
+async fn a_transcription_that_is_no_json_is_invalid_and_not_billed() {
+    let upstream = RawUpstream::start().await;
+    let form = "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nraw\r\n--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--b--\r\n";
+    let transcribe = || {
+        let harness = &upstream.harness;
+        let request = harness.client.post(harness.url("/v1/audio/transcriptions")).bearer_auth(&harness.key);
+        request.header("content-type", "multipart/form-data; boundary=b").body(form)
+    };
+    for (headers, body) in [
+        ("content-type: text/plain", "alpha"),
+        ("content-type: text/vtt", "WEBVTT"),
+        ("content-type: audio/mpeg", "sound"),
+        ("x-none: 1", "alpha"),
+        ("content-type: application/json", r#"{"detail":"x"}"#),
+    ] {
+        let (answer, view) = upstream.ask_with(transcribe(), headers, body.as_bytes()).await;
+        assert_eq!(answer.status, 502, "{headers}: {}", answer.text);
+        assert_ended(&view, "invalid_body", "not_billed");
+    }
+    let said = br#"{"text":"alpha","usage":{"type":"duration","seconds":2}}"#;
+    let (answer, view) = upstream.ask_with(transcribe(), "content-type: application/json", said).await;
+    assert_eq!((answer.status, &view["counters"]), (200, &json!({ "audio_input_millis": 2000 })), "{view}");
 }

@@ -41,6 +41,8 @@ pub(super) struct Document {
     pub(super) items: Items,
     item: Item,
     pub(super) answer: bool,
+    /// A member stood in it that is watched.
+    pub(super) told: bool,
     pub(super) error: bool,
     pub(super) last: bool,
     /// It is one complete JSON object.
