@@ -22,8 +22,6 @@ use super::endpoint::{BodyForm, Endpoint};
 
 /// Longest model name.
 const MODEL_BYTES_MAX: usize = 256;
-/// Longest end user that is recorded; the rest is cut off.
-const END_USER_BYTES_MAX: usize = 256;
 
 /// A request, understood as far as needed.
 #[derive(Clone, Debug)]
@@ -149,16 +147,6 @@ impl ModelForm {
 }
 
 const INVALID_MODEL: RequestError = RequestError::Invalid { field: "model", expected: "a text of 1 to 256 bytes" };
-
-/// Cuts an end user to the length that is recorded.
-fn shortened(mut text: String) -> String {
-    let mut end = text.len().min(END_USER_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
-}
 
 #[cfg(test)]
 mod tests {

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use super::{
     INVALID_MODEL, ModelForm, ModelSpan, Request,
     error::RequestError,
+    fields::shortened,
     hosted::Hosted,
     kept::Kept,
     multipart::{Part, parts},
-    shortened,
 };
 use crate::upstream::endpoint::Endpoint;
 

@@ -6,10 +6,9 @@ use serde_json::value::RawValue;
 use super::{
     INVALID_MODEL, ModelForm, ModelSpan, Request,
     error::RequestError,
-    fields::{Fields, flag, span, text},
+    fields::{Fields, flag, shortened, span, text},
     hosted::Hosted,
     kept::Kept,
-    shortened,
     usage_option::UsageOption,
 };
 use crate::upstream::endpoint::{Endpoint, ModelPlace, Shape, Streaming};
