@@ -46,7 +46,7 @@ dir = "$dir/pricing"
 TOML
 mkdir "$dir/pricing"
 cp pricing/books.toml "$dir/pricing/"
-sed -e 's/"demo-model"/"test-model"/; s/"demo-embedding"/"test-embedding"/' pricing/demo.toml >"$dir/pricing/test.toml"
+sed -e 's/^model = "demo-model"$/model = "test-model"\nusd_per_unit = { character = "0.000015" }/; s/"demo-embedding"/"test-embedding"/' pricing/demo.toml >"$dir/pricing/test.toml"
 for row in "anthropic claude-test" "gemini gemini-test" "ollama llama-test" "cohere command-test" "bedrock us.anthropic.claude-test-v1:0"; do
   cat >"$dir/pricing/${row% *}.toml" <<TOML
 [[price]]

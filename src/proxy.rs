@@ -4,6 +4,7 @@
 //! upstream, or this code: see [`attempt::Attempt`].
 
 pub mod alarms;
+mod asked;
 pub mod attempt;
 pub mod detach;
 mod drain;
@@ -246,6 +247,7 @@ impl Proxy {
         let book = &entered.key().record.price_book;
         let answers = |dialect| request.endpoint.is_answered_by(dialect);
         let plan = self.plan(&route, (called, &answers), book, admitted_at_us, provider.as_deref())?;
+        let plan = self.for_hosted(&request.hosted, entered.key(), &route, plan, admitted_at_us)?;
         let input_estimate = tokens_from_bytes(request.prompt_bytes);
         let admitted = entered.admit(&route.model, input_estimate, request.output_tokens_max())?;
         let limits = admitted.limits_view();

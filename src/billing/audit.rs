@@ -20,7 +20,7 @@ use tollgate_core::{
     usage::Bucket,
 };
 
-use self::expected::{corrected, expected};
+use self::expected::{as_booked, corrected, expected};
 use super::statement::{Month, StatementError, statement};
 use crate::{
     catalog::Versions,
@@ -212,8 +212,10 @@ impl Audit {
         };
         let (mut cost, mut charge, mut worker_busy) = (0_i128, 0_i128, 0_i128);
         for (line, expected) in entry.lines.iter().zip(priced) {
+            let expected = as_booked(line, expected);
             self.differ("cost of a line", &place, shown(expected.cost), shown(line.cost));
             self.differ("charge of a line", &place, shown(expected.charge), shown(line.charge));
+            self.differ("units without a price", &place, expected.unpriced_units, line.unpriced_units);
             cost += i128::from(line.cost.unwrap_or_default().get());
             charge += i128::from(line.charge.unwrap_or_default().get());
             let time = line.worker.unwrap_or_default();

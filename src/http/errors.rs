@@ -162,6 +162,7 @@ pub fn status(error: &ProxyError) -> StatusCode {
         ProxyError::Request(_)
         | ProxyError::Query(_)
         | ProxyError::OtherDialect { .. }
+        | ProxyError::UnpricedNeed { .. }
         | ProxyError::KeptElsewhere(_) => StatusCode::BAD_REQUEST,
         ProxyError::NotKept { .. } | ProxyError::NoKeeper(_) => StatusCode::NOT_FOUND,
         ProxyError::NotNow(_) => StatusCode::CONFLICT,
@@ -211,6 +212,7 @@ fn param(error: &ProxyError) -> Option<&str> {
         | ProxyError::Refused(Refusal::ModelNotAllowed(_)) => Some("model"),
         ProxyError::Upstream { param, .. } => param.as_deref(),
         ProxyError::NotKept { param, .. } => *param,
+        ProxyError::UnpricedNeed { field, .. } => *field,
         _ => None,
     }
 }

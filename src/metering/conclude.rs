@@ -156,7 +156,7 @@ pub fn used_so_far(seen: &Sniffed) -> SoFar {
 const fn is_by_unit(seen: &Sniffed, asked: &Asked) -> bool {
     match seen.dialect {
         Dialect::OpenAiImages | Dialect::BedrockInvoke => seen.images > 0,
-        Dialect::OpenAiAudio => asked.characters > 0 && (seen.opaque_bytes > 0 || seen.answer_seen),
+        Dialect::OpenAiSpeech => asked.characters > 0 && (seen.opaque_bytes > 0 || seen.answer_seen),
         _ => false,
     }
 }
@@ -173,8 +173,7 @@ fn unreported(seen: &Sniffed, asked: &Asked) -> (UsageSource, Option<Usage>) {
     if seen.pending && !delivered {
         return (UsageSource::Deferred, None);
     }
-    // What is not looked into and no speech is text: a transcription in plain text or as subtitles.
-    let output = tokens_from_bytes(seen.output_bytes().saturating_add(seen.opaque_bytes));
+    let output = tokens_from_bytes(seen.output_bytes());
     (UsageSource::Estimated, Some(Usage { input_uncached: asked.input_estimate, output, ..Usage::default() }))
 }
 

@@ -111,15 +111,16 @@ impl Objects {
     ) -> Result<Destination, ProxyError> {
         let key = &caller.entered.key().record;
         let mut planned: Vec<(Arc<Route>, Vec<PlannedTarget>)> = Vec::new();
-        for model in &checked.models {
+        for (index, model) in checked.models.iter().enumerate() {
             if key.models.as_ref().is_some_and(|models| !models.contains(model)) {
                 return Err(Refusal::ModelNotAllowed(model.clone()).into());
             }
             let route = self.proxy.routes.load().get(model).cloned();
             let route = route.ok_or_else(|| ProxyError::UnknownModel(model.clone()))?;
             let at_us = self.proxy.clock.unix_us();
-            let mut plan =
-                self.proxy.plan(&route, (dialect, &|spoken| spoken == dialect), &key.price_book, at_us, None)?;
+            let plan = self.proxy.plan(&route, (dialect, &|spoken| spoken == dialect), &key.price_book, at_us, None)?;
+            let asked = checked.hosted(index);
+            let mut plan = self.proxy.for_hosted(&asked, caller.entered.key(), &route, plan, at_us)?;
             plan.retain(|planned| provider_of(&route, planned).is_some_and(has_batches));
             if plan.is_empty() {
                 return Err(ProxyError::NoKeeper("The model's provider has no batches."));

@@ -16,7 +16,11 @@ use tollgate_core::estimate::tokens_from_bytes;
 use crate::config::dialect::ProviderDialect;
 use crate::upstream::{
     endpoint::{Endpoint, Streaming},
-    request::{Request, error::RequestError},
+    request::{
+        Request,
+        error::RequestError,
+        hosted::{Hosted, Need},
+    },
 };
 
 /// Requests of one batch at most: what the largest provider takes.
@@ -140,6 +144,14 @@ impl Checked {
         }
         written.extend_from_slice(whole.get(copied..).unwrap_or_default());
         written.into()
+    }
+
+    /// What the requests for the model of this index ask for beside it, each once.
+    pub(super) fn hosted(&self, model: usize) -> Hosted {
+        let hosted = || self.edits.iter().filter(|edit| edit.model == model).map(|edit| &edit.request.hosted);
+        let needs: BTreeSet<&Need> = hosted().flat_map(|hosted| &hosted.needs).collect();
+        let models: BTreeSet<&String> = hosted().flat_map(|hosted| &hosted.models).collect();
+        Hosted { needs: needs.into_iter().cloned().collect(), models: models.into_iter().cloned().collect() }
     }
 
     /// Checks one more request. `raw` is a slice of `whole`.

@@ -9,7 +9,7 @@ use tollgate_core::{
     entry::{Admission, COST_DIFFERS, Entry, Line, PRICED_AS_TARGET, UNPRICED},
     money::NanoUsd,
     orphan::resolve_orphan,
-    price::{BookRule, CostBasis, Terms, price_entry},
+    price::{BookRule, CostBasis, PriceTable, PricedLine, Terms, price_entry},
     pricing_context::{PricingContext, ServiceTier},
     record::Progress,
     usage::Usage,
@@ -26,6 +26,7 @@ use crate::{
     failpoint::{self, Point},
     journal::attempt::{EndReceipt, OpenAttempt},
     metering::{Metered, MeteredLine},
+    upstream::request::hosted::Need,
 };
 
 /// Least time between two PROGRESS records.
@@ -58,12 +59,29 @@ impl Prices {
         self.price_a_batch_of(1) && self.price_a_batch_of(input_tokens_max.max(1))
     }
 
+    /// Whether what is asked for has a cost and a charge, at some tier or size.
+    #[must_use]
+    pub fn prices(&self, need: &Need) -> bool {
+        let has = |table: &PriceTable| table.prices_unit(need.unit) || need.or_tokens && table.prices_input();
+        let costs = match self.basis() {
+            Some(CostBasis::Table(table)) => has(table),
+            Some(CostBasis::Device(_)) => true,
+            None => false,
+        };
+        let is_charged = match self.rule().map(BookRule::base) {
+            Some(BookRule::Absolute(table)) => has(table),
+            Some(_) => true,
+            None => false,
+        };
+        costs && is_charged
+    }
+
     fn price_a_batch_of(&self, input_tokens: u64) -> bool {
         let usage = Usage { input_uncached: input_tokens, output: 1, ..Usage::default() };
         let context = PricingContext { service_tier: Some(ServiceTier::Batch), ..PricingContext::default() };
         let terms = Terms { usage: &usage, context: &context, worker: None, cost: self.basis(), rule: self.rule() };
         let priced = price_entry(&[terms], &Counters::default(), 0);
-        priced.iter().all(|line| line.cost.is_some() && line.charge.is_some())
+        priced.iter().all(PricedLine::is_priced)
     }
 
     fn basis(&self) -> Option<CostBasis<'_>> {
@@ -90,6 +108,7 @@ impl Prices {
         let mut is_stood_for = false;
         for ((line, priced), served) in lines.iter_mut().zip(priced).zip(served) {
             (line.cost, line.charge, line.price_fallbacks) = (priced.cost, priced.charge, priced.fallbacks);
+            line.unpriced_units = priced.unpriced_units;
             is_stood_for |= matches!(served, ServedBy::Unpriced);
             line.cost_price_version =
                 if let ServedBy::Another(version) = served { Some(version.id.clone()) } else { None };
@@ -263,10 +282,10 @@ impl Prices {
             flags.push(PRICED_AS_TARGET.to_owned());
             PricingAlarms::count(&self.alarms.priced_as_target);
         }
-        if lines.iter().any(|line| line.cost.is_none() || line.charge.is_none()) {
+        if lines.iter().any(Line::is_unpriced) {
             flags.push(UNPRICED.to_owned());
             PricingAlarms::count(&self.alarms.unpriced);
-            tracing::error!(attempt = %admission.id, target = admission.target, "an attempt has no price; `tollgate rerate` prices it later");
+            tracing::error!(attempt = %admission.id, target = admission.target, "something of an attempt has no price; `tollgate rerate` prices it later");
         }
         let mut entry = Entry {
             admission,

@@ -72,6 +72,20 @@ pub enum ProxyError {
         "The model `{0}` has no price on this gateway, so it is not served. The operator can add a [[price]] for it and a rule in the customer's price book, then restart; `tollgate check` tells what is missing."
     )]
     Unpriced(String),
+    /// Something that the request asks for has no price.
+    #[error(
+        "`{name}` is billed by `{unit}`, for which the model `{model}` has no price on this gateway, so the request is not served. Leave it out, or ask the operator to add `{unit}` to the usd_per_unit of the model's [[price]] (and of the book's rule, where that has prices of its own)."
+    )]
+    UnpricedNeed {
+        /// Public model.
+        model: String,
+        /// The tool or the path.
+        name: String,
+        /// The field that names it.
+        field: Option<&'static str>,
+        /// What it is billed by, as price files name it.
+        unit: &'static str,
+    },
     /// So many requests are under way that no room is left to record another.
     #[error("The gateway is at its limit of requests under way. Try again shortly.")]
     Full,
@@ -142,6 +156,7 @@ impl ProxyError {
             Self::UnknownModel(_) => "model_not_found",
             Self::OtherDialect { .. } => "model_of_other_dialect",
             Self::Unpriced(_) | Self::UnpricedBatch(_) => "model_unpriced",
+            Self::UnpricedNeed { .. } => "unit_unpriced",
             Self::KeptElsewhere(_) => "kept_elsewhere",
             Self::NotKept { param: Some("previous_response_id"), .. } => "previous_response_not_found",
             Self::NotKept { .. } => "not_found",
@@ -167,7 +182,7 @@ impl ProxyError {
     pub const fn is_before_any_attempt(&self) -> bool {
         match self {
             Self::Request(_) | Self::Refused(_) | Self::UnknownModel(_) | Self::OtherDialect { .. } => true,
-            Self::Unpriced(_) | Self::Full | Self::JournalDown | Self::ShuttingDown => true,
+            Self::Unpriced(_) | Self::UnpricedNeed { .. } | Self::Full | Self::JournalDown | Self::ShuttingDown => true,
             Self::WorkerUnavailable(_) | Self::Query(_) | Self::UnpricedBatch(_) | Self::NoKeeper(_) => true,
             Self::KeptElsewhere(_) | Self::NotKept { .. } | Self::NotNow(_) | Self::StoreDown | Self::MaybeMade => true,
             Self::WorkerBusy { .. } | Self::Unreachable | Self::UpstreamTimeout | Self::Upstream { .. } => false,
@@ -187,7 +202,7 @@ impl ProxyError {
             Self::NotNow(_) | Self::StoreDown => true,
             Self::Request(_) | Self::Query(_) | Self::UnknownModel(_) | Self::OtherDialect { .. } => false,
             Self::KeptElsewhere(_) | Self::NotKept { .. } | Self::NoKeeper(_) | Self::UnpricedBatch(_) => false,
-            Self::Unpriced(_) | Self::UpstreamCredentials | Self::MaybeMade => false,
+            Self::Unpriced(_) | Self::UnpricedNeed { .. } | Self::UpstreamCredentials | Self::MaybeMade => false,
         }
     }
 }

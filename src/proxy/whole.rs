@@ -21,6 +21,7 @@ use crate::{
     metering::{End, Metered},
     upstream::{
         dialect::Framing,
+        outcome,
         sniff::{Sniffed, Sniffer},
     },
 };
@@ -68,7 +69,7 @@ pub(super) async fn answer(
     let body = if more.is_empty() { first } else { more.freeze() };
     let seen = sniffer.summary();
     let end = if gone.get() { live.end_without_client() } else { End::Terminal };
-    let valid = seen.is_json_object || seen.framing == Framing::Opaque;
+    let valid = outcome::is_of_dialect(&seen);
     // A client that waits gets none of what is no answer, so it owes nothing for it.
     let ended = if valid || gone.get() {
         live.end(&seen, end)
@@ -83,7 +84,12 @@ pub(super) async fn answer(
         durable_in_time(ended.receipt, &live.proxy).await;
     }
     if !valid {
-        let what = if content_type.starts_with("text/html") { "HTML" } else { "not a JSON object" };
+        let what = match seen.framing {
+            _ if content_type.starts_with("text/html") => "HTML",
+            Framing::Opaque => "empty",
+            _ if seen.is_json_object => "an object without an answer",
+            _ => "not a JSON object",
+        };
         return Err(ProxyError::InvalidUpstreamBody(what));
     }
     Ok(response)

@@ -10,7 +10,7 @@ use tollgate_core::{
     entry::{Correction, Entry, Line, Outcome, UsageSource},
     id::{CustomerId, KeyId, RequestId},
     money::NanoUsd,
-    price::{BookRule, CostBasis, Query, price},
+    price::{BookRule, CostBasis, Query, Unit, price},
     pricing_context::PricingContext,
     usage::Usage,
     worker_cost::WorkerTime,
@@ -88,6 +88,9 @@ pub struct LineView {
     pub cost_usd: Option<NanoUsd>,
     /// None: unpriced.
     pub charge_usd: Option<NanoUsd>,
+    /// What was counted and has no price, by the counters' names: it is in neither amount.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unpriced_counters: Vec<&'static str>,
     /// Version of the cost table or device rate.
     pub cost_price_version: Option<String>,
     /// Version of the book's rule.
@@ -278,6 +281,7 @@ fn lines(entry: &Entry, versions: &Versions) -> Vec<LineView> {
             usage: line.usage,
             cost_usd: line.cost,
             charge_usd: line.charge,
+            unpriced_counters: Unit::names_of(line.unpriced_units),
             cost_price_version: cost_version,
             charge_price_version: charge_version,
             context: line.context.clone(),

@@ -24,7 +24,9 @@ pub enum Dialect {
     OpenAiResponses,
     /// `/v1/images/generations` and `/v1/images/edits`
     OpenAiImages,
-    /// `/v1/audio/speech` and `/v1/audio/transcriptions`
+    /// `/v1/audio/speech`
+    OpenAiSpeech,
+    /// `/v1/audio/transcriptions`
     OpenAiAudio,
     /// `/v1/moderations`
     OpenAiModerations,
@@ -64,7 +66,7 @@ pub enum Framing {
     JsonArray,
     /// `application/vnd.amazon.eventstream`
     EventStream,
-    /// Nothing to look into: sound, subtitles.
+    /// Nothing to look into: sound.
     Opaque,
 }
 
@@ -76,7 +78,7 @@ impl Dialect {
             Self::OpenAiEmbeddings => &openai::EMBEDDINGS,
             Self::OpenAiResponses => &openai::RESPONSES,
             Self::OpenAiImages => &openai::IMAGES,
-            Self::OpenAiAudio => &openai::AUDIO,
+            Self::OpenAiSpeech | Self::OpenAiAudio => &openai::AUDIO,
             Self::OpenAiModerations => &openai::MODERATIONS,
             Self::AnthropicMessages => &anthropic::MESSAGES,
             Self::AnthropicCountTokens => &anthropic::COUNT_TOKENS,
@@ -100,7 +102,14 @@ impl Dialect {
     /// Whether text that was delivered is counted in tokens of output. A transcription may be billed by its seconds.
     #[must_use]
     pub const fn counts_output(self) -> bool {
-        !matches!(self, Self::OpenAiAudio)
+        !matches!(self, Self::OpenAiSpeech | Self::OpenAiAudio)
+    }
+
+    /// Whether an object in which nothing stands that its answers have is none. A count of zero may be left out, what Gemini
+    /// has no embedding of, too; and vendors on Bedrock answer in words of their own.
+    #[must_use]
+    pub const fn tells_its_answers(self) -> bool {
+        !self.is_free() && !matches!(self, Self::GeminiEmbed | Self::BedrockInvoke)
     }
 }
 
@@ -114,8 +123,9 @@ impl Framing {
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Self::Ndjson,
             "application/vnd.amazon.eventstream" => Self::EventStream,
             "application/json" if dialect == Dialect::Gemini && stream => Self::JsonArray,
-            "text/html" => Self::Json,
-            _ if dialect == Dialect::OpenAiAudio && media != "application/json" => Self::Opaque,
+            // Sound says what it is.
+            "" | "application/json" => Self::Json,
+            _ if dialect == Dialect::OpenAiSpeech && !media.starts_with("text/") => Self::Opaque,
             _ => Self::Json,
         }
     }

@@ -8,7 +8,11 @@ use super::{dialect::Framing, sniff::Sniffed};
 #[must_use]
 pub fn of_answer(seen: &Sniffed, whole: bool) -> Outcome {
     if seen.framing == Framing::Opaque {
-        return if whole { Outcome::Complete } else { Outcome::Truncated };
+        return match whole {
+            true if seen.opaque_bytes > 0 => Outcome::Complete,
+            true => Outcome::InvalidBody,
+            false => Outcome::Truncated,
+        };
     }
     if seen.error_seen {
         return Outcome::ErrorMidStream;
@@ -16,7 +20,7 @@ pub fn of_answer(seen: &Sniffed, whole: bool) -> Outcome {
     if seen.damaged {
         return Outcome::InvalidBody;
     }
-    if !seen.is_json_object {
+    if !is_of_dialect(seen) {
         return if whole { Outcome::InvalidBody } else { Outcome::Truncated };
     }
     if seen.blocked.is_some() {
@@ -34,6 +38,16 @@ pub fn of_answer(seen: &Sniffed, whole: bool) -> Outcome {
         // Embeddings have no finish reason; a stream's terminal event says that nothing is missing.
         None if seen.done => Outcome::Complete,
         None => Outcome::Truncated,
+    }
+}
+
+/// Whether a whole body is an answer of its dialect, however it ended: an object that says something, or sound.
+#[must_use]
+pub const fn is_of_dialect(seen: &Sniffed) -> bool {
+    match seen.framing {
+        Framing::Opaque => seen.opaque_bytes > 0,
+        Framing::Json if seen.dialect.tells_its_answers() => seen.is_json_object && seen.is_told,
+        _ => seen.is_json_object,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod error;
 mod fields;
 pub mod files;
 mod form;
+pub mod hosted;
 mod json;
 pub mod kept;
 pub mod multipart;
@@ -18,13 +19,11 @@ use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 
-use self::{error::RequestError, kept::Kept, usage_option::UsageOption};
+use self::{error::RequestError, hosted::Hosted, kept::Kept, usage_option::UsageOption};
 use super::endpoint::{BodyForm, Endpoint};
 
 /// Longest model name.
 const MODEL_BYTES_MAX: usize = 256;
-/// Longest end user that is recorded; the rest is cut off.
-const END_USER_BYTES_MAX: usize = 256;
 
 /// A request, understood as far as needed.
 #[derive(Clone, Debug)]
@@ -51,6 +50,8 @@ pub struct Request {
     pub image_quality: Option<String>,
     /// What it goes on with, and whether it is kept.
     pub kept: Kept,
+    /// What it asks for beside its model.
+    pub hosted: Hosted,
     body: Bytes,
     model_spans: Vec<ModelSpan>,
     /// Of a stream in which usage comes only when it is asked for.
@@ -148,16 +149,6 @@ impl ModelForm {
 }
 
 const INVALID_MODEL: RequestError = RequestError::Invalid { field: "model", expected: "a text of 1 to 256 bytes" };
-
-/// Cuts an end user to the length that is recorded.
-fn shortened(mut text: String) -> String {
-    let mut end = text.len().min(END_USER_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
-}
 
 #[cfg(test)]
 mod tests {
@@ -414,6 +405,8 @@ mod tests {
             ),
             (Endpoint::ChatCompletions, r#"{"model":"m","messages":[],"models":["dear"]}"#, "models"),
             (Endpoint::ChatCompletions, r#"{"model":"m","messages":[],"deferred":true}"#, "deferred"),
+            (Endpoint::Responses, r#"{"model":"m","input":"x","models":["dear"]}"#, "models"),
+            (Endpoint::Responses, r#"{"model":"m","input":"x","preset":"dear"}"#, "preset"),
         ] {
             let error = parse_as(endpoint, Some("m"), body).unwrap_err();
             assert_eq!((error.param(), error.code()), (Some(param), "unsupported_parameter"), "{body}");

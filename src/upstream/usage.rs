@@ -73,7 +73,7 @@ pub fn map_usage(seen: &Sniffed) -> Option<MappedUsage> {
         Dialect::OpenAiEmbeddings => openai::map_input(&mut reader, &object),
         Dialect::OpenAiModerations => openai::map(&mut reader, &object, seen),
         Dialect::OpenAiResponses | Dialect::OpenAiImages => responses::map(&mut reader, &object),
-        Dialect::OpenAiAudio => responses::map_audio(&mut reader, &object, seen),
+        Dialect::OpenAiSpeech | Dialect::OpenAiAudio => responses::map_audio(&mut reader, &object, seen),
         Dialect::AnthropicMessages => anthropic::map(&mut reader, &object),
         Dialect::AnthropicCountTokens | Dialect::GeminiCountTokens => plain::counted(&mut reader, &object),
         Dialect::Gemini | Dialect::GeminiEmbed => gemini::map(&mut reader, &object),
@@ -112,6 +112,7 @@ fn count_units(mapped: &mut MappedUsage, seen: &Sniffed) {
     counters.web_search_requests = counters.web_search_requests.max(items.web_searches).max(seen.searches);
     counters.server_tool_calls = counters.server_tool_calls.max(items.tool_calls);
     counters.image_count = counters.image_count.max(items.images).max(seen.images);
+    mapped.context.images_by_tool = items.images > 0;
 }
 
 /// The report: a usage object, its loose members, or what stands for it.

@@ -227,3 +227,74 @@ async fn in_every_dialect_a_wrong_content_type_hides_no_answer_and_makes_none() 
         }
     }
 }
+
+#[tokio::test]
+async fn an_object_without_an_answer_is_none_and_not_passed_on() {
+    let upstream = RawUpstream::start().await;
+    for body in ["{}", r#"{"detail":"x"}"#, r#"{"object":"error","message":"no","code":400}"#] {
+        for path in ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"] {
+            let request = json!({ "model": "openai", "messages": [], "prompt": "x", "input": "x" });
+            let request = upstream.harness.request(path, &request);
+            let (answer, view) = upstream.ask_with(request, "content-type: application/json", body.as_bytes()).await;
+            assert_eq!(answer.status, 502, "{path} {body}: {}", answer.text);
+            assert_eq!(answer.error_code(), "upstream_invalid_body");
+            assert_ended(&view, "invalid_body", "not_billed");
+        }
+    }
+    // What says something of the dialect's passes, however little.
+    for body in [r#"{"choices":[]}"#, r#"{"usage":{"prompt_tokens":5,"completion_tokens":0,"total_tokens":5}}"#] {
+        let (answer, _) = upstream.ask("content-type: application/json", body.as_bytes(), false).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, body));
+    }
+}
+
+#[tokio::test]
+async fn speech_that_is_no_sound_is_invalid_and_not_billed() {
+    let upstream = RawUpstream::start().await;
+    let speech =
+        || upstream.harness.request("/v1/audio/speech", &json!({ "model": "openai", "voice": "v", "input": "hi" }));
+    for (headers, body) in [
+        ("content-type: audio/mpeg", ""),
+        ("content-type: text/html", "<html>busy</html>"),
+        ("content-type: text/plain", "busy"),
+        ("x-none: 1", "\u{1}\u{2}"),
+        ("content-type: application/json", "{}"),
+    ] {
+        let (answer, view) = upstream.ask_with(speech(), headers, body.as_bytes()).await;
+        assert_eq!(answer.status, 502, "{headers}: {}", answer.text);
+        assert_ended(&view, "invalid_body", "not_billed");
+        assert_eq!(view["counters"], json!({}), "{view}");
+    }
+    for (headers, body) in
+        [("content-type: audio/mpeg", "sound"), ("content-type: application/json", r#"{"audio_data":"AAAA"}"#)]
+    {
+        let (answer, view) = upstream.ask_with(speech(), headers, body.as_bytes()).await;
+        assert_eq!(answer.status, 200, "{headers}: {}", answer.text);
+        assert_ended(&view, "complete", "counted_units");
+    }
+}
+
+#[tokio::test]
+async fn a_transcription_that_is_no_json_is_invalid_and_not_billed() {
+    let upstream = RawUpstream::start().await;
+    let form = "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nopenai\r\n--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--b--\r\n";
+    let transcribe = || {
+        let harness = &upstream.harness;
+        let request = harness.client.post(harness.url("/v1/audio/transcriptions")).bearer_auth(&harness.key);
+        request.header("content-type", "multipart/form-data; boundary=b").body(form)
+    };
+    for (headers, body) in [
+        ("content-type: text/plain", "alpha"),
+        ("content-type: text/vtt", "WEBVTT"),
+        ("content-type: audio/mpeg", "sound"),
+        ("x-none: 1", "alpha"),
+        ("content-type: application/json", r#"{"detail":"x"}"#),
+    ] {
+        let (answer, view) = upstream.ask_with(transcribe(), headers, body.as_bytes()).await;
+        assert_eq!(answer.status, 502, "{headers}: {}", answer.text);
+        assert_ended(&view, "invalid_body", "not_billed");
+    }
+    let said = br#"{"text":"alpha","usage":{"type":"duration","seconds":2}}"#;
+    let (answer, view) = upstream.ask_with(transcribe(), "content-type: application/json", said).await;
+    assert_eq!((answer.status, &view["counters"]), (200, &json!({ "audio_input_millis": 2000 })), "{view}");
+}

@@ -1,5 +1,6 @@
 //! Every dialect through the whole gateway: what passes, what is booked, what a client is told when it fails.
 
+mod asked;
 mod bodies;
 mod errors;
 mod passing;
@@ -33,6 +34,9 @@ fn prices() -> String {
         text.push_str(&format!(
             "[[price]]\nprovider = \"{name}\"\nmodel = \"up/{name}:1\"\nvalid_from = \"2025-01-01T00:00:00Z\"\nrecorded_at = \"2025-01-01T00:00:00Z\"\nsource = \"test\"\nusd_per_mtok = {{ input = \"1\", cache_read = \"2\", cache_write_5m = \"3\", cache_write_1h = \"4\", output = \"5\" }}\n",
         ));
+        if *name == "openai" {
+            text.push_str("usd_per_unit = { character = \"0.000015\" }\n");
+        }
     }
     text
 }

@@ -38,6 +38,7 @@ impl Case {
             "openai_embeddings" => Dialect::OpenAiEmbeddings,
             "openai_responses" => Dialect::OpenAiResponses,
             "openai_images" => Dialect::OpenAiImages,
+            "openai_audio" if self.meta["endpoint"] == "/v1/audio/speech" => Dialect::OpenAiSpeech,
             "openai_audio" => Dialect::OpenAiAudio,
             "openai_moderations" => Dialect::OpenAiModerations,
             "anthropic_messages" => Dialect::AnthropicMessages,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -49,8 +50,13 @@ impl RawUpstream {
 
     /// The same, of a request to any path.
     pub(crate) async fn call(&self, path: &str, request: &Value, headers: &str, body: &[u8]) -> (Answer, Value) {
+        self.ask_with(self.harness.request(path, request), headers, body).await
+    }
+
+    /// The same, of any request.
+    pub(crate) async fn ask_with(&self, request: RequestBuilder, headers: &str, body: &[u8]) -> (Answer, Value) {
         self.next_reply("200 OK", headers, body);
-        let answer = read(self.harness.request(path, request)).await;
+        let answer = read(request).await;
         let view = self.harness.booked(&answer.request_id()).await;
         (answer, view)
     }
@@ -71,7 +77,7 @@ impl RawUpstream {
 async fn answer(mut stream: TcpStream, reply: Vec<u8>) {
     let mut request = Vec::new();
     let mut piece = [0; 4096];
-    while !request.ends_with(b"}") {
+    while !request.ends_with(b"}") && !request.ends_with(b"--b--\r\n") {
         match stream.read(&mut piece).await {
             Ok(len) if len > 0 => request.extend_from_slice(&piece[..len]),
             _ => return,

@@ -138,6 +138,44 @@ async fn a_cost_that_the_provider_tells_otherwise_is_flagged_and_counted_and_cha
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_unit_without_a_price_is_alarmed_its_tokens_are_charged_and_rerate_adds_it() {
+    let first = price("demo-model", "2025-01-01", "0.50", "2.00");
+    let (dir, harness) = gateway(std::slice::from_ref(&first), BOOK, "").await;
+    let usage =
+        json!({ "prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100, "num_search_queries": 2 });
+    let view = booked(&harness, json!({ "x_fake": { "usage": usage } })).await;
+    // 1000 x 0.50 + 100 x 2.00 USD per million, and a quarter more.
+    assert_eq!((nanousd(&view["cost_usd"]), nanousd(&view["charge_usd"])), (700_000, 875_000), "{view}");
+    assert_eq!(view["flags"], json!(["unpriced"]));
+    assert_eq!(view["lines"][0]["unpriced_counters"], json!(["web_search_requests"]), "{view}");
+    let metrics = harness.client.get(harness.admin_url("/metrics")).bearer_auth(&harness.gateway().admin_token);
+    let metrics = metrics.send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\ntollgate_unpriced_total 1\n"), "{metrics}");
+    let totals = harness.totals().await;
+    assert_eq!((nanousd(&totals["charge_usd"]), &totals["unpriced"]), (875_000, &json!(1)));
+    assert_eq!(rerate(&harness, json!({ "apply": true })).await["unpriced"], 1, "there is still no price");
+    harness.assert_clean_audit().await;
+
+    let publish = async |tables: &[String]| {
+        write(dir.path(), tables, BOOK);
+        let published = harness.admin("POST", "/prices/publish", Some(json!({ "force": true }))).await;
+        assert_eq!(published.status, 200, "{}", published.text);
+    };
+    let with_unit = price("demo-model", "2025-02-01", "0.50", "2.00") + "usd_per_unit = { web_search = \"0.01\" }\n";
+    publish(&[first.clone(), with_unit.clone()]).await;
+    let applied = rerate(&harness, json!({ "apply": true })).await;
+    assert_eq!((&applied["corrected"], &applied["customers"][0]["settled"]), (&json!(1), &json!(1)), "{applied}");
+    let totals = harness.totals().await;
+    assert_eq!((nanousd(&totals["charge_usd"]), &totals["unpriced"]), (25_875_000, &json!(0)));
+    harness.assert_clean_audit().await;
+    // A unit that has no price any more is left as it is.
+    publish(&[first, with_unit, price("demo-model", "2025-03-01", "0.50", "2.00")]).await;
+    assert_eq!(rerate(&harness, json!({ "apply": true })).await["corrected"], 0);
+    assert_eq!(nanousd(&harness.totals().await["charge_usd"]), 25_875_000);
+    harness.assert_clean_audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_of_another_model_costs_what_that_model_costs() {
     let tables = [
         price("demo-model", "2025-01-01", "0.50", "2.00"),

@@ -220,6 +220,26 @@ pub struct Line {
     #[n(8)]
     #[cbor(with = "crate::nil_default", has_nil)]
     pub price_fallbacks: u32,
+    /// Units that were counted and have no price, by their bits ([`crate::price::Unit::bit`]): the amounts are those of all
+    /// else.
+    #[n(9)]
+    #[cbor(with = "crate::nil_default", has_nil)]
+    pub unpriced_units: u32,
+}
+
+impl Line {
+    /// True when it has no cost or no charge, or units that are in neither.
+    #[must_use]
+    pub const fn is_unpriced(&self) -> bool {
+        self.cost.is_none() || self.charge.is_none() || self.unpriced_units != 0
+    }
+
+    /// Whether its amounts, or the correction that settled them, hold one of these units.
+    #[must_use]
+    pub const fn holds_any_of(&self, units: u32, is_settled: bool) -> bool {
+        let is_in = self.cost.is_some() && self.charge.is_some() && units & !self.unpriced_units != 0;
+        is_in || is_settled && units != 0
+    }
 }
 
 /// Why an entry is no attempt: it corrects the prices of one. Its lines hold differences, and no tokens.
@@ -236,7 +256,7 @@ pub struct Correction {
     pub settles: bool,
 }
 
-/// The flag of an entry with a line that has no cost or no charge.
+/// The flag of an entry in which something has no cost or no charge.
 pub const UNPRICED: &str = "unpriced";
 
 /// The flag of an entry with a line that another model served for which there is no price: it costs what the target's does.
@@ -309,9 +329,9 @@ impl Entry {
         self.lines.iter().try_fold(NanoUsd::ZERO, |sum, line| sum.checked_add(line.charge?).ok())
     }
 
-    /// True when some line has no cost or no charge.
+    /// True when something of a line has no cost or no charge.
     #[must_use]
     pub fn is_unpriced(&self) -> bool {
-        self.lines.iter().any(|line| line.cost.is_none() || line.charge.is_none())
+        self.lines.iter().any(Line::is_unpriced)
     }
 }

@@ -44,7 +44,7 @@ pub fn resolve_orphan(
     {
         flags.push(PRICED_AS_TARGET.to_owned());
     }
-    if priced.cost.is_none() || priced.charge.is_none() {
+    if !priced.is_priced() {
         flags.push(UNPRICED.to_owned());
     }
     let lines = vec![Line {
@@ -55,6 +55,7 @@ pub fn resolve_orphan(
         worker,
         context,
         price_fallbacks: priced.fallbacks,
+        unpriced_units: priced.unpriced_units,
         ..Line::default()
     }];
     let ended_at_us = admission.admitted_at_us;

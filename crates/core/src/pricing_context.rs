@@ -70,6 +70,16 @@ pub struct PricingContext {
     #[n(4)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_quality: Option<String>,
+    /// Pictures were made by a tool within the answer, so that its tokens are not theirs.
+    #[n(5)]
+    #[cbor(with = "crate::nil_default", has_nil)]
+    #[serde(skip_serializing_if = "is_false")]
+    pub images_by_tool: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl PricingContext {

@@ -4,6 +4,7 @@
 use tollgate_core::{
     counters::Counters,
     decimal::Decimal,
+    money::NanoUsd,
     price::{
         BookRule, CostBasis, Fallback, PriceTable, Query, Rate, Rates, Terms, Tier, TierApplies, Unit, Variant, When,
         price, price_entry,
@@ -200,6 +201,34 @@ fn what_is_counted_beside_tokens_has_a_price_or_is_told_to_have_none() {
     assert_eq!(ask(&units, Usage::default(), heard), Ok(150_000 + 5_000_000), "a second and a half");
     let drawn = Counters { image_count: 2, ..Counters::default() };
     assert_eq!(ask(&units, Usage::default(), drawn), Err("no price for image_count".to_owned()), "no tokens, no price");
+}
+
+#[test]
+fn a_unit_without_a_price_beside_tokens_is_told_and_the_tokens_are_charged() {
+    let usage = Usage { input_uncached: 1_000, ..Usage::default() };
+    let (costs, context) = (table(), PricingContext::default());
+    let (margin, own) = (BookRule::Multiplier(usd("2")), BookRule::Absolute(table()));
+    let entry = |usage: &Usage, context: &PricingContext, rule: &BookRule, counters: Counters| {
+        let cost = Some(CostBasis::Table(&costs));
+        let priced = price_entry(&[Terms { usage, context, worker: None, cost, rule: Some(rule) }], &counters, 0)[0];
+        let amounts = (priced.cost.map(NanoUsd::get), priced.charge.map(NanoUsd::get));
+        (amounts, Unit::names_of(priced.unpriced_units), priced.is_priced())
+    };
+    let called = Counters { server_tool_calls: 3, web_search_requests: 1, ..Counters::default() };
+    let missing = vec!["web_search_requests", "server_tool_calls"];
+    assert_eq!(entry(&usage, &context, &margin, called), ((Some(1_000_000), Some(2_000_000)), missing.clone(), false));
+    assert_eq!(entry(&usage, &context, &own, called), ((Some(1_000_000), Some(1_000_000)), missing.clone(), false));
+    // Nothing else was used: there is no amount at all.
+    let nothing = entry(&Usage::default(), &context, &margin, called);
+    assert_eq!((nothing.0, nothing.2), ((None, None), false));
+    // The tokens of a picture are its price, but for one that a tool made within an answer of text.
+    let drawn = Counters { image_count: 1, ..Counters::default() };
+    assert_eq!(entry(&usage, &context, &margin, drawn), ((Some(1_000_000), Some(2_000_000)), vec![], true));
+    let by_tool = PricingContext { images_by_tool: true, ..PricingContext::default() };
+    assert_eq!(
+        entry(&usage, &by_tool, &margin, drawn),
+        ((Some(1_000_000), Some(2_000_000)), vec!["image_count"], false)
+    );
 }
 
 #[test]

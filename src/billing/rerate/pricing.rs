@@ -65,11 +65,13 @@ impl<'a> Pricing<'a> {
             rule: new.rule(),
         });
         let priced = price_entry(&terms.collect::<Vec<_>>(), &original.counters, original.admission.admitted_at_us);
-        let is_priced = priced.iter().all(|line| line.cost.is_some() && line.charge.is_some());
+        let is_priced = priced.iter().all(PricedLine::is_priced);
         let is_settled = corrections.iter().any(|entry| entry.corrects.is_some_and(|correction| correction.settles));
         let settles = original.is_unpriced() && is_priced && !is_settled;
         let mut lines = Vec::new();
         for (index, ((line, new), now)) in original.lines.iter().zip(&new).zip(priced).enumerate() {
+            // A unit that had a price and has none now is left as it is, and the line with it.
+            let now = if line.holds_any_of(now.unpriced_units, is_settled) { PricedLine::default() } else { now };
             let earlier = std::iter::once(line).chain(corrections.iter().filter_map(|entry| entry.lines.get(index)));
             let (cost, charge) = differences(now, earlier)?;
             lines.push(Line {

@@ -177,6 +177,9 @@ pub(super) static AUDIO: Description = Description {
 
 static AUDIO_ROOT: Node = node(&[
     ("text", TEXT),
+    // Speech in base64.
+    ("audio", PRESENT),
+    ("audio_data", PRESENT),
     ("model", Field::Keep(Slot::Model)),
     ("duration", Field::Member("duration")),
     ("usage", Field::Keep(Slot::Usage)),

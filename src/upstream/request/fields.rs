@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 use super::error::RequestError;
 use crate::upstream::endpoint::FieldPlace;
 
+/// Longest end user that is recorded; the rest is cut off.
+const END_USER_BYTES_MAX: usize = 256;
+
 /// The fields of an object.
 pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -91,6 +94,16 @@ pub(super) fn flag(raw: Option<&str>, field: &'static str) -> Result<Option<bool
 /// A text, unescaped; none when it is absent or no text.
 pub(super) fn text(raw: Option<&str>) -> Option<String> {
     raw.and_then(|raw| serde_json::from_str::<String>(raw).ok())
+}
+
+/// Cuts an end user to the length that is recorded.
+pub(super) fn shortened(mut text: String) -> String {
+    let mut end = text.len().min(END_USER_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
 }
 
 /// Key and raw value of each field of an object, escapes in keys undone, nothing lost when a key stands twice.

@@ -5,9 +5,10 @@ use bytes::Bytes;
 use super::{
     INVALID_MODEL, ModelForm, ModelSpan, Request,
     error::RequestError,
+    fields::shortened,
+    hosted::Hosted,
     kept::Kept,
     multipart::{Part, parts},
-    shortened,
 };
 use crate::upstream::endpoint::Endpoint;
 
@@ -61,6 +62,7 @@ pub(super) fn read(endpoint: Endpoint, content_type: &str, body: Bytes) -> Resul
         model_spans: vec![ModelSpan { at: model.content.clone(), form: ModelForm::Bare }],
         usage_option: None,
         kept: Kept::default(),
+        hosted: Hosted::of_endpoint(endpoint),
         body: body.clone(),
     })
 }

@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 use super::{
     INVALID_MODEL, ModelForm, ModelSpan, Request,
     error::RequestError,
-    fields::{Fields, flag, span, text},
+    fields::{Fields, flag, shortened, span, text},
+    hosted::Hosted,
     kept::Kept,
-    shortened, unbound,
+    unbound,
     usage_option::UsageOption,
 };
 use crate::upstream::endpoint::{Endpoint, ModelPlace, Shape, Streaming};
@@ -31,6 +32,8 @@ const REFUSED: &[(Endpoint, &str, &str)] = &[
     (Endpoint::Interactions, "previous_interaction_id", NOT_BOUND),
     (Endpoint::Interactions, "previousInteractionId", NOT_BOUND),
     (Endpoint::Responses, "background", NO_BACKGROUND),
+    (Endpoint::Responses, "models", OTHER_MODEL),
+    (Endpoint::Responses, "preset", OTHER_MODEL),
 ];
 const OTHER_MODEL: &str = "another model might answer than the one that is allowed and priced";
 const NO_STREAM: &str = "its usage would come in events that are not metered";
@@ -82,6 +85,7 @@ pub(super) fn read(endpoint: Endpoint, in_path: Option<&str>, body: Bytes) -> Re
         model_spans,
         usage_option,
         kept: if endpoint == Endpoint::Responses { Kept::read(&fields)? } else { Kept::default() },
+        hosted: Hosted::read(endpoint, &fields)?,
         body: body.clone(),
     })
 }

@@ -47,6 +47,8 @@ pub(super) struct Document {
     /// Answers that said in it why they ended.
     pub(super) ended: Ended,
     pub(super) answer: bool,
+    /// A member stood in it that is watched.
+    pub(super) told: bool,
     pub(super) error: bool,
     pub(super) last: bool,
     /// It is one complete JSON object.
@@ -62,7 +64,7 @@ pub struct Items {
     pub count: u64,
     /// Searches of the web.
     pub web_searches: u64,
-    /// Other tools that ran at the provider.
+    /// Other tools that ran at the provider and are billed by the call.
     pub tool_calls: u64,
     /// Pictures made.
     pub images: u64,
@@ -238,7 +240,8 @@ impl Document {
                 &mut items.web_searches
             }
             Some("image_generation_call") => &mut items.images,
-            Some("file_search_call" | "code_interpreter_call" | "mcp_call" | "x_search_call") => &mut items.tool_calls,
+            // A call of an MCP server costs its tokens only.
+            Some("file_search_call" | "code_interpreter_call" | "x_search_call") => &mut items.tool_calls,
             _ => return,
         };
         *count = count.saturating_add(1);

@@ -80,6 +80,8 @@ pub struct Sniffed {
     pub damaged: bool,
     /// A whole body: it is one complete JSON object. Documents: some document was.
     pub is_json_object: bool,
+    /// A member stood in it that answers of its dialect have.
+    pub is_told: bool,
 }
 
 impl Sniffed {
@@ -110,6 +112,7 @@ impl Sniffed {
         self.take_delivered(document.text_bytes, document.refusal_bytes, document.tool_bytes, kind);
         self.take_counts(document, kind);
         self.is_json_object |= document.complete;
+        self.is_told |= document.told;
         self.answer_seen |= document.answer || document.choices.is_some() || document.images.is_some();
         self.error_seen |= document.error || document.exception || kind == KindOf::Error;
         self.done |= document.last && document.complete;

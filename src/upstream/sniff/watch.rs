@@ -306,6 +306,7 @@ impl Watch {
         match self.mode {
             Mode::Key => {
                 self.field = self.field_of_key();
+                document.told |= !matches!(self.field, Field::Unwatched);
                 self.expect_key = false;
                 self.mode = Mode::Between;
             }

@@ -71,7 +71,23 @@ pub(super) fn map_interaction(reader: &mut Reader, usage: &Object<'_>) -> Option
         add_output(&mut mapped, modality, tokens);
     });
     check_total(reader, &mapped, usage, "total_tokens");
+    count_grounding(reader, usage);
     Some(mapped)
+}
+
+/// Searches that grounded an interaction; what else is called, such as a retrieval, is a tool at the provider.
+fn count_grounding(reader: &mut Reader, usage: &Object<'_>) {
+    let (mut searches, mut others): (u64, u64) = (0, 0);
+    for tool in objects(usage, "grounding_tool_count") {
+        let count = reader.count_or_zero(tool, "count");
+        let sum = match tool.get("type").and_then(Value::as_str) {
+            Some("google_search" | "google_maps") => &mut searches,
+            _ => &mut others,
+        };
+        *sum = sum.saturating_add(count);
+    }
+    reader.mapped.counters.web_search_requests = searches;
+    reader.mapped.counters.server_tool_calls = others;
 }
 
 fn each_modality(reader: &mut Reader, usage: &Object<'_>, list: &str, count: &str, mut add: impl FnMut(&str, u64)) {
@@ -127,4 +143,24 @@ fn context(reader: &mut Reader, usage: &Object<'_>) {
         _ => return,
     };
     super::note_tier(&mut reader.mapped, tier);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::map_usage;
+    use crate::upstream::{dialect::Dialect, sniff::Sniffed};
+
+    #[test]
+    fn what_grounded_an_interaction_is_counted_by_its_type() {
+        let usage = r#"{"total_input_tokens":5,"total_output_tokens":2,"total_tokens":7,"grounding_tool_count":[{"type":"google_search","count":2},{"type":"google_maps","count":1},{"type":"retrieval","count":4}]}"#;
+        let seen = Sniffed {
+            dialect: Dialect::GeminiInteractions,
+            usage_raw: Some(usage.to_owned()),
+            finish: Some("completed".to_owned()),
+            ..Sniffed::default()
+        };
+        let mapped = map_usage(&seen).unwrap();
+        assert_eq!((mapped.counters.web_search_requests, mapped.counters.server_tool_calls), (3, 4));
+        assert!(!mapped.is_suspect, "{mapped:?}");
+    }
 }

@@ -48,11 +48,11 @@ pub(super) fn map(reader: &mut Reader, usage: &Object<'_>) -> Option<Usage> {
     Some(mapped)
 }
 
-/// xAI's tools that ran at the provider.
+/// xAI's tools that ran at the provider. A call of an MCP server costs its tokens only.
 fn count_tools(reader: &mut Reader, usage: &Object<'_>) {
     let tools = object(usage, "server_side_tool_usage_details");
     let mut calls: u64 = 0;
-    for name in tools.names().filter(|name| *name != "web_search_calls") {
+    for name in tools.names().filter(|name| !matches!(*name, "web_search_calls" | "mcp_calls")) {
         calls = calls.saturating_add(reader.count_or_zero(tools, name));
     }
     reader.mapped.counters.web_search_requests = reader.count_or_zero(tools, "web_search_calls");

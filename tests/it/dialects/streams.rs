@@ -221,8 +221,8 @@ async fn speech_passes_as_sound_and_is_counted_in_characters() {
     assert_eq!(response.bytes().await.unwrap().as_ref(), [0xff, 0xf3, 0x44, 0xc4, 0, 1, 2]);
     let view = harness.booked(&request_id).await;
     assert_eq!(
-        (&view["counters"], &view["usage_source"]),
-        (&json!({ "characters": 6 }), &json!("counted_units")),
+        (&view["counters"], &view["usage_source"], &view["cost_usd"]),
+        (&json!({ "characters": 6 }), &json!("counted_units"), &json!("0.000090000")),
         "{view}"
     );
 }

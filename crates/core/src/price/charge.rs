@@ -85,8 +85,7 @@ impl Unpriced {
     pub fn names(self) -> Vec<&'static str> {
         let has = |bucket: &Bucket| Rate::ALL.iter().any(|rate| rate.bucket() == *bucket && self.has(*rate));
         let buckets = Bucket::ALL.into_iter().filter(has).map(Bucket::name);
-        let units = Unit::ALL.into_iter().filter(|unit| self.units & unit.bit() != 0);
-        buckets.chain(units.map(|unit| unit.counter().name())).collect()
+        buckets.chain(Unit::names_of(self.units)).collect()
     }
 
     const fn has(self, rate: Rate) -> bool {
@@ -108,7 +107,7 @@ impl Unpriced {
         let has_tokens = query.usage.total() > 0;
         for unit in Unit::ALL {
             let count = query.counters.map_or(0, |counters| unit.count(counters));
-            if count > 0 && unit.needs_price(has_tokens) {
+            if count > 0 && unit.needs_price(has_tokens, query.context) {
                 all.units |= unit.bit();
             }
         }
@@ -139,20 +138,38 @@ pub enum PriceError {
 /// [`PriceError::Unpriced`] names everything that was used and has no price.
 pub fn price(query: &Query<'_>, table: &PriceTable) -> Result<Charge, PriceError> {
     let mut lines = Vec::new();
-    let exact = walk(query, table, |line| lines.push(line))?;
+    let Walked { exact, unpriced } = walk(query, table, |line| lines.push(line))?;
+    if !unpriced.is_empty() {
+        return Err(PriceError::Unpriced(unpriced));
+    }
     Ok(Charge { exact, amount: exact.round_half_even()?, lines })
 }
 
-/// Visits every part of a charge and adds it up.
+/// The sum of what has a price, and what has none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walked {
+    exact: Exact,
+    unpriced: Unpriced,
+}
+
+impl Walked {
+    /// The sum and the units that are not in it, by their bits. None where tokens have no price, or where nothing but units
+    /// without a price was used: what is known there is no amount.
+    pub(super) fn known(self, query: &Query<'_>) -> Option<(Exact, u32)> {
+        let is_known = self.unpriced.rates == 0 && (self.unpriced.units == 0 || query.usage.total() > 0);
+        is_known.then_some((self.exact, self.unpriced.units))
+    }
+}
+
+/// Visits every part of a charge and adds up those that have a price.
 pub(super) fn walk(
     query: &Query<'_>,
     table: &PriceTable,
     mut visit: impl FnMut(ChargeLine),
-) -> Result<Exact, PriceError> {
+) -> Result<Walked, MoneyOverflow> {
     let variant = table.variant(query.context, query.at_us);
     if !table.knows_tier(query.context, variant) {
-        let all = Unpriced::all_of(query);
-        return if all.is_empty() { Ok(Exact::ZERO) } else { Err(PriceError::Unpriced(all)) };
+        return Ok(Walked { exact: Exact::ZERO, unpriced: Unpriced::all_of(query) });
     }
     let mut walk = Walk { table, variant, sum: Sum::default(), unpriced: Unpriced::default() };
     walk.prompt(query.usage, &mut visit)?;
@@ -164,7 +181,7 @@ pub(super) fn walk(
     if let Some(counters) = query.counters {
         walk.once_per_request(query, counters, &mut visit)?;
     }
-    if walk.unpriced.is_empty() { Ok(walk.sum.exact()) } else { Err(PriceError::Unpriced(walk.unpriced)) }
+    Ok(Walked { exact: walk.sum.exact(), unpriced: walk.unpriced })
 }
 
 /// The tier of a prompt: the highest that it is beyond.
@@ -309,7 +326,7 @@ impl Walk<'_> {
                     self.sum.add(nanousd, price)?;
                     visit(self.plain(Item::Units(unit), count, price, own.is_none()));
                 }
-                None if unit.needs_price(has_tokens) => self.unpriced.units |= unit.bit(),
+                None if unit.needs_price(has_tokens, query.context) => self.unpriced.units |= unit.bit(),
                 None => {}
             }
         }

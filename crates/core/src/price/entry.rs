@@ -34,6 +34,16 @@ pub struct PricedLine {
     pub charge: Option<NanoUsd>,
     /// Rates for which another price stood, by their bits: see [`super::Rate::bit`].
     pub fallbacks: u32,
+    /// Units that were counted and have no price, by their bits ([`super::Unit::bit`]): the amounts are those of all else.
+    pub unpriced_units: u32,
+}
+
+impl PricedLine {
+    /// Whether all that was used has a cost and a charge.
+    #[must_use]
+    pub const fn is_priced(&self) -> bool {
+        self.cost.is_some() && self.charge.is_some() && self.unpriced_units == 0
+    }
 }
 
 /// Prices the lines of an entry, in their order.
@@ -62,14 +72,14 @@ pub fn price_entry(lines: &[Terms<'_>], counters: &Counters, at_us: i64) -> Vec<
 
 fn price_terms(terms: &Terms<'_>, query: &Query<'_>) -> PricedLine {
     let mut fallbacks = 0;
-    let (cost, charge) = price_line_visited(query, terms.worker, terms.cost, terms.rule, |line| {
+    let priced = price_line_visited(query, terms.worker, terms.cost, terms.rule, |line| {
         if let Item::Tokens(rate) = line.item
             && (line.fell_back_to.is_some() || line.is_base)
         {
             fallbacks |= rate.bit();
         }
     });
-    PricedLine { cost, charge, fallbacks }
+    PricedLine { fallbacks, ..priced }
 }
 
 /// What is missing to the least that a request costs, if it used something and its charge is known.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    charge::{ChargeLine, PriceError, Query, walk},
+    charge::{ChargeLine, PriceError, Query, price, walk},
+    entry::PricedLine,
     table::PriceTable,
 };
 use crate::{
@@ -23,11 +24,20 @@ pub enum CostBasis<'a> {
 }
 
 impl CostBasis<'_> {
-    /// The unrounded cost of a line; none when it is unpriced, and for a device whose time is not told.
-    fn exact(self, query: &Query<'_>, worker: Option<&WorkerTime>, visit: impl FnMut(ChargeLine)) -> Option<Exact> {
+    /// The unrounded cost of a line and the units that are not in it, by their bits; none when it is unpriced, and for a
+    /// device whose time is not told.
+    fn exact(
+        self,
+        query: &Query<'_>,
+        worker: Option<&WorkerTime>,
+        visit: impl FnMut(ChargeLine),
+    ) -> Option<(Exact, u32)> {
         match self {
-            Self::Table(table) => walk(query, table, visit).ok(),
-            Self::Device(rate) => worker.and_then(|time| rate.busy_cost(time.busy_us(), time.engine_threads).ok()),
+            Self::Table(table) => walk(query, table, visit).ok()?.known(query),
+            Self::Device(rate) => {
+                let time = worker?;
+                Some((rate.busy_cost(time.busy_us(), time.engine_threads).ok()?, 0))
+            }
         }
     }
 }
@@ -76,32 +86,41 @@ impl BookRule {
 /// # Errors
 /// As [`super::price`].
 pub fn charge(query: &Query<'_>, cost: Exact, rule: &BookRule) -> Result<NanoUsd, PriceError> {
-    charge_visited(query, cost, rule, |_| {})
+    match rule.base() {
+        BookRule::Absolute(table) => Ok(price(query, table)?.amount),
+        rule => Ok(times(cost, rule)?),
+    }
 }
 
+/// The charge under a rule without a minimum, and the units that are not in it, by their bits.
 fn charge_visited(
     query: &Query<'_>,
     cost: Exact,
     rule: &BookRule,
     visit: impl FnMut(ChargeLine),
-) -> Result<NanoUsd, PriceError> {
+) -> Option<(NanoUsd, u32)> {
     match rule {
-        BookRule::MarginOverCost(margin) => {
-            let factor = margin.plus_one().ok_or(MoneyOverflow)?;
-            Ok(cost.times(factor)?.round_half_even()?)
+        BookRule::Absolute(table) => {
+            let (exact, unpriced_units) = walk(query, table, visit).ok()?.known(query)?;
+            Some((exact.round_half_even().ok()?, unpriced_units))
         }
-        BookRule::Multiplier(factor) => Ok(cost.times(*factor)?.round_half_even()?),
-        BookRule::Absolute(table) => Ok(walk(query, table, visit)?.round_half_even()?),
-        BookRule::AtLeast { rule, .. } => match rule.as_ref() {
-            // The parser makes none; a stored one is no rule that this build knows.
-            BookRule::AtLeast { .. } => Err(PriceError::Overflow(MoneyOverflow)),
-            rule => charge_visited(query, cost, rule, visit),
-        },
+        rule => Some((times(cost, rule).ok()?, 0)),
     }
 }
 
-/// The cost and the charge of one line, without a minimum: each none when it is unpriced (or does not fit an amount of
-/// record).
+/// What a rule makes of a cost.
+fn times(cost: Exact, rule: &BookRule) -> Result<NanoUsd, MoneyOverflow> {
+    let factor = match rule {
+        BookRule::MarginOverCost(margin) => margin.plus_one().ok_or(MoneyOverflow)?,
+        BookRule::Multiplier(factor) => *factor,
+        // The parser makes no minimum of a minimum; a stored one is no rule that this build knows.
+        BookRule::Absolute(_) | BookRule::AtLeast { .. } => return Err(MoneyOverflow),
+    };
+    cost.times(factor)?.round_half_even()
+}
+
+/// The cost and the charge of one line, without a minimum: each none when something of it is unpriced (or it does not fit an
+/// amount of record).
 ///
 /// A margin over a device's time that is not known is unpriced: the cost is in the device's own counters, but what the
 /// customer owes cannot be told, and is never silently nothing.
@@ -112,25 +131,32 @@ pub fn price_line(
     cost_basis: Option<CostBasis<'_>>,
     rule: Option<&BookRule>,
 ) -> (Option<NanoUsd>, Option<NanoUsd>) {
-    price_line_visited(query, worker, cost_basis, rule, |_| {})
+    let priced = price_line_visited(query, worker, cost_basis, rule, |_| {});
+    let whole = |amount: Option<NanoUsd>| amount.filter(|_| priced.unpriced_units == 0);
+    (whole(priced.cost), whole(priced.charge))
 }
 
-/// The same, and every part of both on the way.
+/// The same, and every part of both on the way; units without a price are told, and not in the amounts.
 pub(super) fn price_line_visited(
     query: &Query<'_>,
     worker: Option<&WorkerTime>,
     cost_basis: Option<CostBasis<'_>>,
     rule: Option<&BookRule>,
     mut visit: impl FnMut(ChargeLine),
-) -> (Option<NanoUsd>, Option<NanoUsd>) {
+) -> PricedLine {
     let exact = cost_basis.and_then(|basis| basis.exact(query, worker, &mut visit));
-    let cost = exact.and_then(|exact| Some((exact, exact.round_half_even().ok()?)));
+    let cost = exact.and_then(|(exact, unpriced)| Some((exact, exact.round_half_even().ok()?, unpriced)));
     let unknown = matches!(cost_basis, Some(CostBasis::Device(_))) && !worker.is_some_and(WorkerTime::is_known);
     let charge = match (rule.map(BookRule::base), cost) {
-        (Some(rule @ BookRule::Absolute(_)), _) => charge_visited(query, Exact::ZERO, rule, visit).ok(),
+        (Some(rule @ BookRule::Absolute(_)), _) => charge_visited(query, Exact::ZERO, rule, visit),
         (Some(_), _) if unknown => None,
-        (Some(rule), Some((exact, _))) => charge_visited(query, exact, rule, visit).ok(),
+        (Some(rule), Some((exact, ..))) => charge_visited(query, exact, rule, visit),
         _ => None,
     };
-    (cost.map(|(_, amount)| amount), charge)
+    PricedLine {
+        cost: cost.map(|(_, amount, _)| amount),
+        charge: charge.map(|(amount, _)| amount),
+        unpriced_units: cost.map_or(0, |(.., unpriced)| unpriced) | charge.map_or(0, |(_, unpriced)| unpriced),
+        fallbacks: 0,
+    }
 }

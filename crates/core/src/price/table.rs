@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{rate::Rates, select::When, unit::UnitPrices};
+use super::{
+    rate::{Rate, Rates},
+    select::When,
+    unit::{Unit, UnitPrices},
+};
 use crate::{decimal::Decimal, pricing_context::ServiceTier};
 
 /// Which tokens a context tier prices.
@@ -98,4 +102,19 @@ pub struct PriceTable {
     /// What stands for missing prices.
     #[serde(default, skip_serializing_if = "Fallback::is_empty")]
     pub fallback: Fallback,
+}
+
+impl PriceTable {
+    /// Whether a unit has a price, under some circumstances at least.
+    #[must_use]
+    pub fn prices_unit(&self, unit: Unit) -> bool {
+        let of_variant = |variant: &Variant| variant.usd_per_unit.get(unit).is_some();
+        self.usd_per_unit.get(unit).is_some() || self.variants.iter().any(of_variant)
+    }
+
+    /// Whether tokens of input have a price.
+    #[must_use]
+    pub fn prices_input(&self) -> bool {
+        [Rate::Input, Rate::InputAudio].into_iter().any(|rate| self.usd_per_mtok.get(rate).is_some())
+    }
 }

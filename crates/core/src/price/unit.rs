@@ -1,7 +1,10 @@
 //! Prices of what is counted beside tokens: searches, pictures, seconds of sound, characters.
 
 use super::prices::{PriceKey, Prices};
-use crate::counters::{Counter, Counters};
+use crate::{
+    counters::{Counter, Counters},
+    pricing_context::PricingContext,
+};
 
 /// What a price per unit is of. Its name is its key in price files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,12 +102,20 @@ impl Unit {
         }
     }
 
+    /// Names of what is counted, of the units in a set of bits.
+    #[must_use]
+    pub fn names_of(bits: u32) -> Vec<&'static str> {
+        Self::ALL.into_iter().filter(|unit| bits & unit.bit() != 0).map(|unit| unit.counter().name()).collect()
+    }
+
     /// Whether a count without a price means that something has no price. A fetched page is billed as the tokens that it
-    /// becomes; sound, pictures, characters and reranked texts are billed as tokens where tokens were counted.
-    pub(super) const fn needs_price(self, has_tokens: bool) -> bool {
+    /// becomes; sound, pictures, characters and reranked texts are billed as tokens where tokens were counted, but for
+    /// pictures of a tool: the tokens are those of the text around them.
+    pub(super) const fn needs_price(self, has_tokens: bool, context: &PricingContext) -> bool {
         match self {
             Self::WebSearch | Self::ToolCall => true,
             Self::WebFetch => false,
+            Self::Image if context.images_by_tool => true,
             Self::Image | Self::AudioInputSecond | Self::AudioOutputSecond | Self::Character | Self::RerankUnit => {
                 !has_tokens
             }
