@@ -1,6 +1,6 @@
 # make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: its books in a private Postgres).
 # make test: everything a change must pass.
-.PHONY: help run model test test-sdk-all test-torture test-worker test-prometheus test-compose test-all lint torture bench soak bench-parts oracle oracle-self bench-worker clean
+.PHONY: help run model test test-sdk-all test-torture test-worker test-prometheus test-compose test-all lint torture bench soak bench-parts oracle oracle-self bench-worker fuzz clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -87,6 +87,10 @@ bench-worker:    ## Opt-in: the candle worker's speed beside llama.cpp's, on an 
 	@scripts/build-worker.sh
 	node scripts/bench-worker.mjs
 
+fuzz:            ## Opt-in: forged usage in answers of every dialect, split anywhere, for FUZZ_SECS (60) seconds; the first build takes minutes
+	@scripts/setup.sh fuzz
+	FUZZ_SECS=$(or $(FUZZ_SECS),60) scripts/fuzz.sh
+
 clean:           ## Remove what was built and the demo's data
 	cargo clean
-	rm -rf data .venv
+	rm -rf data .venv fuzz/target

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the given purpose needs and is missing: by apt when it can, else says exactly what.
-# Usage: scripts/setup.sh build|test|sdk|lint|oracle|bench|prometheus|compose
+# Usage: scripts/setup.sh build|test|sdk|lint|oracle|bench|prometheus|compose|fuzz
 set -euo pipefail
 purpose=${1:-build}
 
@@ -17,6 +17,9 @@ fi
 if [ "$purpose" = bench ]; then
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
   command -v python3 >/dev/null || missing+=(python3)
+fi
+if [ "$purpose" = fuzz ]; then
+  command -v c++ >/dev/null || missing+=(g++)
 fi
 if [ "$purpose" = prometheus ]; then
   command -v python3 >/dev/null || missing+=(python3)
