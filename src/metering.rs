@@ -46,6 +46,8 @@ pub struct Asked {
     pub input_estimate: u64,
     /// Answers at once; zero or one: one.
     pub choices: u64,
+    /// Tokens of output that all of them may have together; zero: not said.
+    pub output_max: u64,
     /// Unicode code points of text to be spoken; zero when nothing is.
     pub characters: u64,
     /// Width and height of the pictures asked for.

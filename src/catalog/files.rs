@@ -11,13 +11,18 @@ const SHIPPED: &[(&str, &str)] = &[
     ("pricing/aws.toml", include_str!("../../pricing/aws.toml")),
     ("pricing/azure.toml", include_str!("../../pricing/azure.toml")),
     ("pricing/books.toml", include_str!("../../pricing/books.toml")),
+    ("pricing/cerebras.toml", include_str!("../../pricing/cerebras.toml")),
     ("pricing/cohere.toml", include_str!("../../pricing/cohere.toml")),
     ("pricing/deepseek.toml", include_str!("../../pricing/deepseek.toml")),
     ("pricing/demo.toml", include_str!("../../pricing/demo.toml")),
+    ("pricing/fireworks.toml", include_str!("../../pricing/fireworks.toml")),
     ("pricing/google.toml", include_str!("../../pricing/google.toml")),
     ("pricing/groq.toml", include_str!("../../pricing/groq.toml")),
     ("pricing/mistral.toml", include_str!("../../pricing/mistral.toml")),
     ("pricing/openai.toml", include_str!("../../pricing/openai.toml")),
+    ("pricing/openrouter.toml", include_str!("../../pricing/openrouter.toml")),
+    ("pricing/perplexity.toml", include_str!("../../pricing/perplexity.toml")),
+    ("pricing/together.toml", include_str!("../../pricing/together.toml")),
     ("pricing/tollgate-small.toml", include_str!("../../pricing/tollgate-small.toml")),
     ("pricing/x-ai.toml", include_str!("../../pricing/x-ai.toml")),
 ];
@@ -83,4 +88,19 @@ pub fn load(dir: &Path) -> Result<Catalog, Vec<Mistake>> {
         return Err(vec![Mistake { place: dir.display().to_string(), what }]);
     }
     parse::catalog(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shipped_is_what_stands_in_the_folder() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFAULT_DIR);
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut tables: Vec<_> =
+            files.filter(|name| name.ends_with(".toml")).map(|name| format!("{DEFAULT_DIR}/{name}")).collect();
+        tables.sort();
+        assert_eq!(tables, SHIPPED.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+    }
 }

@@ -19,6 +19,10 @@ use crate::upstream::{
 /// The flag of an entry whose output the upstream did not say, or not yet.
 const OUTPUT_ESTIMATED: &str = "output_estimated";
 
+/// The flag of an entry whose upstream says that the answer has more tokens than were asked for at most: it is billed as told, and
+/// not believed.
+const OUTPUT_BEYOND_MAX: &str = "output_beyond_max";
+
 /// The flag of an entry whose answer had a frame with a wrong checksum: what it said was not believed.
 const FRAME_DAMAGED: &str = "frame_damaged";
 
@@ -48,7 +52,7 @@ pub fn conclude(seen: &Sniffed, end: End, asked: &Asked, reporter: Reporter) -> 
     let (source, usage) = if seen.dialect.is_free() {
         (UsageSource::NotBilled, None)
     } else if let Some(usage) = mapped.usage {
-        let (source, usage) = reported(&mut metered, &mapped, usage, seen, end);
+        let (source, usage) = reported(&mut metered, &mapped, usage, (seen, asked), end);
         (source, Some(usage))
     } else if is_by_unit(seen, asked) {
         if seen.images > 0 {
@@ -98,7 +102,7 @@ fn reported(
     metered: &mut Metered,
     mapped: &MappedUsage,
     mut usage: Usage,
-    seen: &Sniffed,
+    (seen, asked): (&Sniffed, &Asked),
     end: End,
 ) -> (UsageSource, Usage) {
     let ended = seen.done || seen.has_finished() || end == End::Terminal;
@@ -107,7 +111,13 @@ fn reported(
     if is_estimated {
         metered.flags.push(OUTPUT_ESTIMATED.to_owned());
     }
-    let contradicted = mapped.is_suspect || seen.damaged || finished && is_estimated;
+    // Thinking counts towards the maximum at some and not at others; other calls within the request have their own.
+    let answered = usage.output.saturating_sub(usage.reasoning);
+    let is_beyond = asked.output_max > 0 && answered > asked.output_max && mapped.more.is_empty();
+    if is_beyond {
+        metered.flags.push(OUTPUT_BEYOND_MAX.to_owned());
+    }
+    let contradicted = mapped.is_suspect || seen.damaged || is_beyond || finished && is_estimated;
     let source = match (finished, contradicted, mapped.from_headers) {
         (false, ..) => UsageSource::ProviderPartial,
         (true, true, _) => UsageSource::ProviderFinalSuspect,

@@ -184,6 +184,7 @@ impl Exchange {
         Asked {
             input_estimate: self.input_estimate,
             choices: self.request.choices,
+            output_max: self.request.output_tokens_max(),
             characters: self.request.characters,
             image_size: self.request.image_size.clone(),
             image_quality: self.request.image_quality.clone(),

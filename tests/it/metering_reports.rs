@@ -155,3 +155,35 @@ fn a_reranking_by_a_server_of_another_vendor_is_billed_by_its_tokens() {
         assert_eq!((metered.lines[0].billed_model.as_deref(), metered.flags.len()), (Some("reranker"), 0));
     }
 }
+
+#[test]
+fn more_output_than_was_asked_for_at_most_is_not_the_last_word() {
+    let body = |output: u64, reasoning: u64| {
+        json!({
+            "model": "m", "choices": [{ "index": 0, "message": { "content": "hi" }, "finish_reason": "length" }],
+            "usage": {
+                "prompt_tokens": 5, "completion_tokens": output, "total_tokens": output + 5,
+                "completion_tokens_details": { "reasoning_tokens": reasoning },
+            },
+        })
+        .to_string()
+    };
+    let metered = |output, reasoning| {
+        let mut sniffer = Sniffer::new(Dialect::OpenAiChat, Framing::Json, false);
+        sniffer.push(body(output, reasoning).into(), &mut VecDeque::new());
+        let asked = Asked { output_max: 16, ..Asked::default() };
+        conclude(&sniffer.summary(), End::Terminal, &asked, Reporter::Provider)
+    };
+    for (output, reasoning, source) in [
+        (16, 0, UsageSource::ProviderFinal),
+        (1_000, 990, UsageSource::ProviderFinal),
+        (1_000_000_000, 0, UsageSource::ProviderFinalSuspect),
+    ] {
+        let metered = metered(output, reasoning);
+        assert_eq!((metered.source, metered.lines[0].usage.output), (source, output), "{metered:?}");
+        assert_eq!(
+            metered.flags.contains(&"output_beyond_max".to_owned()),
+            source == UsageSource::ProviderFinalSuspect
+        );
+    }
+}
