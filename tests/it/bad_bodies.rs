@@ -84,7 +84,7 @@ fn ways() -> Vec<Way> {
         Way { path, request, content_type, answer, is_stream }
     };
     let said = json!([{ "role": "user", "content": "hello" }]);
-    let messages = json!({ "model": "anthropic", "max_tokens": 9, "messages": said });
+    let messages = json!({ "model": "anthropic", "max_tokens": 1_000_000, "messages": said });
     let contents = json!({ "contents": [{ "role": "user", "parts": [{ "text": "hello" }] }] });
     let converse = json!({ "messages": [{ "role": "user", "content": [{ "text": "hello" }] }] });
     let ollama = json!({ "model": "ollama", "messages": said, "stream": false });
