@@ -48,6 +48,8 @@ pub struct Asked {
     pub choices: u64,
     /// Tokens of output that all of them may have together; zero: not said.
     pub output_max: u64,
+    /// The endpoint is metered by a unit that the answer tells, so that an estimate of tokens says nothing.
+    pub by_unit: bool,
     /// Unicode code points of text to be spoken; zero when nothing is.
     pub characters: u64,
     /// Width and height of the pictures asked for.

@@ -20,8 +20,11 @@ use tollgate_core::{
     usage::Bucket,
 };
 
-use self::expected::{as_booked, corrected, expected};
-use super::statement::{Month, StatementError, statement};
+use self::expected::{as_booked, corrected};
+use super::{
+    named::expected,
+    statement::{Month, StatementError, statement},
+};
 use crate::{
     catalog::Versions,
     store::{

@@ -23,6 +23,9 @@ const OUTPUT_ESTIMATED: &str = "output_estimated";
 /// not believed.
 const OUTPUT_BEYOND_MAX: &str = "output_beyond_max";
 
+/// The flag of an entry to which no answer came.
+const UNANSWERED: &str = "unanswered";
+
 /// The flag of an entry whose answer had a frame with a wrong checksum: what it said was not believed.
 const FRAME_DAMAGED: &str = "frame_damaged";
 
@@ -80,6 +83,11 @@ pub fn conclude_left(seen: &Sniffed, end: End, asked: &Asked) -> Metered {
     let mut metered = conclude(seen, end, asked, Reporter::Provider);
     let costs_nothing = is_free(seen) || seen.dialect.is_free();
     if metered.source == UsageSource::NotBilled && !costs_nothing {
+        if asked.by_unit && asked.characters == 0 {
+            // How many would have been made or ranked nobody knows.
+            metered.flags.push(UNANSWERED.to_owned());
+            return metered;
+        }
         let (source, input) = if asked.characters > 0 {
             (UsageSource::CountedUnits, 0)
         } else {

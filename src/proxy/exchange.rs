@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, Response, header, response::Parts},
+    http::{HeaderMap, HeaderValue, Method, Response, header, response::Parts},
 };
 use tokio::time::timeout;
 use tollgate_core::{
@@ -28,8 +28,9 @@ use crate::{
     failpoint::{self, Point},
     journal::attempt::Permit,
     metering::{Asked, End, Metered, conclude_left},
-    routing::{Route, Target},
+    routing::{DrainPolicy, Route, Target},
     upstream::{
+        client::{Call, Connected},
         dialect::{Dialect, Framing},
         headers::{is_compressed, pass_response_headers, request_headers},
         request::Request,
@@ -138,7 +139,11 @@ impl Exchange {
         let (body, injected) = self.request.upstream_body(&target.model, provider.stream_options);
         let client = &self.proxy.client;
         let (credentials, now_us) = (provider.credentials.as_ref(), self.proxy.clock.unix_us());
-        let sent = client.send(&uri, credentials, provider.allow_private, now_us, headers, body);
+        let connected = Connected::default();
+        // Asked only where a client that leaves ends the request at once.
+        let watched = Some(&connected).filter(|_| provider.drain == DrainPolicy::Cancel);
+        let sent = Call { method: Method::POST, uri: &uri, headers, body, connected: watched };
+        let sent = client.call(sent, credentials, provider.allow_private, now_us);
         let sent = pin!(timeout(self.route.timeout, sent));
         let (response, draining) = match head(&self.proxy, sent, call.as_mut(), provider.drain, gone).await {
             Ok(answered) => answered,
@@ -148,6 +153,8 @@ impl Exchange {
                 let unreached =
                     if call.is_some() { ProxyError::WorkerUnavailable(model) } else { ProxyError::Unreachable };
                 let left = call.filter(|_| gone.get());
+                let is_unsent = watched.is_some_and(|connected| !connected.is_made());
+                let no_head = if is_unsent && matches!(no_head, NoHead::Left) { NoHead::LeftUnsent } else { no_head };
                 return Ok(self.unanswered(attempt, no_head, unreached, left, admitted).await);
             }
         };
@@ -185,6 +192,7 @@ impl Exchange {
             input_estimate: self.input_estimate,
             choices: self.request.choices,
             output_max: self.request.output_tokens_max(),
+            by_unit: self.request.hosted.needs.iter().any(|need| need.field.is_none()),
             characters: self.request.characters,
             image_size: self.request.image_size.clone(),
             image_quality: self.request.image_quality.clone(),
@@ -209,7 +217,7 @@ impl Exchange {
         left: Option<WorkerCall>,
         admitted: &mut Option<Admitted>,
     ) -> Tried {
-        let is_left = matches!(no_head, NoHead::Left);
+        let (is_left, is_unsent) = (matches!(no_head, NoHead::Left), matches!(no_head, NoHead::LeftUnsent));
         let (flag, error) = match no_head {
             NoHead::Send(error) => {
                 tracing::warn!(target = attempt.target(), %error, "an upstream was not reached");
@@ -217,17 +225,22 @@ impl Exchange {
             }
             NoHead::Timeout => ("timeout", ProxyError::UpstreamTimeout),
             NoHead::Left => ("unanswered", ProxyError::Unreachable),
+            NoHead::LeftUnsent => ("not_sent", ProxyError::Unreachable),
         };
-        let end = if self.proxy.is_stopping() { End::Shutdown } else { End::ClientLeft };
+        let (end, left_by) = if self.proxy.is_stopping() {
+            (End::Shutdown, Outcome::Shutdown)
+        } else {
+            (End::ClientLeft, Outcome::ClientDisconnect)
+        };
         let metered = match left {
             None if is_left => {
                 let nothing_yet = Sniffed { dialect: self.request.endpoint.answers(), ..Sniffed::default() };
                 conclude_left(&nothing_yet, end, &self.asked())
             }
+            None if is_unsent => Metered::nothing(left_by, Some(flag)),
             None => Metered::nothing(Outcome::UpstreamError, Some(flag)),
             Some(call) => {
-                let outcome = if end == End::Shutdown { Outcome::Shutdown } else { Outcome::ClientDisconnect };
-                let nothing = Metered::nothing(outcome, Some(flag));
+                let nothing = Metered::nothing(left_by, Some(flag));
                 match call.final_usage(&self.proxy.client).await {
                     Some(usage_raw) => nothing.told_by_record(usage_raw),
                     None => nothing,

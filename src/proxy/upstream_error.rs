@@ -61,8 +61,8 @@ pub async fn read(response: Response<Incoming>, now_us: i64) -> (ProxyError, Out
         status,
         message: told.message().map_or_else(unsaid, |message| redacted(&message)),
         kind: told.kind().or(exception),
-        code: told.code(),
-        param: told.param(),
+        code: told.code().map(|code| redacted(&code)),
+        param: told.param().map(|param| redacted(&param)),
         retry_after,
     };
     (error, outcome)

@@ -45,6 +45,8 @@ pub(super) enum NoHead {
     Timeout,
     /// The client left: the worker did not end the request, or the provider's was not read on for.
     Left,
+    /// The client left before there was a connection.
+    LeftUnsent,
 }
 
 /// What a worker's final record says was used, when it says so.

@@ -5,6 +5,7 @@ use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
+    sync::OnceLock,
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use hyper_util::{
     client::legacy::{
         Client,
         connect::{
-            HttpConnector,
+            CaptureConnection, HttpConnector, capture_connection,
             dns::{GaiResolver, Name},
         },
     },
@@ -70,6 +71,20 @@ pub struct Call<'a> {
     pub headers: HeaderMap,
     /// And this body.
     pub body: Bytes,
+    /// Told of the connection.
+    pub connected: Option<&'a Connected>,
+}
+
+/// Whether a request that is sent has got a connection: until then no byte has left.
+#[derive(Debug, Default)]
+pub struct Connected(OnceLock<CaptureConnection>);
+
+impl Connected {
+    /// Whether it has, by now.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        self.0.get().is_some_and(|capture| capture.connection_metadata().is_some())
+    }
 }
 
 /// Why there is no answer.
@@ -120,23 +135,6 @@ impl UpstreamClient {
     ///
     /// # Errors
     /// [`SendError`].
-    pub async fn send(
-        &self,
-        uri: &Uri,
-        credentials: Option<&Credentials>,
-        allow_private: bool,
-        now_us: i64,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Response<Incoming>, SendError> {
-        let call = Call { method: Method::POST, uri, headers, body };
-        self.call(call, credentials, allow_private, now_us).await
-    }
-
-    /// The same with any method.
-    ///
-    /// # Errors
-    /// [`SendError`].
     pub async fn call(
         &self,
         call: Call<'_>,
@@ -144,7 +142,7 @@ impl UpstreamClient {
         allow_private: bool,
         now_us: i64,
     ) -> Result<Response<Incoming>, SendError> {
-        let Call { method, uri, mut headers, body } = call;
+        let Call { method, uri, mut headers, body, connected } = call;
         if let Some(credentials) = credentials
             && !credentials.insert(uri, &mut headers, &body, now_us)
         {
@@ -154,6 +152,9 @@ impl UpstreamClient {
         *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers;
+        if let Some(connected) = connected {
+            let _first = connected.0.set(capture_connection(&mut request));
+        }
         self.request(request, allow_private).await
     }
 
@@ -373,14 +374,32 @@ mod tests {
         }
     }
 
+    fn call<'a>(uri: &'a Uri, connected: Option<&'a Connected>) -> Call<'a> {
+        Call { method: Method::POST, uri, headers: HeaderMap::new(), body: Bytes::new(), connected }
+    }
+
+    #[tokio::test]
+    async fn a_request_has_a_connection_when_it_can_be_sent_and_not_before() {
+        let client = UpstreamClient::new();
+        // It takes connections and never says a word.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap();
+        for (scheme, is_made) in [("http", true), ("https", false)] {
+            let uri = format!("{scheme}://{address}/v1").parse().unwrap();
+            let connected = Connected::default();
+            let sent = client.call(call(&uri, Some(&connected)), None, true, 0);
+            assert!(tokio::time::timeout(Duration::from_millis(500), sent).await.is_err(), "{scheme}");
+            assert_eq!(connected.is_made(), is_made, "{scheme}");
+        }
+    }
+
     #[tokio::test]
     async fn a_private_address_is_refused_before_any_byte_by_literal_and_by_name() {
         let client = UpstreamClient::new();
         for uri in
             ["http://127.0.0.1:9/v1", "http://localhost:9/v1", "http://[::1]:9/v1", "http://169.254.169.254/latest"]
         {
-            let error =
-                client.send(&uri.parse().unwrap(), None, false, 0, HeaderMap::new(), Bytes::new()).await.unwrap_err();
+            let error = client.call(call(&uri.parse().unwrap(), None), None, false, 0).await.unwrap_err();
             assert!(matches!(error, SendError::PrivateAddress) && error.before_any_byte(), "{uri}: {error}");
         }
     }

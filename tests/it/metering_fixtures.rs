@@ -83,6 +83,7 @@ impl Case {
             input_estimate: 17,
             choices: 1,
             output_max: 0,
+            by_unit: false,
             characters: request["input"].as_str().filter(|_| is_speech).map_or(0, |text| text.chars().count() as u64),
             image_size: word("size"),
             image_quality: word("quality"),

@@ -233,13 +233,6 @@ impl Line {
     pub const fn is_unpriced(&self) -> bool {
         self.cost.is_none() || self.charge.is_none() || self.unpriced_units != 0
     }
-
-    /// Whether its amounts, or the correction that settled them, hold one of these units.
-    #[must_use]
-    pub const fn holds_any_of(&self, units: u32, is_settled: bool) -> bool {
-        let is_in = self.cost.is_some() && self.charge.is_some() && units & !self.unpriced_units != 0;
-        is_in || is_settled && units != 0
-    }
 }
 
 /// Why an entry is no attempt: it corrects the prices of one. Its lines hold differences, and no tokens.

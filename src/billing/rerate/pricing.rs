@@ -11,7 +11,10 @@ use tollgate_core::{
     usage::Usage,
 };
 
-use crate::catalog::{BookVersion, Catalog, Versions, device::CostVersion, is_short_name};
+use crate::{
+    billing::named::{loses, units_left},
+    catalog::{BookVersion, Catalog, Versions, device::CostVersion, is_short_name},
+};
 
 /// By what entries are priced again.
 pub(super) struct Pricing<'a> {
@@ -68,10 +71,12 @@ impl<'a> Pricing<'a> {
         let is_priced = priced.iter().all(PricedLine::is_priced);
         let is_settled = corrections.iter().any(|entry| entry.corrects.is_some_and(|correction| correction.settles));
         let settles = original.is_unpriced() && is_priced && !is_settled;
+        let left = units_left(original, corrections, self.versions);
         let mut lines = Vec::new();
         for (index, ((line, new), now)) in original.lines.iter().zip(&new).zip(priced).enumerate() {
             // A unit that had a price and has none now is left as it is, and the line with it.
-            let now = if line.holds_any_of(now.unpriced_units, is_settled) { PricedLine::default() } else { now };
+            let left = left.get(index).copied().unwrap_or(u32::MAX);
+            let now = if loses(now.unpriced_units, left) { PricedLine::default() } else { now };
             let earlier = std::iter::once(line).chain(corrections.iter().filter_map(|entry| entry.lines.get(index)));
             let (cost, charge) = differences(now, earlier)?;
             lines.push(Line {

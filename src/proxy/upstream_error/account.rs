@@ -119,20 +119,27 @@ pub(super) fn redacted(message: &str) -> String {
 }
 
 fn redacted_word(word: &str) -> String {
-    let marked = ACCOUNT_MARKS.iter().find_map(|(mark, least)| {
-        let at = word.find(mark)?;
+    if is_uuid(word) {
+        return REDACTED.to_owned();
+    }
+    let marks = ACCOUNT_MARKS.iter().flat_map(|(mark, least)| word.match_indices(mark).map(move |at| (at, *least)));
+    let marked = marks.filter_map(|((at, mark), least)| {
         let begins = !word.get(..at)?.ends_with(|c: char| c.is_ascii_alphanumeric());
         let named = word.get(at + mark.len()..)?;
-        (begins && named.len() >= *least).then_some((at + mark.len(), *mark, named))
+        let names = begins && named.len() >= least && (mark != "arn:aws" || has_account_number(named));
+        names.then_some((at + mark.len(), mark, named))
     });
-    let Some((end, mark, named)) = marked else { return word.to_owned() };
-    let kept = match mark {
-        "arn:aws" if !has_account_number(named) => return word.to_owned(),
-        // What follows the project is the resource that was asked for.
-        "projects/" => named.find('/').and_then(|slash| named.get(slash..)).unwrap_or_default(),
-        _ => "",
-    };
-    format!("{}{REDACTED}{kept}", word.get(..end).unwrap_or_default())
+    let Some((end, mark, named)) = marked.min_by_key(|(end, ..)| *end) else { return word.to_owned() };
+    // What follows the project is the resource that was asked for.
+    let kept = Some(named).filter(|_| mark == "projects/").and_then(|named| named.get(named.find('/')?..));
+    format!("{}{REDACTED}{}", word.get(..end).unwrap_or_default(), kept.map(redacted_word).unwrap_or_default())
+}
+
+/// xAI writes the ids of our team and key so.
+fn is_uuid(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('-').collect();
+    let is_hex = |part: &&str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]) && parts.iter().all(is_hex)
 }
 
 /// Account numbers of AWS have twelve digits.
@@ -216,6 +223,13 @@ mod tests {
             ("in organization org-abcdefghijklmnop on", "in organization org-[redacted] on"),
             ("key sk-proj-abcdefghijklmnop.", "key sk-[redacted]"),
             ("a task-1234567890123 of org-chart é", "a task-1234567890123 of org-chart é"),
+            ("at https://h/v1/task-1?key=sk-0123456789abcd", "at https://h/v1/task-1?key=sk-[redacted]"),
+            ("at h/projects/p1/x?key=AIzaSyA0123456789012345678901", "at h/projects/[redacted]/x?key=AIza[redacted]"),
+            ("arn:aws:s3:::bucket/projects/p1", "arn:aws:s3:::bucket/projects/[redacted]"),
+            (
+                "Content violates usage guidelines. Team: 0b5f2c1e-1111-4222-8333-444455556666, API key ID: 9c5f2c1e-1111-4222-8333-444455556666, Failed check: SAFETY_CHECK_TYPE_BIO",
+                "Content violates usage guidelines. Team: [redacted], API key ID: [redacted], Failed check: SAFETY_CHECK_TYPE_BIO",
+            ),
         ] {
             assert_eq!(redacted(message), expected);
         }

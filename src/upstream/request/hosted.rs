@@ -68,13 +68,17 @@ impl Hosted {
             Endpoint::Responses | Endpoint::Messages | Endpoint::InvokeModel | Endpoint::InvokeModelStream => {}
             Endpoint::ChatCompletions => {
                 for field in SEARCH_FIELDS {
-                    if fields.get(&[field])?.is_some() {
+                    let Some(raw) = fields.get(&[field])? else { continue };
+                    let object = Some(raw).filter(|raw| raw.starts_with('{')).map(Fields::read).transpose()?;
+                    let mode = object.map(|object| object.get(&["mode"])).transpose()?.flatten();
+                    if text(mode).as_deref() != Some("off") {
                         hosted.needs.push(need((*field).into(), field, Unit::WebSearch));
                     }
                 }
                 for plugin in objects(fields.get(&["plugins"])?) {
-                    let id = text(Fields::read(plugin)?.get(&["id"])?);
-                    if let Some(id) = id.filter(|id| id == "web") {
+                    let plugin = Fields::read(plugin)?;
+                    let is_on = plugin.get(&["enabled"])? != Some("false");
+                    if let Some(id) = text(plugin.get(&["id"])?).filter(|id| is_on && id == "web") {
                         hosted.needs.push(need(id.into(), "plugins", Unit::WebSearch));
                     }
                 }
@@ -149,10 +153,10 @@ const fn need(name: Cow<'static, str>, field: &'static str, unit: Unit) -> Need 
     Need { name, field: Some(field), unit, or_tokens: false }
 }
 
-/// The objects of a list. What is none is for the provider to refuse.
+/// The objects of a list, or the one that stands where a list should. What is none is for the provider to refuse.
 fn objects(raw: Option<&str>) -> impl Iterator<Item = &str> {
     let list: Vec<&RawValue> = raw.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
-    list.into_iter().map(RawValue::get).filter(|raw| raw.starts_with('{'))
+    raw.into_iter().chain(list.into_iter().map(RawValue::get)).filter(|raw| raw.starts_with('{'))
 }
 
 #[cfg(test)]
@@ -161,6 +165,15 @@ mod tests {
 
     fn read(endpoint: Endpoint, body: &str) -> Hosted {
         Hosted::read(endpoint, &Fields::read(body).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_switched_off_is_not_asked_for_and_a_lone_tool_is_one() {
+        let chat = |body| read(Endpoint::ChatCompletions, body).needs.len();
+        assert_eq!(chat(r#"{"search_parameters":{"mode":"off"},"plugins":[{"id":"web","enabled":false}]}"#), 0);
+        assert_eq!(chat(r#"{"search_parameters":{"mode":"auto"},"plugins":[{"id":"web","enabled":true}]}"#), 2);
+        assert_eq!(chat(r#"{"search_parameters":{}}"#), 1);
+        assert_eq!(read(Endpoint::GenerateContent, r#"{"tools":{"google_search":{}}}"#).needs.len(), 1);
     }
 
     #[test]
@@ -202,7 +215,7 @@ mod tests {
             ),
             (Endpoint::Speech, "{}", vec![("/v1/audio/speech", Unit::Character)]),
             (Endpoint::Responses, r#"{"tools":[7,null,"x",[]]}"#, vec![]),
-            (Endpoint::Responses, r#"{"tools":{"type":"web_search"}}"#, vec![]),
+            (Endpoint::Responses, r#"{"tools":{"type":"web_search"}}"#, vec![("web_search", Unit::WebSearch)]),
         ] {
             let hosted = read(endpoint, body);
             let found: Vec<_> = hosted.needs.iter().map(|need| (&*need.name, need.unit)).collect();
