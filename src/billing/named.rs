@@ -60,3 +60,105 @@ fn terms<'a>(line: &'a Line, entry: &'a Entry, versions: &'a Versions) -> Terms<
         rule: versions.rule(rule.map(String::as_str)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{
+        counters::Counters,
+        entry::{Admission, Correction, Outcome, UsageSource},
+        id::{AttemptId, CustomerId, KeyId, RequestId},
+        money::NanoUsd,
+        price::Unit,
+        usage::Usage,
+    };
+
+    use super::*;
+
+    const SEARCH: u32 = Unit::WebSearch.bit();
+    const CALL: u32 = Unit::ToolCall.bit();
+
+    /// An entry of a search and a call that names the version in which neither has a price.
+    fn entry(unpriced_units: u32) -> Entry {
+        let admission = Admission {
+            id: AttemptId { request_id: RequestId::new(1, &[1; 10]), attempt: 0 },
+            customer_id: CustomerId::new(1, &[1; 10]),
+            key_id: KeyId::new(1, &[2; 10]),
+            dialect: "openai".to_owned(),
+            endpoint: "/v1/responses".to_owned(),
+            model: "m".to_owned(),
+            target: "p/m".to_owned(),
+            stream: false,
+            admitted_at_us: 1,
+            cost_price_version: Some("none".to_owned()),
+            charge_price_version: Some("rule".to_owned()),
+            input_estimate: 1,
+            end_user: None,
+            tags: None,
+        };
+        let usage = Usage { input_uncached: 1000, ..Usage::default() };
+        let amount = Some(NanoUsd::new(1_000_000));
+        Entry {
+            admission,
+            outcome: Outcome::Complete,
+            usage_source: UsageSource::ProviderFinal,
+            flags: Vec::new(),
+            lines: vec![Line { usage, cost: amount, charge: amount, unpriced_units, ..Line::default() }],
+            ended_at_us: 2,
+            elapsed_us: 1,
+            first_byte_us: None,
+            status: Some(200),
+            raw_usage: None,
+            reported_total: None,
+            reported_cost_usd: None,
+            counters: Counters { web_search_requests: 1, server_tool_calls: 1, ..Counters::default() },
+            corrects: None,
+        }
+    }
+
+    fn correction(original: &Entry, version: &str) -> Entry {
+        let zero = Some(NanoUsd::ZERO);
+        let named = Some(version.to_owned());
+        let line = Line { cost: zero, charge: zero, cost_price_version: named, ..Line::default() };
+        let corrects = Some(Correction { of: original.admission.id, at_us: 3, settles: false });
+        Entry { lines: vec![line], corrects, ..original.clone() }
+    }
+
+    fn versions() -> Versions {
+        let table = |units: &str| {
+            format!(
+                r#"{{"provider":"p","model":"m","valid_from_us":0,"recorded_at_us":0,"source":"x","table":{{"usd_per_mtok":{{"input":"1"}},"usd_per_unit":{{{units}}}}}}}"#
+            )
+        };
+        let (none, search) = (table(""), table(r#""web_search":"0.01""#));
+        let both = table(r#""web_search":"0.01","tool_call":"0.02""#);
+        let rule = r#"{"book":"b","model":"*","valid_from_us":0,"rule":{"multiplier":"1"}}"#;
+        Versions::from_stored([
+            ("none", "cost", none.as_str()),
+            ("search", "cost", search.as_str()),
+            ("both", "cost", both.as_str()),
+            ("rule", "book", rule),
+        ])
+    }
+
+    #[test]
+    fn a_unit_that_a_correction_has_priced_is_held_though_another_is_not_and_its_price_goes() {
+        let (original, versions) = (entry(SEARCH | CALL), versions());
+        assert_eq!(expected(&original, &versions)[0].unpriced_units, SEARCH | CALL);
+        let [none, search, both] = ["none", "search", "both"].map(|version| correction(&original, version));
+        for (corrections, left) in [
+            (vec![], SEARCH | CALL),
+            (vec![&none], SEARCH | CALL),
+            (vec![&search], CALL),
+            // What has no price in the second one is left as the first one has it.
+            (vec![&search, &none], CALL),
+            (vec![&search, &none, &both], 0),
+            (vec![&both, &none, &search], 0),
+        ] {
+            assert_eq!(units_left(&original, &corrections, &versions), [left]);
+        }
+        assert!(loses(SEARCH | CALL, CALL) && !loses(CALL, SEARCH | CALL) && !loses(CALL, CALL));
+        // A line without an amount has nothing to lose.
+        let old = Entry { lines: vec![Line { cost: None, ..original.lines[0].clone() }], ..entry(0) };
+        assert_eq!(units_left(&old, &[], &versions), [u32::MAX]);
+    }
+}
