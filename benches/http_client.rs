@@ -6,7 +6,7 @@
 use std::{error::Error, fs, future::Future, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -14,7 +14,10 @@ use tokio::net::TcpListener;
 use tollgate::{
     clock::Clock,
     config::known::KeyHeader,
-    upstream::{client::UpstreamClient, credentials::Credentials},
+    upstream::{
+        client::{Call, UpstreamClient},
+        credentials::Credentials,
+    },
 };
 
 const ROUNDS: usize = 9;
@@ -59,7 +62,9 @@ async fn compare(address: SocketAddr) -> Result<(), Failure> {
     let url = uri.to_string();
 
     let by_ours = || async {
-        let response = ours.send(&uri, Some(&key), true, 0, HeaderMap::new(), body.clone()).await?;
+        let headers = HeaderMap::new();
+        let call = Call { method: Method::POST, uri: &uri, headers, body: body.clone(), connected: None };
+        let response = ours.call(call, Some(&key), true, 0).await?;
         Ok(response.into_body().collect().await?.to_bytes().len())
     };
     let by_theirs = || async {
