@@ -187,6 +187,31 @@ async fn a_request_that_is_no_stream_or_has_no_head_yet_is_cancelled_where_the_p
 }
 
 #[tokio::test]
+async fn who_leaves_before_there_is_a_connection_owes_nothing() {
+    // It takes connections and never says a word, so that no TLS comes about.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let harness = Harness::start_with(&format!(
+        "[[provider]]\nname = \"silent\"\nbase_url = \"https://{address}/v1\"\nallow_private = true\non_disconnect = \"cancel\"\n[[model]]\nname = \"silent\"\ntargets = [{{ provider = \"silent\", model = \"demo-model\" }}]\n[prices]\nunpriced = \"record\"\n"
+    ))
+    .await;
+    let request = harness.request("/v1/chat/completions", &chat(json!({ "model": "silent" })));
+    assert!(request.timeout(Duration::from_millis(300)).send().await.unwrap_err().is_timeout());
+    let mut booked = None;
+    for _ in 0..200 {
+        booked = entries(&harness).await.pop();
+        if booked.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let entry = booked.unwrap();
+    assert_eq!((entry.outcome, entry.usage_source), (Outcome::ClientDisconnect, UsageSource::NotBilled), "{entry:?}");
+    assert_eq!((entry.lines.len(), entry.flags.as_slice()), (0, ["not_sent".to_owned()].as_slice()));
+    harness.assert_clean_audit().await;
+}
+
+#[tokio::test]
 async fn a_request_that_is_no_stream_is_read_on_within_its_time_and_counted() {
     let harness = Harness::start_with("drain_ms_max = 700\n").await;
     let seen = leave_early(&harness, json!({ "x_fake": { "chunks": 5, "first_delay_ms": 300 } }), 1).await;
