@@ -4,6 +4,7 @@ pub mod client;
 pub mod credentials;
 pub mod dialect;
 pub mod endpoint;
+mod guarded;
 pub mod headers;
 pub mod outcome;
 pub mod request;

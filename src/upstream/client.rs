@@ -1,14 +1,7 @@
 //! Connections to upstreams: pooled, never following a redirect, never through a proxy of the environment, and never to
 //! a private address unless the provider allows it, judged by the address that is actually dialled.
 
-use std::{
-    future::Future,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    pin::Pin,
-    sync::OnceLock,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{net::IpAddr, sync::OnceLock, time::Duration};
 
 use axum::http::{HeaderMap, Method, Request, Response, Uri};
 use bytes::Bytes;
@@ -18,17 +11,16 @@ use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
         Client,
-        connect::{
-            CaptureConnection, HttpConnector, capture_connection,
-            dns::{GaiResolver, Name},
-        },
+        connect::{CaptureConnection, HttpConnector, capture_connection},
     },
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
-use tower_service::Service;
 
-use super::credentials::Credentials;
+use super::{
+    credentials::Credentials,
+    guarded::{Guarded, PRIVATE, is_private},
+};
 use crate::shard;
 
 /// Longest wait for a connection.
@@ -239,7 +231,7 @@ fn send_error(error: hyper_util::client::legacy::Error) -> SendError {
 }
 
 fn http(tls: &ClientConfig, allow_private: bool) -> Http {
-    let mut connector = HttpConnector::new_with_resolver(Guarded { resolver: GaiResolver::new(), allow_private });
+    let mut connector = HttpConnector::new_with_resolver(Guarded::new(allow_private));
     connector.set_nodelay(true);
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -270,109 +262,9 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-const PRIVATE: &str = "resolves to private addresses only";
-
-/// Resolves names and leaves out private addresses, unless they are allowed.
-#[derive(Clone)]
-struct Guarded {
-    resolver: GaiResolver,
-    allow_private: bool,
-}
-
-impl Service<Name> for Guarded {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.resolver.poll_ready(cx)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let resolving = self.resolver.call(name);
-        let allow_private = self.allow_private;
-        Box::pin(async move {
-            let addresses: Vec<SocketAddr> =
-                resolving.await?.filter(|address| allow_private || !is_private(address.ip())).collect();
-            if addresses.is_empty() {
-                return Err(std::io::Error::other(PRIVATE));
-            }
-            Ok(addresses.into_iter())
-        })
-    }
-}
-
-/// Whether an address is one that a public provider cannot have: private, loopback, link-local (cloud metadata),
-/// carrier-grade NAT, unspecified, multicast, reserved; IPv4 inside IPv6 is judged as IPv4.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_private_v4(v4),
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_private_v4(v4),
-            None => is_private_v6(v6),
-        },
-    }
-}
-
-fn is_private_v4(address: Ipv4Addr) -> bool {
-    let [a, b, ..] = address.octets();
-    address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_broadcast()
-        || address.is_documentation()
-        || address.is_multicast()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && address.octets()[2] == 0)
-        || (a == 198 && (18..20).contains(&b))
-}
-
-fn is_private_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    address.is_loopback()
-        || address.is_unspecified()
-        || address.is_multicast()
-        || (first & 0xfe00) == 0xfc00
-        || (first & 0xffc0) == 0xfe80
-        // NAT64 and 6to4 can lead to any IPv4 address.
-        || (first == 0x64 && second == 0xff9b)
-        || first == 0x2002
-        || (first == 0x2001 && second == 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_that_no_public_provider_has_are_private() {
-        for text in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "::1",
-            "::",
-            "fe80::1",
-            "fd00::1",
-            "::ffff:127.0.0.1",
-            "::ffff:169.254.169.254",
-            "64:ff9b::7f00:1",
-            "2002:7f00:1::",
-            "224.0.0.1",
-            "255.255.255.255",
-        ] {
-            assert!(is_private(text.parse().unwrap()), "{text}");
-        }
-        for text in ["1.1.1.1", "104.18.6.192", "2606:4700::1111", "::ffff:1.1.1.1"] {
-            assert!(!is_private(text.parse().unwrap()), "{text}");
-        }
-    }
 
     fn call<'a>(uri: &'a Uri, connected: Option<&'a Connected>) -> Call<'a> {
         Call { method: Method::POST, uri, headers: HeaderMap::new(), body: Bytes::new(), connected }
