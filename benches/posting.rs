@@ -153,5 +153,6 @@ fn entry(admission: &Admission) -> Entry {
         reported_cost_usd: None,
         counters: tollgate_core::counters::Counters::default(),
         corrects: None,
+        output_estimate: None,
     }
 }

@@ -7,6 +7,7 @@ mod conclude;
 use tollgate_core::{
     counters::Counters,
     entry::{Outcome, UsageSource},
+    estimate::TextEstimate,
     pricing_context::PricingContext,
     usage::Usage,
     worker_cost::{WORKER_TIME_UNKNOWN, WorkerTime},
@@ -80,6 +81,8 @@ pub struct Metered {
     pub flags: Vec<String>,
     /// What each model used, the one that answered first; empty when nothing was used.
     pub lines: Vec<MeteredLine>,
+    /// How the output of the first line was estimated; none where it was not.
+    pub output_estimate: Option<TextEstimate>,
     /// Units beside tokens.
     pub counters: Counters,
     /// The upstream's usage object as it came.
@@ -101,6 +104,7 @@ impl Metered {
             source: UsageSource::NotBilled,
             flags: flag.map(str::to_owned).into_iter().collect(),
             lines: Vec::new(),
+            output_estimate: None,
             counters: Counters::default(),
             raw_usage: None,
             reported_total: None,
@@ -120,6 +124,7 @@ impl Metered {
             Some(line) => line.usage = usage,
             None => self.lines.push(MeteredLine { usage, ..MeteredLine::default() }),
         }
+        self.output_estimate = None;
         self.flags = mapped.flags;
         self.reported_total = mapped.reported_total;
         self.raw_usage = Some(usage_raw);

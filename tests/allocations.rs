@@ -178,6 +178,7 @@ fn entry() -> Entry {
         reported_cost_usd: None,
         counters: tollgate_core::counters::Counters::default(),
         corrects: None,
+        output_estimate: None,
     }
 }
 

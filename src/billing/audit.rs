@@ -213,6 +213,9 @@ impl Audit {
             self.unchecked += 1;
             return;
         };
+        if let (Some(estimate), Some(line)) = (entry.output_estimate, entry.lines.first()) {
+            self.differ("estimated output", &place, estimate.tokens(), line.usage.output);
+        }
         let (mut cost, mut charge, mut worker_busy) = (0_i128, 0_i128, 0_i128);
         for (line, expected) in entry.lines.iter().zip(priced) {
             let expected = as_booked(line, expected);

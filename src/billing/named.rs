@@ -112,6 +112,7 @@ mod tests {
             reported_cost_usd: None,
             counters: Counters { web_search_requests: 1, server_tool_calls: 1, ..Counters::default() },
             corrects: None,
+            output_estimate: None,
         }
     }
 

@@ -81,6 +81,7 @@ fn entry(admission: &Admission) -> Entry {
         reported_cost_usd: None,
         counters: tollgate_core::counters::Counters::default(),
         corrects: None,
+        output_estimate: None,
     }
 }
 

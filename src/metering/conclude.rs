@@ -3,7 +3,7 @@
 use tollgate_core::{
     counters::Counters,
     entry::{Outcome, UsageSource},
-    estimate::tokens_from_bytes,
+    estimate::{TextEstimate, tokens_from_bytes},
     pricing_context::PricingContext,
     usage::Usage,
 };
@@ -31,8 +31,9 @@ const FRAME_DAMAGED: &str = "frame_damaged";
 
 /// What an answer of status 2xx used and how it ended.
 ///
-/// Reported usage wins, even when the answer was cut after it. Without a report, units are counted, or delivered text is
-/// estimated by the published rule and marked; an answer of which nothing came is not billed.
+/// Reported usage wins, even when the answer was cut after it. Without a report, units are counted, or the tokens of delivered
+/// text are estimated and marked; an answer of which nothing came is not billed. An estimate counts the tokens of at most
+/// [`SAMPLE_BYTES_MAX`](crate::upstream::sniff::SAMPLE_BYTES_MAX) bytes: a fraction of a millisecond, once, after the last byte.
 #[must_use]
 pub fn conclude(seen: &Sniffed, end: End, asked: &Asked, reporter: Reporter) -> Metered {
     let outcome = match end {
@@ -66,7 +67,7 @@ pub fn conclude(seen: &Sniffed, end: End, asked: &Asked, reporter: Reporter) -> 
         }
         (UsageSource::CountedUnits, Some(Usage::default()))
     } else {
-        unreported(seen, asked)
+        unreported(&mut metered, seen, asked)
     };
     metered.source = source;
     metered.lines = usage.map(|usage| lines(usage, mapped, seen)).unwrap_or_default();
@@ -115,8 +116,9 @@ fn reported(
 ) -> (UsageSource, Usage) {
     let ended = seen.done || seen.has_finished() || end == End::Terminal;
     let finished = ended && !seen.usage_is_placeholder;
-    let is_estimated = fill_placeholder(&mut usage, seen);
+    let is_estimated = needs_output(&usage, seen);
     if is_estimated {
+        usage.output = estimate_output(metered, seen);
         metered.flags.push(OUTPUT_ESTIMATED.to_owned());
     }
     // Thinking counts towards the maximum at some and not at others; other calls within the request have their own.
@@ -135,15 +137,21 @@ fn reported(
     (source, usage)
 }
 
-/// Estimates the output where its count is a placeholder: a cumulative one may lag behind what was delivered, and a final
-/// one may have forgotten it.
-fn fill_placeholder(usage: &mut Usage, seen: &Sniffed) -> bool {
+/// Whether the output is to be estimated, as its count is a placeholder: a cumulative one may lag behind what was delivered,
+/// and a final one may have forgotten it.
+const fn needs_output(usage: &Usage, seen: &Sniffed) -> bool {
     let is_placeholder = seen.usage_is_placeholder || usage.output == 0 && seen.dialect.counts_output();
-    let is_estimated = is_placeholder && seen.output_bytes() > 0;
-    if is_estimated {
-        usage.output = tokens_from_bytes(seen.output_bytes());
-    }
-    is_estimated
+    is_placeholder && seen.output_bytes() > 0
+}
+
+/// The tokens of what was delivered, and how they were estimated.
+fn estimate_output(metered: &mut Metered, seen: &Sniffed) -> u64 {
+    let (bytes, sample) = (seen.output_bytes(), &seen.sample);
+    let sample_tokens = u64::try_from(tollgate_tokens::count(&sample.text())).unwrap_or(u64::MAX);
+    let sampled = u64::try_from(sample.len()).unwrap_or(u64::MAX);
+    let estimate = TextEstimate { bytes, sample_bytes: sampled.min(bytes), sample_tokens };
+    metered.output_estimate = Some(estimate);
+    estimate.tokens()
 }
 
 /// What is known of an answer under way.
@@ -163,8 +171,9 @@ pub struct SoFar {
 #[must_use]
 pub fn used_so_far(seen: &Sniffed) -> SoFar {
     let mut mapped = map_usage(seen).unwrap_or_else(|| without_report(seen));
-    if let Some(usage) = &mut mapped.usage {
-        fill_placeholder(usage, seen);
+    if let Some(usage) = mapped.usage.as_mut().filter(|usage| needs_output(usage, seen)) {
+        // For the case that the gateway dies: whatever the text was, it is gone then.
+        usage.output = tokens_from_bytes(seen.output_bytes());
     }
     let billed_model = mapped.billed_model.or_else(|| seen.model.clone());
     SoFar { usage: mapped.usage, context: mapped.context, counters: mapped.counters, billed_model }
@@ -179,8 +188,8 @@ const fn is_by_unit(seen: &Sniffed, asked: &Asked) -> bool {
     }
 }
 
-/// Nothing was reported: the published rule for what was delivered.
-fn unreported(seen: &Sniffed, asked: &Asked) -> (UsageSource, Option<Usage>) {
+/// Nothing was reported: the published rules for what was sent and delivered.
+fn unreported(metered: &mut Metered, seen: &Sniffed, asked: &Asked) -> (UsageSource, Option<Usage>) {
     let delivered = seen.output_bytes() > 0 || seen.opaque_bytes > 0;
     let something_came = delivered || seen.answer_seen || seen.finish.is_some();
     // The body of a vendor's own that says nothing that is known is an answer all the same.
@@ -191,7 +200,7 @@ fn unreported(seen: &Sniffed, asked: &Asked) -> (UsageSource, Option<Usage>) {
     if seen.pending && !delivered {
         return (UsageSource::Deferred, None);
     }
-    let output = tokens_from_bytes(seen.output_bytes());
+    let output = if seen.output_bytes() > 0 { estimate_output(metered, seen) } else { 0 };
     (UsageSource::Estimated, Some(Usage { input_uncached: asked.input_estimate, output, ..Usage::default() }))
 }
 

@@ -302,6 +302,7 @@ impl Prices {
             reported_cost_usd: metered.reported_cost_usd,
             counters: metered.counters,
             corrects: None,
+            output_estimate: metered.output_estimate,
         };
         if let (Some(told), Some(ours)) = (&entry.reported_cost_usd, entry.cost())
             && differs(told, ours)

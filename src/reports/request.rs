@@ -8,6 +8,7 @@ use tollgate_core::{
     counters::Counters,
     decimal::Decimal,
     entry::{Correction, Entry, Line, Outcome, UsageSource},
+    estimate::TextEstimate,
     id::{CustomerId, KeyId, RequestId},
     money::NanoUsd,
     price::{BookRule, CostBasis, Query, Unit, price},
@@ -84,6 +85,9 @@ pub struct LineView {
     pub billed_model: String,
     /// Tokens.
     pub usage: Usage,
+    /// How its output was estimated; only where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_estimate: Option<TextEstimate>,
     /// None: unpriced.
     pub cost_usd: Option<NanoUsd>,
     /// None: unpriced.
@@ -279,6 +283,7 @@ fn lines(entry: &Entry, versions: &Versions) -> Vec<LineView> {
             target: admission.target.clone(),
             billed_model: line.billed_model.clone(),
             usage: line.usage,
+            output_estimate: entry.output_estimate.filter(|_| index == 0),
             cost_usd: line.cost,
             charge_usd: line.charge,
             unpriced_counters: Unit::names_of(line.unpriced_units),

@@ -9,6 +9,7 @@ mod collect;
 mod document;
 pub mod documents;
 mod ended;
+mod escape;
 mod event_stream;
 mod frames;
 mod headers;
@@ -20,6 +21,7 @@ mod merge;
 mod nested;
 pub(in crate::upstream) mod path;
 mod relay;
+mod sample;
 mod seen;
 mod shape;
 mod sse;
@@ -31,7 +33,12 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use self::{array::ArrayFrames, collect::Collector, frames::Frames, lines::LineFrames, relay::Relay, sse::SseFrames};
-pub use self::{document::Items, ended::Ended, seen::Sniffed};
+pub use self::{
+    document::Items,
+    ended::Ended,
+    sample::{SAMPLE_BYTES_MAX, Sample},
+    seen::Sniffed,
+};
 use super::dialect::{Dialect, Framing};
 
 /// Looks on as an answer passes, whatever its dialect and framing.

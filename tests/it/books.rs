@@ -131,6 +131,7 @@ pub(crate) fn entry(number: u64, admitted_at_us: i64) -> Entry {
         reported_cost_usd: None,
         counters,
         corrects: None,
+        output_estimate: None,
     }
 }
 

@@ -13,10 +13,11 @@ use tollgate::{
     metering::{Asked, End, Metered, Reporter, conclude},
     upstream::{
         dialect::{Dialect, Framing},
-        sniff::{Sniffed, Sniffer},
+        sniff::{SAMPLE_BYTES_MAX, Sniffed, Sniffer},
     },
 };
 use tollgate_core::entry::UsageSource;
+use tollgate_tokens::count;
 
 use crate::{harness::read, raw::RawUpstream, shared};
 
@@ -276,7 +277,13 @@ fn check_lines(case: &Case, metered: &Metered, seen: &Sniffed, how: &str) {
         let usage = metered.lines[0].usage;
         match need {
             "input" => assert_eq!(usage.input_uncached, case.asked().input_estimate, "{id} {how}"),
-            "output" => assert_eq!(usage.output, seen.output_bytes().div_ceil(4).max(1), "{id} {how}"),
+            "output" => {
+                let estimate = metered.output_estimate.unwrap();
+                let sampled = seen.output_bytes().min(SAMPLE_BYTES_MAX as u64);
+                assert_eq!((estimate.bytes, estimate.sample_bytes), (seen.output_bytes(), sampled), "{id} {how}");
+                assert_eq!(estimate.sample_tokens, count(&seen.sample.text()) as u64, "{id} {how}");
+                assert!(usage.output == estimate.tokens() && usage.output > 0, "{id} {how}: {metered:?}");
+            }
             other => panic!("an unknown need: {other}"),
         }
     }

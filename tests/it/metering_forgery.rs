@@ -9,7 +9,10 @@ use proptest::{
 use serde_json::{Map, Value, json};
 use tollgate::{
     metering::{Metered, Reporter, conclude},
-    upstream::{dialect::Framing, sniff::Sniffed},
+    upstream::{
+        dialect::Framing,
+        sniff::{Sample, Sniffed},
+    },
 };
 
 use crate::metering_fixtures::{Case, all_cases, end_of, feed};
@@ -147,10 +150,10 @@ fn rewrite(case: &Case, mut change: impl FnMut(&mut Value)) -> Option<Bytes> {
     }
 }
 
-/// What was metered, but for the bytes of tool arguments, which hold what was forged.
+/// What was metered, but for tool arguments, which hold what was forged.
 fn metered(case: &Case, body: &Bytes) -> (Metered, Sniffed) {
     let (mut seen, _) = feed(case, [body.clone()]);
-    seen.tool_bytes = 0;
+    (seen.tool_bytes, seen.sample) = (0, Sample::default());
     let metered = conclude(&seen, end_of(case, &seen), &case.asked(), Reporter::Provider);
     (metered, seen)
 }

@@ -30,6 +30,9 @@ fn whole(dialect: Dialect, body: &serde_json::Value) -> Metered {
     feed(dialect, Framing::Json, false, &body.to_string(), End::Terminal).0
 }
 
+/// Eleven by bytes / 4.
+const TEN_TOKENS: &str = "The quick brown fox jumps over the lazy dog.";
+
 fn cut(dialect: Dialect, events: &[serde_json::Value]) -> Metered {
     let events: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
     feed(dialect, Framing::Sse, false, &events, End::Cut).0
@@ -56,26 +59,26 @@ fn a_second_message_that_is_cut_is_not_billed_by_its_placeholder() {
     let text = |text: &str| json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
     let told =
         json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 500 } });
-    let metered = cut(Dialect::AnthropicMessages, &[start(1), text("a"), told, start(1), text(&"b".repeat(4000))]);
-    assert!(metered.lines[0].usage.output >= 1000, "{metered:?}");
+    let metered = cut(Dialect::AnthropicMessages, &[start(1), text("a"), told, start(1), text(&"word ".repeat(800))]);
+    assert!((800..=805).contains(&metered.lines[0].usage.output), "{metered:?}");
     assert!(metered.flags.iter().any(|flag| flag == "output_estimated"), "{metered:?}");
 }
 
 #[test]
 fn what_is_delivered_as_sound_custom_tools_or_redacted_thinking_counts_when_its_stream_is_cut() {
     let delta = |delta| json!({ "model": "m", "choices": [{ "index": 0, "delta": delta }] });
-    let forty = "x".repeat(40);
     let chat = [
-        delta(json!({ "audio": { "id": "a", "transcript": forty } })),
-        delta(json!({ "tool_calls": [{ "index": 0, "type": "custom", "custom": { "name": "f", "input": forty } }] })),
+        delta(json!({ "audio": { "id": "a", "transcript": TEN_TOKENS } })),
+        delta(
+            json!({ "tool_calls": [{ "index": 0, "type": "custom", "custom": { "name": "f", "input": TEN_TOKENS } }] }),
+        ),
     ];
     for event in chat {
         let metered = cut(Dialect::OpenAiChat, &[event]);
         assert_eq!((metered.source, metered.lines[0].usage.output), (UsageSource::Estimated, 10), "{metered:?}");
     }
-    let begun = json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "redacted_thinking", "data": forty } });
-    let compacted =
-        json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "compaction_delta", "content": forty } });
+    let begun = json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "redacted_thinking", "data": "x".repeat(40) } });
+    let compacted = json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "compaction_delta", "content": TEN_TOKENS } });
     for event in [begun, compacted] {
         let metered = cut(Dialect::AnthropicMessages, &[event]);
         assert_eq!((metered.source, metered.lines[0].usage.output), (UsageSource::Estimated, 10), "{metered:?}");
@@ -86,7 +89,7 @@ fn what_is_delivered_as_sound_custom_tools_or_redacted_thinking_counts_when_its_
 fn an_answer_of_a_vendor_that_says_nothing_known_is_an_estimate_and_its_pictures_are_counted() {
     let unknown = whole(Dialect::BedrockInvoke, &json!({ "vectors": [1, 2], "tokens": "?" }));
     assert_eq!((unknown.source, unknown.lines[0].usage.input_uncached), (UsageSource::Estimated, 7), "{unknown:?}");
-    let spoken = whole(Dialect::BedrockInvoke, &json!({ "message": "x".repeat(40), "finishReason": "stop" }));
+    let spoken = whole(Dialect::BedrockInvoke, &json!({ "message": TEN_TOKENS, "finishReason": "stop" }));
     assert_eq!((spoken.outcome, spoken.lines[0].usage.output), (Outcome::Complete, 10), "{spoken:?}");
     let pictures = whole(Dialect::BedrockInvoke, &json!({ "images": ["aGk=", "aGk="] }));
     assert_eq!((pictures.source, pictures.counters.image_count), (UsageSource::CountedUnits, 2), "{pictures:?}");
@@ -107,7 +110,7 @@ fn an_error_beside_the_usage_that_is_withheld_reaches_the_client() {
 #[test]
 fn a_report_that_is_too_large_is_told_of_the_estimate_that_stands_for_it() {
     let body = json!({
-        "model": "m", "choices": [{ "index": 0, "message": { "content": "x".repeat(40) }, "finish_reason": "stop" }],
+        "model": "m", "choices": [{ "index": 0, "message": { "content": TEN_TOKENS }, "finish_reason": "stop" }],
         "usage": { "prompt_tokens": 5, "completion_tokens": 9, "note": "n".repeat(70_000) },
     });
     let metered = whole(Dialect::OpenAiChat, &body);
@@ -186,4 +189,29 @@ fn more_output_than_was_asked_for_at_most_is_not_the_last_word() {
             source == UsageSource::ProviderFinalSuspect
         );
     }
+}
+
+#[test]
+fn what_was_delivered_is_counted_by_a_tokenizer_and_what_is_beyond_the_sample_in_proportion() {
+    let delta = |text: &str| json!({ "model": "m", "choices": [{ "index": 0, "delta": { "content": text } }] });
+    let counted = |texts: &[&str]| {
+        let metered = cut(Dialect::OpenAiChat, &texts.iter().map(|text| delta(text)).collect::<Vec<_>>());
+        assert_eq!(metered.source, UsageSource::Estimated);
+        let estimate = metered.output_estimate.unwrap();
+        assert_eq!(estimate.tokens(), metered.lines[0].usage.output);
+        (estimate.bytes, estimate.sample_bytes, estimate.tokens())
+    };
+    assert_eq!(counted(&[TEN_TOKENS]), (44, 44, 10));
+    // In pieces as models make them, with escapes, with characters that come as pairs of escapes.
+    assert_eq!(counted(&["The", " quick", " brown fox", " jumps over the lazy dog."]), (44, 44, 10));
+    assert_eq!(counted(&["\"\\\n", "\u{1f980}"]), (7, 7, tollgate_tokens::count("\"\\\n\u{1f980}") as u64));
+    let escaped = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\\ud83e\\udd80\"}}]}\n\n";
+    let (metered, _) = feed(Dialect::OpenAiChat, Framing::Sse, false, escaped, End::Cut);
+    let estimate = metered.output_estimate.unwrap();
+    assert_eq!((estimate.bytes, estimate.sample_tokens), (4, tollgate_tokens::count("\u{1f980}") as u64));
+    // A long answer: the first 2 KiB, and the rest in proportion.
+    let long = vec![" word"; 10_000];
+    let (bytes, sampled, tokens) = counted(&long);
+    assert_eq!((bytes, sampled), (50_000, 2048));
+    assert!((9_950..=10_050).contains(&tokens), "{tokens}");
 }

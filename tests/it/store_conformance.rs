@@ -199,6 +199,7 @@ fn entries() -> impl Strategy<Value = Entry> {
             reported_cost_usd: None,
             counters: tollgate_core::counters::Counters::default(),
             corrects: None,
+            output_estimate: None,
         }
     })
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     counters::Counters,
+    estimate::TextEstimate,
     id::{AttemptId, CustomerId, KeyId},
     money::NanoUsd,
     pricing_context::PricingContext,
@@ -110,7 +111,7 @@ pub enum UsageSource {
     /// Response headers.
     #[n(3)]
     ProviderHeaders,
-    /// The published rule of [`crate::estimate`].
+    /// The published rules of [`crate::estimate`].
     #[n(4)]
     Estimated,
     /// Counters of the request (pictures, characters).
@@ -307,6 +308,9 @@ pub struct Entry {
     /// This entry corrects another one; none: it is an attempt's own.
     #[n(13)]
     pub corrects: Option<Correction>,
+    /// How the output of the first line was estimated; none where it was reported, and where the attempt was recovered.
+    #[n(14)]
+    pub output_estimate: Option<TextEstimate>,
 }
 
 impl Entry {

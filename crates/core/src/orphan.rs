@@ -74,5 +74,6 @@ pub fn resolve_orphan(
         reported_cost_usd: None,
         counters,
         corrects: None,
+        output_estimate: None,
     }
 }

@@ -262,6 +262,7 @@ fn entry(usage: Usage, flags: Vec<String>, stream: bool) -> Entry {
         reported_cost_usd: None,
         counters: tollgate_core::counters::Counters::default(),
         corrects: None,
+        output_estimate: None,
     }
 }
 

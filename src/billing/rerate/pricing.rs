@@ -105,6 +105,7 @@ impl<'a> Pricing<'a> {
             reported_total: None,
             reported_cost_usd: None,
             counters: Counters::default(),
+            output_estimate: None,
             corrects: Some(Correction { of: original.admission.id, at_us: now_us, settles }),
             ..original.clone()
         }))

@@ -1,7 +1,7 @@
 //! Anthropic's messages, and its counting of tokens.
 
 use super::description::{Description, KindOf};
-use crate::upstream::sniff::path::{ARGUMENTS, ERROR, Field, Node, Slot, TEXT, answer, node};
+use crate::upstream::sniff::path::{ARGUMENTS, ERROR, Field, Node, SEALED, Slot, TEXT, answer, node};
 
 /// `/v1/messages`
 pub(super) static MESSAGES: Description = Description {
@@ -19,7 +19,7 @@ static MESSAGE: Node = node(&[
     ("error", ERROR),
 ]);
 /// A tool's input is an object of the model's making: its bytes count, nothing in it is read.
-pub(super) static BLOCK: Node = answer(&[("text", TEXT), ("thinking", TEXT), ("data", TEXT), ("input", ARGUMENTS)]);
+pub(super) static BLOCK: Node = answer(&[("text", TEXT), ("thinking", TEXT), ("data", SEALED), ("input", ARGUMENTS)]);
 static EVENT: Node = node(&[
     ("type", Field::Keep(Slot::Kind)),
     ("message", Field::Into(&STARTED)),
@@ -32,7 +32,7 @@ static EVENT: Node = node(&[
 pub(super) static STARTED: Node =
     answer(&[("model", Field::Keep(Slot::Model)), ("usage", Field::Keep(Slot::UsageAtStart))]);
 /// A tool's input is empty here: it comes in deltas. Redacted thinking comes as `data`, all at once.
-pub(super) static BEGUN: Node = node(&[("text", TEXT), ("thinking", TEXT), ("data", TEXT)]);
+pub(super) static BEGUN: Node = node(&[("text", TEXT), ("thinking", TEXT), ("data", SEALED)]);
 /// A compaction's summary comes as `content`.
 static DELTA: Node = node(&[
     ("text", TEXT),

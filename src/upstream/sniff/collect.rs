@@ -7,7 +7,10 @@ use super::{
     shape::{Match, Shape, Walked},
     watch::Watch,
 };
-use crate::upstream::dialect::{Dialect, Framing, description::Description};
+use crate::upstream::dialect::{
+    Dialect, Framing,
+    description::{Description, KindOf},
+};
 
 /// What is known of the document that passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,14 +91,27 @@ impl Collector {
         found.is_some_and(|found| self.take_match(&found, bytes).is_some())
     }
 
+    // Called twice: by itself it would not be put in, and what was found would go through memory.
+    #[inline]
     fn take_match(&mut self, found: &Match, bytes: &[u8]) -> Option<usize> {
         if !found.usage.is_empty() {
             let usage = bytes.get(found.usage.clone())?;
             self.usage_latest.clear();
             self.usage_latest.extend_from_slice(usage);
         }
-        self.seen.take_delivered(found.text_bytes, found.refusal_bytes, found.tool_bytes, self.shape.kind());
+        let kind = self.shape.kind();
+        self.seen.take_delivered(found.text_bytes, found.refusal_bytes, found.tool_bytes, kind);
+        if !self.seen.sample.is_full() {
+            self.sample_like(bytes, kind);
+        }
         Some(found.len)
+    }
+
+    /// Apart from what each event goes through: an answer has enough of it soon.
+    #[cold]
+    #[inline(never)]
+    fn sample_like(&mut self, bytes: &[u8], kind: KindOf) {
+        self.shape.each_text(bytes, |text| self.seen.take_text(text, kind));
     }
 
     /// Remembers the shape of the event that has just ended; its document begins at `document_from`.
@@ -162,7 +178,7 @@ impl Documents for Collector {
         self.seen.take_usage_like(&self.usage_latest);
         self.usage_latest.clear();
         self.watch.restart();
-        self.document.clear(kind, self.seen.model.is_some());
+        self.document.clear(kind, &self.seen);
     }
 
     fn data(&mut self, bytes: &[u8]) {

@@ -6,6 +6,8 @@ use super::{
     documents::Kind,
     ended::Ended,
     path::{Counted, Delivered, Slot},
+    sample::Sample,
+    seen::Sniffed,
 };
 
 /// Most words, such as why a choice finished, that are kept of one document.
@@ -38,6 +40,10 @@ pub(super) struct Document {
     pub(super) text_bytes: u64,
     pub(super) refusal_bytes: u64,
     pub(super) tool_bytes: u64,
+    /// The beginning of what it delivers.
+    pub(super) sample: Sample,
+    /// Whether enough is kept of earlier documents.
+    pub(super) is_sampled: bool,
     pub(super) choices: Option<u64>,
     pub(super) images: Option<u64>,
     pub(super) searches: Option<u64>,
@@ -96,15 +102,17 @@ struct Choice {
 
 impl Document {
     /// Forgets everything but its room.
-    pub(super) fn clear(&mut self, kind: Kind<'_>, model_known: bool) {
-        let Self { kind: room, usage, words, words_raw, members, .. } = std::mem::take(self);
-        *self = Self { kind: room, usage, words, words_raw, members, ..Self::default() };
+    pub(super) fn clear(&mut self, kind: Kind<'_>, known: &Sniffed) {
+        let Self { kind: room, usage, words, words_raw, members, sample, .. } = std::mem::take(self);
+        *self = Self { kind: room, usage, words, words_raw, members, sample, ..Self::default() };
         self.kind.clear();
         self.usage.clear();
         self.words.clear();
         self.words_raw.clear();
         self.members.clear();
-        self.model_known = model_known;
+        self.sample.clear();
+        self.is_sampled = known.sample.is_full();
+        self.model_known = known.model.is_some();
         match kind {
             Kind::Untold => {}
             Kind::Event(name) => self.kind.extend_from_slice(name.as_bytes()),
@@ -189,13 +197,17 @@ impl Document {
         }
     }
 
-    pub(super) const fn delivered(&mut self, to: Delivered, bytes: u64) {
+    /// Counts what is delivered: so many bytes of UTF-8, which are this text.
+    pub(super) fn delivered(&mut self, to: Delivered, bytes: u64, text: &[u8]) {
         let count = match to {
-            Delivered::Text => &mut self.text_bytes,
+            Delivered::Text | Delivered::Sealed => &mut self.text_bytes,
             Delivered::Refusal => &mut self.refusal_bytes,
             Delivered::Tool => &mut self.tool_bytes,
         };
         *count = count.saturating_add(bytes);
+        if !self.is_sampled && to != Delivered::Sealed {
+            self.sample.push(text);
+        }
     }
 
     /// An array whose elements are counted begins; there may be several.

@@ -96,6 +96,8 @@ pub(in crate::upstream) enum Delivered {
     Refusal,
     /// Arguments of tool calls.
     Tool,
+    /// Reasoning that only the provider can read: how many tokens it is, its letters do not tell.
+    Sealed,
 }
 
 /// What is noted when it is there.
@@ -131,6 +133,8 @@ pub(in crate::upstream) const fn item(members: &'static [(&'static str, Field)])
 
 /// Text and reasoning in a string.
 pub(in crate::upstream) const TEXT: Field = Field::Text(Delivered::Text, None);
+/// Encrypted reasoning in a string.
+pub(in crate::upstream) const SEALED: Field = Field::Text(Delivered::Sealed, None);
 /// A refusal in a string.
 pub(in crate::upstream) const REFUSAL: Field = Field::Text(Delivered::Refusal, None);
 /// Arguments of a tool call, in a string or as an object.

@@ -5,6 +5,7 @@ use super::{
     ended::Ended,
     merge::merge_usage,
     path::Slot,
+    sample::Sample,
 };
 use crate::upstream::dialect::{
     Dialect, Framing,
@@ -64,6 +65,8 @@ pub struct Sniffed {
     pub delivered_bytes: u64,
     /// UTF-8 bytes of delivered tool arguments.
     pub tool_bytes: u64,
+    /// The beginning of both.
+    pub sample: Sample,
     /// Bytes of an answer that is not looked into.
     pub opaque_bytes: u64,
     /// Pictures.
@@ -110,6 +113,7 @@ impl Sniffed {
         self.take_usage(document);
         self.take_words(document);
         self.take_delivered(document.text_bytes, document.refusal_bytes, document.tool_bytes, kind);
+        self.take_text(document.sample.bytes(), kind);
         self.take_counts(document, kind);
         self.is_json_object |= document.complete;
         self.is_told |= document.told;
@@ -195,6 +199,13 @@ impl Sniffed {
         self.refusal_seen |= refusal > 0;
         self.delivered_bytes = self.delivered_bytes.saturating_add(text).saturating_add(refusal);
         self.tool_bytes = self.tool_bytes.saturating_add(tool);
+    }
+
+    /// Takes the text that a document of this type delivered.
+    pub(super) fn take_text(&mut self, text: &[u8], kind: KindOf) {
+        if kind != KindOf::Silent && !text.is_empty() {
+            self.sample.push(text);
+        }
     }
 
     fn take_counts(&mut self, document: &Document, kind: KindOf) {

@@ -135,6 +135,21 @@ impl Shape {
         }
     }
 
+    /// Gives each text that an event which matches delivers.
+    pub(super) fn each_text(&self, event: &[u8], mut give: impl FnMut(&[u8])) {
+        let (mut rest, mut from) = (event, 0);
+        for hole in &self.holes {
+            let Some(filled) = rest.get(hole.from - from..) else { return };
+            let is_end = |byte: &u8| if hole.is_text { *byte == b'"' } else { !byte.is_ascii_digit() };
+            let Some(len) = filled.iter().position(is_end) else { return };
+            let (content, behind) = filled.split_at(len);
+            if hole.delivers.is_some_and(|to| to != Delivered::Sealed) {
+                give(content);
+            }
+            (rest, from) = (behind, hole.to);
+        }
+    }
+
     /// `passed` is told of each literal of the remembered event before its length is added.
     fn matches_around(&self, bytes: &[u8], passed: impl Fn(&mut Match, usize, usize)) -> Option<Match> {
         let mut found = Match::default();
@@ -171,7 +186,7 @@ impl Match {
     fn deliver(&mut self, to: Option<Delivered>, bytes: usize) {
         let count = match to {
             None => return,
-            Some(Delivered::Text) => &mut self.text_bytes,
+            Some(Delivered::Text | Delivered::Sealed) => &mut self.text_bytes,
             Some(Delivered::Refusal) => &mut self.refusal_bytes,
             Some(Delivered::Tool) => &mut self.tool_bytes,
         };

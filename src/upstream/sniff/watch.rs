@@ -7,6 +7,7 @@ use memchr::memchr2;
 use super::{
     base64::Base64,
     document::Document,
+    escape::{Escape, Escaped},
     holes::{Hole, Holes},
     nested::Nested,
     path::{Counted, Field, Mark, Node, Role, Slot},
@@ -74,14 +75,6 @@ struct Inner {
     watch: Watch,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Escape {
-    None,
-    Backslash,
-    /// So many hexadecimal digits read, with this value.
-    Unicode(u8, u32),
-}
-
 impl Watch {
     /// Before a document. `notes_holes`: [`Self::holes`] will be asked for.
     pub(super) fn new(root: &'static Node, notes_holes: bool) -> Self {
@@ -95,7 +88,7 @@ impl Watch {
             captures: false,
             captured: Vec::new(),
             overflow: false,
-            escape: Escape::None,
+            escape: Escape::default(),
             inner: None,
             at: 0,
             holes: Holes::new(notes_holes),
@@ -111,7 +104,7 @@ impl Watch {
         self.captures = false;
         self.captured.clear();
         self.overflow = false;
-        self.escape = Escape::None;
+        self.escape = Escape::default();
         self.at = 0;
         self.holes.clear();
     }
@@ -210,7 +203,7 @@ impl Watch {
     fn begin_plain(&mut self, byte: u8, document: &mut Document) {
         self.captured.clear();
         self.overflow = false;
-        self.escape = Escape::None;
+        self.escape = Escape::default();
         self.captures = match self.field {
             // It stands in every chunk; once is enough.
             Field::Keep(Slot::Model) => !document.model_known,
@@ -291,16 +284,16 @@ impl Watch {
 
     /// Inside a string: up to its end, or to the end of the bytes.
     fn string<'a>(&mut self, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
-        if self.escape != Escape::None {
+        if self.escape.is_open() {
             return self.escaped(bytes, document);
         }
         let plain = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
         let (text, rest) = bytes.split_at(plain);
-        self.text(text, len(text), document);
+        self.text(text, text, len(text), document);
         let Some((&stop, rest)) = rest.split_first() else { return rest };
         if stop == b'\\' {
-            self.escape = Escape::Backslash;
-            self.text(&[stop], 0, document);
+            self.escape.open();
+            self.text(&[stop], &[], 0, document);
             return rest;
         }
         match self.mode {
@@ -323,34 +316,15 @@ impl Watch {
 
     fn escaped<'a>(&mut self, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
         let Some((&byte, rest)) = bytes.split_first() else { return bytes };
-        let mut utf8_len = 0;
-        self.escape = match (self.escape, byte) {
-            (Escape::Backslash, b'u') => Escape::Unicode(0, 0),
-            (Escape::Unicode(digits, value), _) => {
-                let value = value * 16 + char::from(byte).to_digit(16).unwrap_or(0);
-                if digits < 3 {
-                    Escape::Unicode(digits + 1, value)
-                } else {
-                    utf8_len = match value {
-                        0..0x80 => 1,
-                        // One half of a pair that makes four bytes.
-                        0x80..0x800 | 0xd800..0xe000 => 2,
-                        _ => 3,
-                    };
-                    Escape::None
-                }
-            }
-            _ => {
-                utf8_len = 1;
-                Escape::None
-            }
-        };
-        self.text(&[byte], utf8_len, document);
+        let Escaped { utf8_len, character } = self.escape.take(byte);
+        let mut room = [0; 4];
+        let text = character.map_or(&[][..], |character| character.encode_utf8(&mut room).as_bytes());
+        self.text(&[byte], text, utf8_len, document);
         rest
     }
 
-    /// Bytes inside a string, which decode to so many bytes of UTF-8.
-    fn text(&mut self, raw: &[u8], utf8_len: u64, document: &mut Document) {
+    /// Bytes inside a string, which decode to this text, so many bytes of UTF-8.
+    fn text(&mut self, raw: &[u8], text: &[u8], utf8_len: u64, document: &mut Document) {
         match (self.mode, self.field) {
             (Mode::Key, _) if self.key.len() + raw.len() <= KEY_BYTES_MAX => self.key.extend_from_slice(raw),
             // Too long to be a watched key: made unlike any.
@@ -358,7 +332,7 @@ impl Watch {
                 self.key.clear();
                 self.key.resize(KEY_BYTES_MAX, 0);
             }
-            (Mode::Text, Field::Text(to, _) | Field::Raw(to)) => document.delivered(to, utf8_len),
+            (Mode::Text, Field::Text(to, _) | Field::Raw(to)) => document.delivered(to, utf8_len, text),
             (Mode::Text, Field::Base64(_)) => {
                 if let Some(inner) = &mut self.inner {
                     inner.decoder.decode(raw, |decoded| {
@@ -383,7 +357,7 @@ impl Watch {
                 self.captured.extend_from_slice(raw);
             }
         } else if let (Field::Raw(to), Mode::Skip(_)) = (self.field, self.mode) {
-            document.delivered(to, raw_len);
+            document.delivered(to, raw_len, raw);
             document.has_depths = true;
         }
     }
