@@ -1,6 +1,7 @@
 //! The admin plane: who may use it, what it says, and the page.
 
 use serde_json::json;
+use tollgate_core::record::{decode_entry, encode_entry};
 
 use crate::harness::{Harness, read};
 
@@ -225,5 +226,25 @@ async fn the_audit_finds_what_was_tampered_with() {
         assert!(report.differences.iter().any(|difference| difference.what == found), "{change}: {report:?}");
         sqlx::query(sqlx::AssertSqlSafe(undo)).execute(&pool).await.unwrap();
     }
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn the_audit_does_the_sum_of_an_estimate_again() {
+    let mut harness = Harness::start().await;
+    let cut = json!({ "stream": true, "x_fake": { "chunks": 10, "fault": "cut", "at": 4 } });
+    harness.booked(&harness.chat(cut).await.request_id()).await;
+    harness.gateway.take().unwrap().stop().await;
+    let db = harness.dir.path().join("data/tollgate.db");
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", db.display())).await.unwrap();
+    let body: Vec<u8> = sqlx::query_scalar("select body from entries").fetch_one(&pool).await.unwrap();
+    let mut entry = decode_entry(&body).unwrap();
+    entry.output_estimate.as_mut().unwrap().sample_tokens += 1;
+    sqlx::query("update entries set body = ?").bind(encode_entry(&entry)).execute(&pool).await.unwrap();
+    let store = tollgate::store::Store::open(&db).await.unwrap();
+    let report = tollgate::billing::audit::audit(&store).await.unwrap();
+    let found: Vec<_> = report.differences.iter().map(|difference| difference.what.as_str()).collect();
+    assert_eq!(found, ["estimated output"], "{report:?}");
+    store.close().await;
     pool.close().await;
 }

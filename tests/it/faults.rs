@@ -19,7 +19,13 @@ async fn a_stream_that_breaks_off_never_ends_cleanly_and_is_estimated() {
         assert!(!answer.text.contains("[DONE]"), "{fault}: {}", answer.text);
         assert!(answer.text.contains("upstream_truncated"), "{fault}: {}", answer.text);
         assert_eq!((&view["outcome"], &view["usage_source"]), (&json!("truncated"), &json!("estimated")), "{fault}");
-        assert!(view["lines"][0]["usage"]["output"].as_u64().unwrap() > 0);
+        let line = &view["lines"][0];
+        let told = |name: &str| line["output_estimate"][name].as_u64().unwrap();
+        assert_eq!(
+            (told("bytes"), told("sample_tokens")),
+            (told("sample_bytes"), line["usage"]["output"].as_u64().unwrap())
+        );
+        assert!(told("sample_tokens") > 0, "{line}");
         assert_ne!(view["charge_usd"], "0.000000000");
     }
     harness.assert_clean_audit().await;

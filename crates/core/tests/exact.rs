@@ -420,10 +420,10 @@ fn what_a_newer_build_wrote_is_named_and_its_added_fields_are_skipped() {
     assert!(Step::decode(99, 1, &[]).unwrap_err().to_string().contains("kind 99"));
     let entry = entry(Usage::default(), Vec::new(), false);
     let mut bytes = encode_entry(&entry);
-    // The entry is an array of fourteen; a newer build adds a fifteenth field.
+    // The entry is an array of fifteen; a newer build adds a sixteenth field.
     assert_eq!(bytes[1], 0x80 + 10, "trailing none fields are left out");
-    bytes[1] = 0x80 + 15;
-    bytes.extend_from_slice(&[0xf6, 0xf6, 0x80, 0xf6, 0x07]);
+    bytes[1] = 0x80 + 16;
+    bytes.extend_from_slice(&[0xf6, 0xf6, 0x80, 0xf6, 0xf6, 0x07]);
     assert_eq!(decode_entry(&bytes).unwrap(), entry);
 }
 
