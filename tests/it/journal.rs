@@ -211,13 +211,10 @@ fn copy_folder(from: &Path, to: &Path) {
             copy_folder(&file.path(), &target);
             continue;
         }
-        match fs::copy(file.path(), target) {
-            Err(error)
-                if error.kind() == ErrorKind::NotFound && file.path().extension().is_some_and(|kind| kind == "new") =>
-            {
-                ()
-            }
-            copied => drop(copied.unwrap()),
+        let is_spare = file.path().extension().is_some_and(|extension| extension == "new");
+        let copied = fs::copy(file.path(), target);
+        if !matches!(&copied, Err(error) if is_spare && error.kind() == ErrorKind::NotFound) {
+            copied.unwrap();
         }
     }
 }

@@ -35,7 +35,8 @@ impl TextEstimate {
         if self.sample_bytes == 0 {
             return tokens_from_bytes(self.bytes);
         }
-        let tokens = (u128::from(self.bytes) * u128::from(self.sample_tokens)).div_ceil(u128::from(self.sample_bytes));
+        let tokens = u128::from(self.bytes).saturating_mul(self.sample_tokens.into());
+        let tokens = tokens.div_ceil(self.sample_bytes.into());
         u64::try_from(tokens).unwrap_or(u64::MAX)
     }
 }
