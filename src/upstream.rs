@@ -1,5 +1,6 @@
 //! Provider adapters by dialect: request edits, send, classify outcomes, sniff the stream.
 
+pub mod body;
 pub mod client;
 pub mod credentials;
 pub mod dialect;

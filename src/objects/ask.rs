@@ -6,7 +6,6 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -15,6 +14,7 @@ use crate::{
     proxy::{error::ProxyError, upstream_error},
     routing::Provider,
     upstream::{
+        body::UpstreamBody,
         client::Call,
         headers::{is_compressed, pass_response_headers, request_headers},
         target::kept_uri,
@@ -82,7 +82,7 @@ impl Whole {
 
 impl Objects {
     /// Calls a provider and waits for the head of its answer, which is one of status 2xx.
-    pub(super) async fn ask(&self, provider: &Provider, ask: Ask) -> Result<Response<Incoming>, Failed> {
+    pub(super) async fn ask(&self, provider: &Provider, ask: Ask) -> Result<Response<UpstreamBody>, Failed> {
         let unsent = |error| Failed { error, is_undone: true };
         let uri = kept_uri(provider.dialect, &provider.base_url, &provider.paths, &ask.path, ask.query.as_deref());
         let uri = uri.map_err(|_| unsent(ProxyError::Unreachable))?;
@@ -122,7 +122,7 @@ impl Objects {
 }
 
 /// A provider's answer as the client may have it. How it is compressed would not pass, so that it could not be read.
-pub(super) fn relayed(answer: Response<Incoming>) -> Result<Response<Body>, ProxyError> {
+pub(super) fn relayed(answer: Response<UpstreamBody>) -> Result<Response<Body>, ProxyError> {
     let (parts, body) = answer.into_parts();
     if is_compressed(&parts.headers) {
         return Err(ProxyError::InvalidUpstreamBody("compressed"));

@@ -4,13 +4,12 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::entries::ResultLine;
-use crate::store::objects::ObjectKind;
+use crate::{store::objects::ObjectKind, upstream::body::UpstreamBody};
 
 /// Longest line that is read, in bytes.
 const LINE_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -31,7 +30,7 @@ pub(super) enum ResultsError {
 
 /// Lines of a body.
 pub(super) struct ResultLines {
-    body: Option<Incoming>,
+    body: Option<UpstreamBody>,
     buffer: BytesMut,
     /// Of the buffer, so much has no end of a line in it.
     searched: usize,
@@ -39,7 +38,7 @@ pub(super) struct ResultLines {
 }
 
 impl ResultLines {
-    pub(super) fn new(body: Incoming, silence_max: Duration) -> Self {
+    pub(super) fn new(body: UpstreamBody, silence_max: Duration) -> Self {
         Self { body: Some(body), buffer: BytesMut::new(), searched: 0, silence_max }
     }
 

@@ -8,7 +8,6 @@ use std::{
 
 use bytes::Bytes;
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
@@ -23,7 +22,7 @@ use crate::{
     journal::attempt::EndReceipt,
     metering::{Asked, End, Metered, Reporter, conclude, conclude_left},
     routing::DrainPolicy,
-    upstream::sniff::Sniffed,
+    upstream::{body::UpstreamBody, sniff::Sniffed},
 };
 
 /// The last bytes wait so long for their entry to be durable, then leave without it (OPENED is durable), counted.
@@ -40,7 +39,7 @@ pub(super) struct Live {
     pub(super) proxy: Arc<Proxy>,
     pub(super) attempt: Option<Attempt>,
     pub(super) admitted: Option<Admitted>,
-    pub(super) upstream: Option<Incoming>,
+    pub(super) upstream: Option<UpstreamBody>,
     pub(super) status: u16,
     pub(super) asked: Asked,
     pub(super) drain: DrainPolicy,

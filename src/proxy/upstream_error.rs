@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use tollgate_core::entry::Outcome;
 
 use self::{
@@ -19,6 +18,7 @@ use self::{
     wait::retry_after,
 };
 use super::error::ProxyError;
+use crate::upstream::body::UpstreamBody;
 
 /// Most bytes read of an error body.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -26,7 +26,7 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads an answer of an error status that came at this time.
-pub async fn read(response: Response<Incoming>, now_us: i64) -> (ProxyError, Outcome) {
+pub async fn read(response: Response<UpstreamBody>, now_us: i64) -> (ProxyError, Outcome) {
     let status = response.status().as_u16();
     let outcome = if status == 429 { Outcome::RateLimited } else { Outcome::UpstreamError };
     let (parts, body) = response.into_parts();

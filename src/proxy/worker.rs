@@ -7,7 +7,6 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use axum::http::Response;
 use bytes::Bytes;
-use hyper::body::Incoming;
 use tokio::time::{Timeout, timeout};
 use tollgate_core::id::AttemptId;
 
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     routing::{DrainPolicy, Provider},
     upstream::{
+        body::UpstreamBody,
         client::{SendError, UpstreamClient},
         worker::{CONTROL_MAX, Control},
     },
@@ -86,11 +86,11 @@ impl WorkerCall {
 /// reading on is then told, too.
 pub(super) async fn head(
     proxy: &Proxy,
-    mut sent: Pin<&mut Timeout<impl Future<Output = Result<Response<Incoming>, SendError>>>>,
+    mut sent: Pin<&mut Timeout<impl Future<Output = Result<Response<UpstreamBody>, SendError>>>>,
     call: Option<&mut WorkerCall>,
     policy: DrainPolicy,
     gone: &ClientGone,
-) -> Result<(Response<Incoming>, Option<Drain>), NoHead> {
+) -> Result<(Response<UpstreamBody>, Option<Drain>), NoHead> {
     let first = tokio::select! {
         biased;
         in_time = &mut sent => Some(in_time),

@@ -1,12 +1,19 @@
 //! Connections to upstreams: pooled, never following a redirect, never through a proxy of the environment, and never to
 //! a private address unless the provider allows it, judged by the address that is actually dialled.
+//!
+//! In clear, to workers and servers next door, by [`tollgate_http1`], which hands nothing from task to task; over TLS, where HTTP/2
+//! may be spoken, by hyper-util's client.
 
-use std::{net::IpAddr, sync::OnceLock, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::http::{HeaderMap, Method, Request, Response, Uri};
 use bytes::Bytes;
+use http::uri::Scheme;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
@@ -16,8 +23,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
+use tollgate_http1::{Connection, Pool};
+use tower::ServiceExt;
 
 use super::{
+    body::UpstreamBody,
     credentials::Credentials,
     guarded::{Guarded, PRIVATE, is_private},
 };
@@ -30,7 +40,7 @@ const POOL_IDLE: Duration = Duration::from_secs(90);
 /// Idle connections that are kept for one upstream.
 const POOL_IDLE_MAX: usize = 1024;
 
-type Http = Client<HttpsConnector<HttpConnector<Guarded>>, Full<Bytes>>;
+type Dialler = HttpConnector<Guarded>;
 
 /// Connections to upstreams, of each thread of the data plane its own: a connection wakes the thread that opened it.
 pub struct UpstreamClient {
@@ -40,16 +50,23 @@ pub struct UpstreamClient {
     shared: Pools,
 }
 
-/// One pool for public upstreams and one for those that may be private.
+/// Those to public upstreams and those to upstreams that may be private.
 struct Pools {
-    public: Http,
-    private: Http,
+    public: Connections,
+    private: Connections,
 }
 
 impl Pools {
     fn new(tls: &ClientConfig) -> Self {
-        Self { public: http(tls, false), private: http(tls, true) }
+        Self { public: Connections::new(tls, false), private: Connections::new(tls, true) }
     }
+}
+
+/// Connections in clear and over TLS.
+struct Connections {
+    dialler: Dialler,
+    plain: Arc<Pool>,
+    tls: Client<HttpsConnector<Dialler>, Full<Bytes>>,
 }
 
 /// What is sent.
@@ -69,13 +86,26 @@ pub struct Call<'a> {
 
 /// Whether a request that is sent has got a connection: until then no byte has left.
 #[derive(Debug, Default)]
-pub struct Connected(OnceLock<CaptureConnection>);
+pub struct Connected(OnceLock<Told>);
+
+/// How a connection is told of.
+#[derive(Debug)]
+enum Told {
+    /// It is there.
+    Made,
+    /// By the client that makes it.
+    Later(CaptureConnection),
+}
 
 impl Connected {
     /// Whether it has, by now.
     #[must_use]
     pub fn is_made(&self) -> bool {
-        self.0.get().is_some_and(|capture| capture.connection_metadata().is_some())
+        match self.0.get() {
+            None => false,
+            Some(Told::Made) => true,
+            Some(Told::Later(capture)) => capture.connection_metadata().is_some(),
+        }
     }
 }
 
@@ -133,31 +163,22 @@ impl UpstreamClient {
         credentials: Option<&Credentials>,
         allow_private: bool,
         now_us: i64,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response<UpstreamBody>, SendError> {
         let Call { method, uri, mut headers, body, connected } = call;
         if let Some(credentials) = credentials
             && !credentials.insert(uri, &mut headers, &body, now_us)
         {
             return Err(SendError::Unbuildable);
         }
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers;
-        if let Some(connected) = connected {
-            let _first = connected.0.set(capture_connection(&mut request));
-        }
-        self.request(request, allow_private).await
+        self.request(Call { method, uri, headers, body, connected }, allow_private).await
     }
 
     /// Asks for a page, such as a worker's health, and waits for the head of the answer.
     ///
     /// # Errors
     /// [`SendError`].
-    pub async fn get(&self, uri: &Uri, allow_private: bool) -> Result<Response<Incoming>, SendError> {
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.uri_mut() = uri.clone();
-        self.request(request, allow_private).await
+    pub async fn get(&self, uri: &Uri, allow_private: bool) -> Result<Response<UpstreamBody>, SendError> {
+        self.request(Call::without_body(Method::GET, uri, HeaderMap::new()), allow_private).await
     }
 
     /// Asks for a page as [`Self::get`] does, with headers and a key; a signature is of requests that post, and left out.
@@ -170,84 +191,127 @@ impl UpstreamClient {
         credentials: Option<&Credentials>,
         allow_private: bool,
         mut headers: HeaderMap,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response<UpstreamBody>, SendError> {
         if let Some(key @ Credentials::Key(..)) = credentials
             && !key.insert(uri, &mut headers, b"", 0)
         {
             return Err(SendError::Unbuildable);
         }
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers;
-        self.request(request, allow_private).await
-    }
-
-    async fn request(
-        &self,
-        request: Request<Full<Bytes>>,
-        allow_private: bool,
-    ) -> Result<Response<Incoming>, SendError> {
-        let host = request.uri().host();
-        let literal = host.and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
-        if !allow_private && literal.is_some_and(is_private) {
-            return Err(SendError::PrivateAddress);
-        }
-        let Pools { public, private } = self.pools();
-        let client = if allow_private { private } else { public };
-        client.request(request).await.map_err(send_error)
+        self.request(Call::without_body(Method::GET, uri, headers), allow_private).await
     }
 
     /// Sends a report to a collector, which may be anywhere, and waits for the head of the answer.
     ///
     /// # Errors
     /// [`SendError`].
-    pub async fn report(&self, uri: &Uri, headers: HeaderMap, body: Bytes) -> Result<Response<Incoming>, SendError> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers;
-        self.pools().private.request(request).await.map_err(send_error)
+    pub async fn report(
+        &self,
+        uri: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        self.request(Call { method: Method::POST, uri, headers, body, connected: None }, true).await
     }
 
     /// Calls a control path of a worker of ours, which may be anywhere, without a body.
     ///
     /// # Errors
     /// [`SendError`].
-    pub async fn control(&self, method: Method, uri: &Uri) -> Result<Response<Incoming>, SendError> {
-        let mut request = Request::new(Full::new(Bytes::new()));
+    pub async fn control(&self, method: Method, uri: &Uri) -> Result<Response<UpstreamBody>, SendError> {
+        self.request(Call::without_body(method, uri, HeaderMap::new()), true).await
+    }
+
+    async fn request(&self, call: Call<'_>, allow_private: bool) -> Result<Response<UpstreamBody>, SendError> {
+        let host = call.uri.host();
+        let literal = host.and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+        if !allow_private && literal.is_some_and(is_private) {
+            return Err(SendError::PrivateAddress);
+        }
+        let Pools { public, private } = self.pools();
+        let connections = if allow_private { private } else { public };
+        if call.uri.scheme() == Some(&Scheme::HTTP) {
+            connections.plain(call).await
+        } else {
+            connections.tls(call).await
+        }
+    }
+}
+
+impl Connections {
+    fn new(tls: &ClientConfig, allow_private: bool) -> Self {
+        let mut dialler = HttpConnector::new_with_resolver(Guarded::new(allow_private));
+        dialler.set_nodelay(true);
+        dialler.enforce_http(false);
+        dialler.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        dialler.set_keepalive(Some(Duration::from_secs(60)));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.clone())
+            .https_only()
+            .enable_all_versions()
+            .wrap_connector(dialler.clone());
+        let tls = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_IDLE_MAX)
+            // A retry by the client would be an attempt that no entry knows of.
+            .retry_canceled_requests(false)
+            .build(https);
+        Self { dialler, plain: Pool::new(POOL_IDLE, POOL_IDLE_MAX), tls }
+    }
+
+    async fn plain(&self, call: Call<'_>) -> Result<Response<UpstreamBody>, SendError> {
+        let Call { method, uri, headers, body, connected } = call;
+        let authority = uri.authority().ok_or(SendError::Unbuildable)?;
+        loop {
+            let connection = match self.plain.take(authority) {
+                Some(connection) => connection,
+                None => self.dial(uri).await?,
+            };
+            if let Some(connected) = connected {
+                let _first = connected.0.set(Told::Made);
+            }
+            let request = tollgate_http1::Request { method: &method, uri, headers: &headers, body: body.clone() };
+            match connection.send(request, &self.plain).await {
+                Ok(response) => return Ok(response.map(UpstreamBody::Plain)),
+                // Nothing of it has left: it is the same attempt.
+                Err(tollgate_http1::Error::Unsent) => {}
+                Err(error) => return Err(SendError::Broken(error.to_string())),
+            }
+        }
+    }
+
+    async fn dial(&self, uri: &Uri) -> Result<Connection, SendError> {
+        let dialled = self.dialler.clone().oneshot(uri.clone()).await;
+        dialled.map(|stream| Connection::new(stream.into_inner())).map_err(|error| connect_error(chain(&error)))
+    }
+
+    async fn tls(&self, call: Call<'_>) -> Result<Response<UpstreamBody>, SendError> {
+        let Call { method, uri, headers, body, connected } = call;
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
-        self.pools().private.request(request).await.map_err(send_error)
+        *request.headers_mut() = headers;
+        if let Some(connected) = connected {
+            let _first = connected.0.set(Told::Later(capture_connection(&mut request)));
+        }
+        let response = self.tls.request(request).await.map_err(send_error)?;
+        Ok(response.map(UpstreamBody::Tls))
+    }
+}
+
+impl<'a> Call<'a> {
+    const fn without_body(method: Method, uri: &'a Uri, headers: HeaderMap) -> Self {
+        Self { method, uri, headers, body: Bytes::new(), connected: None }
     }
 }
 
 fn send_error(error: hyper_util::client::legacy::Error) -> SendError {
     let chain = chain(&error);
-    match error.is_connect() {
-        true if chain.contains(PRIVATE) => SendError::PrivateAddress,
-        true => SendError::Connect(chain),
-        false => SendError::Broken(chain),
-    }
+    if error.is_connect() { connect_error(chain) } else { SendError::Broken(chain) }
 }
 
-fn http(tls: &ClientConfig, allow_private: bool) -> Http {
-    let mut connector = HttpConnector::new_with_resolver(Guarded::new(allow_private));
-    connector.set_nodelay(true);
-    connector.enforce_http(false);
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    connector.set_keepalive(Some(Duration::from_secs(60)));
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(tls.clone())
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(connector);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(POOL_IDLE_MAX)
-        // A retry by the client would be an attempt that no entry knows of.
-        .retry_canceled_requests(false)
-        .build(https)
+fn connect_error(chain: String) -> SendError {
+    if chain.contains(PRIVATE) { SendError::PrivateAddress } else { SendError::Connect(chain) }
 }
 
 /// The error and its causes, which name hosts and reasons, never headers or bodies.

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 use tollgate_core::worker_cost::WorkerTime;
 
-use super::client::{SendError, UpstreamClient};
+use super::{
+    body::UpstreamBody,
+    client::{SendError, UpstreamClient},
+};
 
 /// The header that names a request to a worker.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -132,7 +134,7 @@ impl Control {
     }
 }
 
-async fn body_of(response: Response<Incoming>) -> Option<bytes::Bytes> {
+async fn body_of(response: Response<UpstreamBody>) -> Option<bytes::Bytes> {
     let read = Limited::new(response.into_body(), RECORD_BYTES_MAX).collect().await.ok()?;
     Some(read.to_bytes())
 }

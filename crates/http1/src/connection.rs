@@ -1,0 +1,158 @@
+//! One connection: a request is written and the head of its answer read, by whoever waits for it.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Response, Uri};
+use tokio::{io::AsyncWrite, net::TcpStream};
+use tokio_util::io::poll_read_buf;
+
+use crate::{
+    Error, Pool,
+    body::Body,
+    head::{self, Head},
+};
+
+/// What is read at once at first.
+const READ_BYTES_MIN: usize = 4 * 1024;
+/// And at most, once reads come back full.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// Less room than this is not read into.
+const ROOM_MIN: usize = 1024;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// How.
+    pub method: &'a Method,
+    /// Where: its host is told, its path and query are asked for.
+    pub uri: &'a Uri,
+    /// With these headers.
+    pub headers: &'a HeaderMap,
+    /// And this body.
+    pub body: Bytes,
+}
+
+/// A connection on which no request is under way.
+#[derive(Debug)]
+pub struct Connection {
+    pub(crate) stream: TcpStream,
+    pub(crate) read: BytesMut,
+    read_next: usize,
+    /// It carried a request before.
+    was_used: bool,
+}
+
+impl Connection {
+    /// One that has just been made.
+    #[must_use]
+    pub fn new(stream: TcpStream) -> Self {
+        Self { stream, read: BytesMut::new(), read_next: READ_BYTES_MIN, was_used: false }
+    }
+
+    /// Sends a request and waits for the head of its answer. When the answer has come to its end the connection goes to the
+    /// pool, if it can be used again.
+    ///
+    /// # Errors
+    /// [`Error`]; only [`Error::Unsent`] says that no byte has left.
+    pub async fn send(mut self, request: Request<'_>, pool: &Arc<Pool>) -> Result<Response<Body>, Error> {
+        let mut outgoing = Outgoing { head: head::write(&request), body: request.body.clone(), written: 0 };
+        let head = std::future::poll_fn(|cx| self.poll_head(cx, &mut outgoing, request.method)).await?;
+        // Who answers before all has been sent may take the rest for another request.
+        let keeps = head.keeps && outgoing.is_written();
+        let Head { response, framing, .. } = head;
+        self.was_used = true;
+        let key = keeps.then(|| request.uri.authority().cloned()).flatten();
+        Ok(response.map(|()| Body::new(self, framing, key.map(|key| (key, Arc::clone(pool))))))
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        outgoing: &mut Outgoing,
+        method: &Method,
+    ) -> Poll<Result<Head, Error>> {
+        while !outgoing.is_written() {
+            match Pin::new(&mut self.stream).poll_write_vectored(cx, &outgoing.slices()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
+                Poll::Ready(Ok(len)) => outgoing.written += len,
+                // It was closed while nobody used it.
+                Poll::Ready(Err(_)) if self.was_used && outgoing.written == 0 => {
+                    return Poll::Ready(Err(Error::Unsent));
+                }
+                // Who refuses a long request may answer and close before it has come.
+                Poll::Ready(Err(error)) => match self.poll_fill_head(cx, method) {
+                    Poll::Ready(Ok(head)) => return Poll::Ready(Ok(Head { keeps: false, ..head })),
+                    _ => return Poll::Ready(Err(error.into())),
+                },
+                Poll::Pending => break,
+            }
+        }
+        self.poll_fill_head(cx, method)
+    }
+
+    fn poll_fill_head(&mut self, cx: &mut Context<'_>, method: &Method) -> Poll<Result<Head, Error>> {
+        loop {
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) => return Poll::Ready(Err(Error::Closed)),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+            if let Some(head) = head::read(&mut self.read, method).transpose() {
+                return Poll::Ready(head);
+            }
+        }
+    }
+
+    /// Reads what has come; zero: the upstream has closed.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.read.capacity() - self.read.len() < ROOM_MIN {
+            self.read.reserve(self.read_next);
+        }
+        let room = self.read.capacity() - self.read.len();
+        let len = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read))?;
+        if len == room {
+            self.read_next = (self.read_next * 2).min(READ_BYTES_MAX);
+        }
+        Poll::Ready(Ok(len))
+    }
+
+    /// Gives the room back that only an answer needs. False: something came that no request asked for.
+    pub(crate) fn rest(&mut self) -> bool {
+        let is_empty = self.read.is_empty();
+        self.read = BytesMut::new();
+        self.read_next = READ_BYTES_MIN;
+        is_empty
+    }
+
+    /// Whether nothing has come while it was not used: neither bytes nor its end.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+/// A request on its way.
+struct Outgoing {
+    head: Vec<u8>,
+    body: Bytes,
+    /// Bytes of both that were written.
+    written: usize,
+}
+
+impl Outgoing {
+    fn is_written(&self) -> bool {
+        self.written >= self.head.len() + self.body.len()
+    }
+
+    /// What is left of both.
+    fn slices(&self) -> [IoSlice<'_>; 2] {
+        let head = self.head.get(self.written..).unwrap_or_default();
+        let body = self.body.get(self.written.saturating_sub(self.head.len())..).unwrap_or_default();
+        [IoSlice::new(head), IoSlice::new(body)]
+    }
+}
