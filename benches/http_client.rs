@@ -1,4 +1,4 @@
-//! What one upstream request costs with the gateway's client (hyper-util) and with reqwest, over loopback.
+//! What one upstream request in clear costs with the gateway's client and with reqwest (hyper-util), over loopback.
 //!
 //! Prints microseconds per request: CPU of the client's thread, and wall clock. The server has a thread of its own and
 //! its CPU is not counted. Rounds alternate between the clients; the median round and the spread are printed.
@@ -73,12 +73,12 @@ async fn compare(address: SocketAddr) -> Result<(), Failure> {
     };
     measure(WARM_UP_REQUESTS, by_ours).await?;
     measure(WARM_UP_REQUESTS, by_theirs).await?;
-    let (mut hyper_util, mut reqwest) = (Vec::new(), Vec::new());
+    let (mut http1, mut reqwest) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        hyper_util.push(measure(REQUESTS_PER_ROUND, by_ours).await?);
+        http1.push(measure(REQUESTS_PER_ROUND, by_ours).await?);
         reqwest.push(measure(REQUESTS_PER_ROUND, by_theirs).await?);
     }
-    print("hyper-util", hyper_util);
+    print("ours", http1);
     print("reqwest", reqwest);
     Ok(())
 }

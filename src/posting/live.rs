@@ -54,6 +54,8 @@ pub struct Poster {
     under_way: UnderWay,
     /// Read from the journal and not yet committed: kept, so that a failure loses nothing.
     pending: Option<PostBatch>,
+    /// More was durable than the batch that was read last took.
+    has_more: bool,
     posted_through: u64,
     released_at: Duration,
     /// What is damaged of this boot and copied aside.
@@ -79,6 +81,7 @@ impl Poster {
             reader,
             under_way: UnderWay::default(),
             pending: None,
+            has_more: false,
             posted_through: 0,
             released_at,
             quarantined: Damage::default(),
@@ -124,6 +127,8 @@ impl Poster {
         }
     }
 
+    /// Posts what was durable when the last batch was read. What came while it was posted waits for more: batch after batch
+    /// of the little that came meanwhile would cost a transaction each.
     async fn post_available(&mut self) -> Result<(), PostingError> {
         loop {
             if self.pending.is_none() {
@@ -143,6 +148,9 @@ impl Poster {
             tracing::debug!(posted.inserted, posted.already_there, "posted");
             self.posted_through = batch.through_sequence;
             self.pending = None;
+            if !self.has_more {
+                return Ok(());
+            }
         }
     }
 
@@ -150,6 +158,7 @@ impl Poster {
         let durable = *self.journal.durable().borrow();
         let steps = self.reader.read_steps(Some(durable), BATCH_RECORDS_MAX)?;
         let Some(through_sequence) = steps.last().map(|(sequence, _)| *sequence) else { return Ok(None) };
+        self.has_more = through_sequence < durable;
         let kinds = steps.iter().filter_map(|(sequence, step)| Some((*sequence, step.kind()?))).collect();
         let entries = self.under_way.take(steps);
         Ok(Some(PostBatch {

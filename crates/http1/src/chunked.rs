@@ -64,6 +64,12 @@ impl Chunked {
                 },
                 Self::Trailers(before) => {
                     let Some(line) = line(read, LINE_BYTES_MAX - before)? else { return Ok(Piece::More) };
+                    if !line.is_empty()
+                        && httparse::parse_headers(&[&line[..], b"\r\n\r\n"].concat(), &mut [httparse::EMPTY_HEADER])
+                            .is_err()
+                    {
+                        return Err(Error::Invalid("a trailer of it cannot be read"));
+                    }
                     *self = if line.is_empty() { Self::Ended } else { Self::Trailers(before + line.len()) };
                 }
                 Self::Ended => return Ok(Piece::End),
@@ -80,7 +86,7 @@ fn line(read: &mut BytesMut, bytes_max: usize) -> Result<Option<BytesMut>, Error
     };
     let mut line = read.split_to(end + 1);
     line.truncate(end);
-    if line.last() != Some(&b'\r') {
+    if memchr(b'\r', &line) != end.checked_sub(1) || end == 0 {
         return Err(Error::Invalid("a line of its chunks ends in another way"));
     }
     line.truncate(end - 1);
@@ -92,7 +98,7 @@ const TOO_LONG: Error = Error::Invalid("a line of its chunks is too long");
 /// The size in a chunk's first line; extensions are left out.
 fn size(line: &[u8]) -> Result<u64, Error> {
     const NO_SIZE: Error = Error::Invalid("a chunk has no size");
-    let size = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let size = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
     let is_number = !size.is_empty() && size.len() <= 16 && size.iter().all(u8::is_ascii_hexdigit);
     let text = std::str::from_utf8(size).ok().filter(|_| is_number).ok_or(NO_SIZE)?;
     u64::from_str_radix(text, 16).map_err(|_| NO_SIZE)

@@ -37,7 +37,7 @@ pub(crate) struct Head {
     pub(crate) keeps: bool,
 }
 
-/// The request line and the headers, to the empty line. `host` and `content-length` are added where they are not given.
+/// The request line and the headers, to the empty line. `host` is added where it is not given.
 pub(crate) fn write(request: &Request<'_>) -> Vec<u8> {
     let Request { method, uri, headers, body } = request;
     let mut head = Vec::with_capacity(HEAD_BYTES_USUAL);
@@ -46,13 +46,14 @@ pub(crate) fn write(request: &Request<'_>) -> Vec<u8> {
     if !headers.contains_key(HOST) {
         put_host(&mut head, uri);
     }
-    for (name, value) in *headers {
+    // How long the body is, the body says: two answers to that are an invitation to smuggle a second request.
+    for (name, value) in headers.iter().filter(|(name, _)| !matches!(**name, CONTENT_LENGTH | TRANSFER_ENCODING)) {
         put(&mut head, &[name.as_str(), ": "]);
         head.extend_from_slice(value.as_bytes());
         head.extend_from_slice(b"\r\n");
     }
     let has_no_body = body.is_empty() && matches!(**method, Method::GET | Method::HEAD);
-    if !has_no_body && !headers.contains_key(CONTENT_LENGTH) {
+    if !has_no_body {
         put(&mut head, &["content-length: ", &body.len().to_string(), "\r\n"]);
     }
     head.extend_from_slice(b"\r\n");
@@ -181,4 +182,31 @@ fn keeps_alive(response: &Response<()>) -> bool {
         values.flat_map(|value| value.split(',')).any(|said| said.trim().eq_ignore_ascii_case(token))
     };
     if response.version() == Version::HTTP_10 { has("keep-alive") } else { !has("close") }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::ACCEPT;
+
+    use super::*;
+
+    #[test]
+    fn a_request_tells_its_host_and_its_length_once() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [(ACCEPT, "a"), (ACCEPT, "b"), (CONTENT_LENGTH, "7"), (TRANSFER_ENCODING, "chunked")] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let written = |method, uri: &str, body| {
+            let request = Request { method: &method, uri: &uri.parse().unwrap(), headers: &headers, body };
+            String::from_utf8(write(&request)).unwrap()
+        };
+        let posted = written(Method::POST, "http://user:pass@[::1]:8080/v1/chat?a=b", Bytes::from_static(b"{}"));
+        assert_eq!(
+            posted,
+            "POST /v1/chat?a=b HTTP/1.1\r\nhost: [::1]:8080\r\naccept: a\r\naccept: b\r\ncontent-length: 2\r\n\r\n"
+        );
+        let got = written(Method::GET, "http://upstream.test:80", Bytes::new());
+        assert_eq!(got, "GET / HTTP/1.1\r\nhost: upstream.test\r\naccept: a\r\naccept: b\r\n\r\n");
+        assert!(written(Method::POST, "http://upstream.test", Bytes::new()).ends_with("content-length: 0\r\n\r\n"));
+    }
 }

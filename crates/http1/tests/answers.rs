@@ -1,4 +1,5 @@
 //! Answers of all kinds, cut anywhere: what comes out is what hyper makes of the same bytes.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -90,6 +91,11 @@ fn compare(runtime: &tokio::runtime::Runtime, method: &Method, pieces: &Pieces) 
     runtime.block_on(async {
         let both = async { (ours(method, pieces).await, hypers(method, pieces).await) };
         let (ours, hypers) = timeout(Duration::from_secs(10), both).await.expect("it waits for ever");
+        if matches!(hypers, Seen::Head { status: 101, .. }) {
+            // Nobody asked for another protocol.
+            prop_assert_eq!(ours, Seen::NoHead);
+            return Ok(());
+        }
         let told = || String::from_utf8_lossy(&pieces.concat()).into_owned();
         prop_assert_eq!(ours, hypers, "{} {:?}", method, told());
         Ok(())
@@ -169,6 +175,28 @@ fn an_answer_is_what_hyper_makes_of_it_however_it_is_cut() {
             }
             pieces.push(rest.to_vec());
             compare(&runtime, &Method::POST, &pieces)
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_damaged_answer_is_what_hyper_makes_of_it() {
+    let runtime = runtime();
+    let interesting = prop::sample::select(b"\r\n:; 0159afAF,chunked\t\0\x7f\xff".to_vec());
+    let damage = (0..ANSWERS.len(), vec((any::<prop::sample::Index>(), interesting, 0..3_u8), 1..4));
+    TestRunner::new(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })
+        .run(&damage, |(answer, changes)| {
+            let mut bytes = ANSWERS[answer].as_bytes().to_vec();
+            for (at, byte, how) in changes {
+                let at = at.index(bytes.len() + 1);
+                match how {
+                    0 => bytes.insert(at, byte),
+                    1 if at < bytes.len() => bytes[at] = byte,
+                    _ if at < bytes.len() => drop(bytes.remove(at)),
+                    _ => {}
+                }
+            }
+            compare(&runtime, &Method::POST, &vec![bytes])
         })
         .unwrap();
 }
