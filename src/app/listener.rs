@@ -33,6 +33,9 @@ pub const STALL_MAX: Duration = Duration::from_secs(60);
 /// Wait after an accept error such as "too many open files".
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How a connection in HTTP/2 begins.
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// Tells connections to finish (`stop`), then to break off (`cut`).
 #[derive(Clone, Debug, Default)]
 pub struct Stopper {
@@ -48,25 +51,45 @@ pub struct Stopper {
 pub trait Socket: Send + 'static {
     /// What HTTP is spoken on.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send;
-    /// Waits until the peer has sent something and, where there is TLS, both have shaken hands.
-    fn open(self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// Waits until the peer has sent something and, where there is TLS, both have shaken hands; says how that begins.
+    fn open(self) -> impl Future<Output = io::Result<(Self::Stream, Speech)>> + Send;
+}
+
+/// What a peer speaks, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, or too little was said: whoever serves it looks at what it reads, and keeps twice the room for it.
+    Untold,
+}
+
+impl Speech {
+    /// Judges the first bytes.
+    #[must_use]
+    pub fn of(first: &[u8]) -> Self {
+        let is_preface = first.iter().zip(HTTP2_PREFACE).all(|(said, preface)| said == preface);
+        if is_preface { Self::Untold } else { Self::Http1 }
+    }
 }
 
 impl Socket for TcpStream {
     type Stream = Self;
 
-    async fn open(self) -> io::Result<Self> {
-        self.readable().await?;
-        Ok(self)
+    async fn open(self) -> io::Result<(Self, Speech)> {
+        let mut first = [0; HTTP2_PREFACE.len()];
+        let len = self.peek(&mut first).await?;
+        let speech = Speech::of(first.get(..len).unwrap_or_default());
+        Ok((self, speech))
     }
 }
 
 impl Socket for UnixStream {
     type Stream = Self;
 
-    async fn open(self) -> io::Result<Self> {
+    async fn open(self) -> io::Result<(Self, Speech)> {
         self.readable().await?;
-        Ok(self)
+        Ok((self, Speech::Untold))
     }
 }
 
@@ -118,8 +141,11 @@ pub async fn serve<A: Accept>(listener: A, router: Router, stopper: Stopper) {
 
 /// Serves one connection to its end.
 pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper) {
-    let Ok(Ok(stream)) = timeout(FIRST_BYTE_TIMEOUT, stream.open()).await else { return };
+    let Ok(Ok((stream, speech))) = timeout(FIRST_BYTE_TIMEOUT, stream.open()).await else { return };
     let mut builder = Builder::new(TokioExecutor::new());
+    if speech == Speech::Http1 {
+        builder = builder.http1_only();
+    }
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
     let tasks = stopper.connections.clone();
@@ -163,4 +189,19 @@ fn orders(stopper: Stopper) -> FuturesUnordered<impl Future<Output = Order>> {
         order
     };
     [told(stopper.stop, Order::Stop), told(stopper.cut, Order::Cut)].into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_http2_is_left_open_and_all_else_is_http1() {
+        for first in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", HTTP2_PREFACE] {
+            assert_eq!(Speech::of(first), Speech::Untold, "{first:?}");
+        }
+        for first in [&b"POST /v1/chat/completions HTTP/1.1\r\n"[..], b"PUT", b"PRI /x HTTP/1.1\r\n", b"GET", b"\r\n"] {
+            assert_eq!(Speech::of(first), Speech::Http1, "{first:?}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use x509_cert::der::Decode;
 
-use super::listener::Socket;
+use super::listener::{Socket, Speech};
 use crate::config::TlsFiles;
 
 /// Files are looked at this often without a signal.
@@ -191,12 +191,14 @@ impl Handshake {
 impl Socket for Handshake {
     type Stream = BufReader<TlsStream<TcpStream>>;
 
-    async fn open(self) -> io::Result<Self::Stream> {
+    async fn open(self) -> io::Result<(Self::Stream, Speech)> {
         let mut stream = BufReader::new(self.acceptor.accept(self.tcp).await?);
         // One that shakes hands and then says nothing would be waited for without end.
-        if stream.fill_buf().await?.is_empty() {
+        let first = stream.fill_buf().await?;
+        if first.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(stream)
+        let speech = Speech::of(first);
+        Ok((stream, speech))
     }
 }

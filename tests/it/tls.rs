@@ -1,20 +1,23 @@
-//! TLS of the data plane: a real handshake, both versions of HTTP, renewed files without a restart.
+//! How clients reach the data plane: TLS with a real handshake and renewed files without a restart, both versions of HTTP with
+//! and without it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd, generate_simple_self_signed};
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tollgate_fakes::FakeUpstream;
 
 use crate::{
-    harness::{SMALL_JOURNAL, base_toml, chat, config},
+    harness::{Harness, SMALL_JOURNAL, base_toml, chat, config},
     process::{Process, cli, free_port, wait_until_ready},
 };
 
@@ -221,4 +224,42 @@ fn a_certificate_that_cannot_be_used_is_said_before_anything_starts() {
     assert!(empty.contains("tls_key: ") && empty.contains("key.pem"), "{empty}");
     let loaded = config(dir.path(), &text);
     assert!(loaded.config.server.tls.is_some());
+}
+
+/// Joins a client with the gateway; the first bytes of a request go one by one.
+async fn slowly(mut client: DuplexStream, address: SocketAddr) {
+    let mut gateway = TcpStream::connect(address).await.unwrap();
+    gateway.set_nodelay(true).unwrap();
+    let mut first = [0; 26];
+    client.read_exact(&mut first).await.unwrap();
+    for byte in first {
+        gateway.write_all(&[byte]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let _closed = tokio::io::copy_bidirectional(&mut client, &mut gateway).await;
+}
+
+#[tokio::test]
+async fn http2_without_tls_is_served_however_it_begins() {
+    let harness = Harness::start().await;
+    let address = harness.url("").trim_start_matches("http://").parse().unwrap();
+    let (client, wire) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(slowly(wire, address));
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    for stream in [false, true] {
+        let request = hyper::Request::post(harness.url("/v1/chat/completions"))
+            .header("authorization", format!("Bearer {}", harness.key))
+            .header("content-type", "application/json")
+            .body(chat(json!({ "stream": stream })).to_string())
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.version()), (200, hyper::Version::HTTP_2));
+        let id = answer.headers()["x-tollgate-request-id"].to_str().unwrap().to_owned();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body.ends_with(b"data: [DONE]\n\n"), stream);
+        assert_eq!(harness.booked(&id).await["usage_source"], "provider_final");
+    }
+    harness.assert_clean_audit().await;
 }

@@ -19,11 +19,11 @@ use crate::{
 };
 
 /// What is read at once at first.
-const READ_BYTES_MIN: usize = 4 * 1024;
+const READ_BYTES_MIN: usize = 2 * 1024;
 /// And at most, once reads come back full.
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// Less room than this is not read into.
-const ROOM_MIN: usize = 1024;
+const ROOM_MIN: usize = 512;
 
 /// What is asked.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A [`Connection`] has no task of its own: the future that sends a request polls the socket itself, and so does the body of
 //! the answer. Nothing is handed from task to task, a chunk is a slice of what was read, and a stream that waits holds one
-//! buffer of 4 KiB. Connections that can be used again are in a [`Pool`].
+//! buffer of 2 KiB. Connections that can be used again are in a [`Pool`].
 //!
 //! What is read is held against RFC 9112: an answer whose length is not certain, or that goes on behind its end, costs its
 //! connection. Knows no name to resolve, no TLS, no redirect and no retry.
