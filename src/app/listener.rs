@@ -1,13 +1,25 @@
 //! The accept loop: a connection must speak within a time limit, is tracked, finishes what it runs on shutdown, and is
 //! cut when the grace is over. (`axum::serve` has no first-byte timeout and waits for ever on a stream.)
 
-use std::{convert::Infallible, io, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
     http::{Request, Version},
 };
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{
+    future::OptionFuture,
+    stream::{FuturesUnordered, StreamExt},
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -16,7 +28,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -149,7 +161,13 @@ pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: St
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
     let tasks = stopper.connections.clone();
+    // Whoever looks at what it reads for a preface waits for it without end.
+    let asked = Arc::new(AtomicBool::new(speech == Speech::Http1));
+    let has_asked = Arc::clone(&asked);
     let service = service_fn(move |request: Request<Incoming>| {
+        if speech == Speech::Untold {
+            has_asked.store(true, Ordering::Relaxed);
+        }
         let is_http2 = request.version() == Version::HTTP_2;
         let (answered, tasks) = (router.clone().oneshot(request), tasks.clone());
         async move {
@@ -161,7 +179,11 @@ pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: St
     let served = builder.serve_connection(TokioIo::new(Unstalled::new(stream, STALL_MAX)), service);
     let mut served = pin!(served);
     let mut orders = orders(stopper);
+    let mut late = (speech == Speech::Untold).then(|| Box::pin(sleep(HEADERS_TIMEOUT)));
     loop {
+        if asked.load(Ordering::Relaxed) {
+            late = None;
+        }
         tokio::select! {
             biased;
             // A peer that breaks off is no news of ours; what it asked for records its own end.
@@ -171,6 +193,11 @@ pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: St
                 // Dropping the connection here drops its response bodies, which then record their ends as cut.
                 Some(Order::Cut) | None => return,
             },
+            Some(()) = OptionFuture::from(late.as_mut()), if late.is_some() => {
+                if !asked.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
         }
     }
 }

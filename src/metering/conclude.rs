@@ -146,10 +146,11 @@ const fn needs_output(usage: &Usage, seen: &Sniffed) -> bool {
 
 /// The tokens of what was delivered, and how they were estimated.
 fn estimate_output(metered: &mut Metered, seen: &Sniffed) -> u64 {
-    let (bytes, sample) = (seen.output_bytes(), &seen.sample);
+    let (sealed_bytes, sample) = (seen.sealed_bytes, &seen.sample);
+    let bytes = seen.output_bytes().saturating_sub(sealed_bytes);
     let sample_tokens = u64::try_from(tollgate_tokens::count(&sample.text())).unwrap_or(u64::MAX);
     let sampled = u64::try_from(sample.len()).unwrap_or(u64::MAX);
-    let estimate = TextEstimate { bytes, sample_bytes: sampled.min(bytes), sample_tokens };
+    let estimate = TextEstimate { bytes, sample_bytes: sampled.min(bytes), sample_tokens, sealed_bytes };
     metered.output_estimate = Some(estimate);
     estimate.tokens()
 }

@@ -130,6 +130,8 @@ impl Poster {
     /// Posts what was durable when the last batch was read. What came while it was posted waits for more: batch after batch
     /// of the little that came meanwhile would cost a transaction each.
     async fn post_available(&mut self) -> Result<(), PostingError> {
+        // One that is left from a failure was read some time ago.
+        self.has_more |= self.pending.is_some();
         loop {
             if self.pending.is_none() {
                 self.pending = self.read()?;

@@ -6,7 +6,10 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -70,7 +73,6 @@ struct Connections {
 }
 
 /// What is sent.
-#[derive(Debug)]
 pub struct Call<'a> {
     /// How.
     pub method: Method,
@@ -91,8 +93,8 @@ pub struct Connected(OnceLock<Told>);
 /// How a connection is told of.
 #[derive(Debug)]
 enum Told {
-    /// It is there.
-    Made,
+    /// As it is.
+    Now(AtomicBool),
     /// By the client that makes it.
     Later(CaptureConnection),
 }
@@ -103,7 +105,7 @@ impl Connected {
     pub fn is_made(&self) -> bool {
         match self.0.get() {
             None => false,
-            Some(Told::Made) => true,
+            Some(Told::Now(is_made)) => is_made.load(Ordering::Relaxed),
             Some(Told::Later(capture)) => capture.connection_metadata().is_some(),
         }
     }
@@ -267,14 +269,19 @@ impl Connections {
                 Some(connection) => connection,
                 None => self.dial(uri).await?,
             };
-            if let Some(connected) = connected {
-                let _first = connected.0.set(Told::Made);
-            }
+            let is_made = |is_made| {
+                if let Some(Told::Now(told)) =
+                    connected.map(|connected| connected.0.get_or_init(|| Told::Now(AtomicBool::new(false))))
+                {
+                    told.store(is_made, Ordering::Relaxed);
+                }
+            };
+            is_made(true);
             let request = tollgate_http1::Request { method: &method, uri, headers: &headers, body: body.clone() };
             match connection.send(request, &self.plain).await {
                 Ok(response) => return Ok(response.map(UpstreamBody::Plain)),
                 // Nothing of it has left: it is the same attempt.
-                Err(tollgate_http1::Error::Unsent) => {}
+                Err(tollgate_http1::Error::Unsent) => is_made(false),
                 Err(error) => return Err(SendError::Broken(error.to_string())),
             }
         }

@@ -87,7 +87,10 @@ impl Control {
         let telling = async {
             let mut tries = 1;
             loop {
-                let status = client.control(Method::POST, &uri).await?.status();
+                let answer = client.control(Method::POST, &uri).await?;
+                let status = answer.status();
+                // Read to its end, so that the connection can be used again.
+                let _told = body_of(answer).await;
                 if status != StatusCode::NOT_FOUND || tries == CANCEL_TRIES_MAX {
                     return Ok::<_, SendError>(status);
                 }

@@ -86,6 +86,17 @@ fn what_is_delivered_as_sound_custom_tools_or_redacted_thinking_counts_when_its_
 }
 
 #[test]
+fn sealed_reasoning_is_not_measured_by_the_text_beside_it() {
+    let sealed = json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "redacted_thinking", "data": "x".repeat(10_000) } });
+    let text = json!({ "type": "content_block_delta", "index": 1, "delta": { "type": "text_delta", "text": "I" } });
+    for (events, tokens) in [(vec![sealed.clone()], 2500), (vec![sealed.clone(), text.clone()], 2501), (vec![text], 1)]
+    {
+        let metered = cut(Dialect::AnthropicMessages, &events);
+        assert_eq!(metered.lines[0].usage.output, tokens, "{metered:?}");
+    }
+}
+
+#[test]
 fn an_answer_of_a_vendor_that_says_nothing_known_is_an_estimate_and_its_pictures_are_counted() {
     let unknown = whole(Dialect::BedrockInvoke, &json!({ "vectors": [1, 2], "tokens": "?" }));
     assert_eq!((unknown.source, unknown.lines[0].usage.input_uncached), (UsageSource::Estimated, 7), "{unknown:?}");

@@ -263,3 +263,20 @@ async fn http2_without_tls_is_served_however_it_begins() {
     }
     harness.assert_clean_audit().await;
 }
+
+#[tokio::test]
+async fn a_beginning_without_an_end_is_cut_off() {
+    let harness = Harness::start().await;
+    let address: SocketAddr = harness.url("").trim_start_matches("http://").parse().unwrap();
+    let begun = [&b"P"[..], b"PRI * HTTP/2.0\r\n\r\nSM", b"POST /v1/chat/completions HTTP/1.1\r\nhost:"].map(
+        |begun| async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(begun).await.unwrap();
+            let mut answer = Vec::new();
+            let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+            assert!(read.is_ok(), "{begun:?} is waited for without end");
+        },
+    );
+    futures_util::future::join_all(begun).await;
+    assert_eq!(harness.chat(json!({})).await.status, 200);
+}

@@ -25,13 +25,21 @@ pub struct TextEstimate {
     /// Their tokens by o200k_base.
     #[n(2)]
     pub sample_tokens: u64,
+    /// Bytes beside these of reasoning that only the provider can read: bytes / 4, as its letters do not tell its tokens.
+    #[n(3)]
+    #[cbor(with = "crate::nil_default", has_nil)]
+    pub sealed_bytes: u64,
 }
 
 impl TextEstimate {
-    /// The tokens: those of the sample, and for the rest as many to a byte, rounded up once. By bytes / 4 where there is no
-    /// sample.
+    /// The tokens: those of the sample, for the rest as many to a byte, rounded up once, and those of what is sealed. By
+    /// bytes / 4 where there is no sample.
     #[must_use]
     pub fn tokens(&self) -> u64 {
+        self.tokens_of_text().saturating_add(tokens_from_bytes(self.sealed_bytes))
+    }
+
+    fn tokens_of_text(&self) -> u64 {
         if self.sample_bytes == 0 {
             return tokens_from_bytes(self.bytes);
         }
@@ -47,12 +55,16 @@ mod tests {
 
     #[test]
     fn what_was_counted_stands_for_the_rest() {
-        let tokens = |bytes, sample_bytes, sample_tokens| TextEstimate { bytes, sample_bytes, sample_tokens }.tokens();
+        let tokens = |bytes, sample_bytes, sample_tokens| {
+            TextEstimate { bytes, sample_bytes, sample_tokens, sealed_bytes: 0 }.tokens()
+        };
         assert_eq!(tokens(40, 40, 9), 9);
         assert_eq!(tokens(4096, 2048, 500), 1000);
         assert_eq!(tokens(4097, 2048, 500), 1001);
         assert_eq!(tokens(41, 0, 0), 11);
         assert_eq!(tokens(0, 0, 0), 0);
         assert_eq!(tokens(u64::MAX, 1, u64::MAX), u64::MAX);
+        let sealed = TextEstimate { bytes: 1, sample_bytes: 1, sample_tokens: 1, sealed_bytes: 10_000 };
+        assert_eq!(sealed.tokens(), 2501);
     }
 }

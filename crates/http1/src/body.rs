@@ -91,6 +91,7 @@ impl http_body::Body for Body {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
             let Some(Reading { connection, left, .. }) = &mut self.reading else { return Poll::Ready(None) };
+            connection.send_more(cx);
             let failed = match left.next(connection) {
                 Ok(Piece::Data(data)) => {
                     // The last of so many bytes is the end: who has them all need not ask again.

@@ -1,6 +1,7 @@
 //! One connection: a request is written and the head of its answer read, by whoever waits for it.
 
 use std::{
+    fmt,
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
@@ -15,7 +16,7 @@ use tokio_util::io::poll_read_buf;
 use crate::{
     Error, Pool,
     body::Body,
-    head::{self, Head},
+    head::{self, HEAD_BYTES_MAX, Head},
 };
 
 /// What is read at once at first.
@@ -26,7 +27,7 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 const ROOM_MIN: usize = 512;
 
 /// What is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request<'a> {
     /// How.
     pub method: &'a Method,
@@ -39,20 +40,31 @@ pub struct Request<'a> {
 }
 
 /// A connection on which no request is under way.
-#[derive(Debug)]
 pub struct Connection {
     pub(crate) stream: TcpStream,
     pub(crate) read: BytesMut,
     read_next: usize,
+    /// Bytes of what was read in which the end of a head was looked for.
+    looked: usize,
     /// It carried a request before.
     was_used: bool,
+    /// What is still to be sent of a request whose answer has begun.
+    pub(crate) unsent: Option<Outgoing>,
+}
+
+/// What was read is somebody's.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({} bytes read)", self.read.len())
+    }
 }
 
 impl Connection {
     /// One that has just been made.
     #[must_use]
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, read: BytesMut::new(), read_next: READ_BYTES_MIN, was_used: false }
+        let read = BytesMut::new();
+        Self { stream, read, read_next: READ_BYTES_MIN, looked: 0, was_used: false, unsent: None }
     }
 
     /// Sends a request and waits for the head of its answer. When the answer has come to its end the connection goes to the
@@ -63,8 +75,9 @@ impl Connection {
     pub async fn send(mut self, request: Request<'_>, pool: &Arc<Pool>) -> Result<Response<Body>, Error> {
         let mut outgoing = Outgoing { head: head::write(&request), body: request.body.clone(), written: 0 };
         let head = std::future::poll_fn(|cx| self.poll_head(cx, &mut outgoing, request.method)).await?;
-        // Who answers before all has been sent may take the rest for another request.
+        // Who answers before all has been sent may still need the rest, or take it for another request.
         let keeps = head.keeps && outgoing.is_written();
+        self.unsent = Some(outgoing).filter(|outgoing| !outgoing.is_written());
         let Head { response, framing, .. } = head;
         self.was_used = true;
         let key = keeps.then(|| request.uri.authority().cloned()).flatten();
@@ -86,10 +99,13 @@ impl Connection {
                     return Poll::Ready(Err(Error::Unsent));
                 }
                 // Who refuses a long request may answer and close before it has come.
-                Poll::Ready(Err(error)) => match self.poll_fill_head(cx, method) {
-                    Poll::Ready(Ok(head)) => return Poll::Ready(Ok(Head { keeps: false, ..head })),
-                    _ => return Poll::Ready(Err(error.into())),
-                },
+                Poll::Ready(Err(error)) => {
+                    outgoing.give_up();
+                    return match self.poll_fill_head(cx, method) {
+                        Poll::Ready(Ok(head)) => Poll::Ready(Ok(Head { keeps: false, ..head })),
+                        _ => Poll::Ready(Err(error.into())),
+                    };
+                }
                 Poll::Pending => break,
             }
         }
@@ -103,9 +119,29 @@ impl Connection {
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
+            // One that comes drop by drop is not parsed at each drop.
+            if self.looked > 0 && self.read.len() <= HEAD_BYTES_MAX && !head::may_end(&self.read, self.looked) {
+                self.looked = self.read.len();
+                continue;
+            }
             if let Some(head) = head::read(&mut self.read, method).transpose() {
+                self.looked = 0;
                 return Poll::Ready(head);
             }
+            self.looked = self.read.len();
+        }
+    }
+
+    /// Sends more of a request whose answer has begun, as far as its upstream takes it. One that takes no more has its
+    /// reasons, and its answer tells them.
+    pub(crate) fn send_more(&mut self, cx: &mut Context<'_>) {
+        while let Some(outgoing) = &mut self.unsent {
+            match Pin::new(&mut self.stream).poll_write_vectored(cx, &outgoing.slices()) {
+                Poll::Ready(Ok(len)) if len > 0 => outgoing.written += len,
+                Poll::Ready(_) => self.unsent = None,
+                Poll::Pending => return,
+            }
+            self.unsent = self.unsent.take().filter(|outgoing| !outgoing.is_written());
         }
     }
 
@@ -137,7 +173,7 @@ impl Connection {
 }
 
 /// A request on its way.
-struct Outgoing {
+pub(crate) struct Outgoing {
     head: Vec<u8>,
     body: Bytes,
     /// Bytes of both that were written.
@@ -145,6 +181,12 @@ struct Outgoing {
 }
 
 impl Outgoing {
+    /// Nothing more of it is sent.
+    fn give_up(&mut self) {
+        self.head.clear();
+        self.body.clear();
+    }
+
     fn is_written(&self) -> bool {
         self.written >= self.head.len() + self.body.len()
     }

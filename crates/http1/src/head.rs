@@ -8,6 +8,8 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
 };
 
+use memchr::memmem;
+
 use crate::{Error, Request};
 
 /// Most bytes of an answer's head.
@@ -97,6 +99,12 @@ pub(crate) fn read(read: &mut BytesMut, method: &Method) -> Result<Option<Head>,
         let keeps = is_certain && keeps_alive(&built) && framing != Framing::UntilClose;
         return Ok(Some(Head { response: built, framing, keeps }));
     }
+}
+
+/// Whether a head may end behind the first `looked` bytes, which were looked at before.
+pub(crate) fn may_end(read: &[u8], looked: usize) -> bool {
+    let new = read.get(looked.saturating_sub(3)..).unwrap_or_default();
+    memmem::find(new, b"\n\r\n").is_some() || memmem::find(new, b"\n\n").is_some()
 }
 
 /// A head as it was parsed: where in the bytes each header stands.

@@ -346,6 +346,34 @@ async fn a_long_request_that_is_refused_before_it_has_come_gets_its_answer() {
 }
 
 #[tokio::test]
+async fn a_request_goes_on_being_sent_when_its_answer_has_begun() {
+    const BYTES: usize = 32 * 1024 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri: Uri = format!("http://{}/v1", listener.local_addr().unwrap()).parse().unwrap();
+    let pool = Pool::new(Duration::from_secs(5), 4);
+    let connection = Connection::new(TcpStream::connect(uri.authority().unwrap().as_str()).await.unwrap());
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    tokio::spawn(async move {
+        let mut asked = vec![0; 64 * 1024];
+        let mut len = upstream.read(&mut asked).await.unwrap();
+        upstream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n").await.unwrap();
+        // It needs all of it to go on.
+        while len < BYTES {
+            match upstream.read(&mut asked).await.unwrap() {
+                0 => return,
+                more => len += more,
+            }
+        }
+        upstream.write_all(b"4\r\ndone\r\n0\r\n\r\n").await.unwrap();
+    });
+    let headers = HeaderMap::new();
+    let request = Request { method: &Method::POST, uri: &uri, headers: &headers, body: Bytes::from(vec![b'x'; BYTES]) };
+    let answer = timeout(Duration::from_secs(10), connection.send(request, &pool)).await.unwrap().unwrap();
+    let body = timeout(Duration::from_secs(10), answer.into_body().collect()).await.expect("it waits for the rest");
+    assert_eq!(body.unwrap().to_bytes(), "okdone");
+}
+
+#[tokio::test]
 async fn what_waits_too_long_or_was_closed_meanwhile_is_let_go() {
     const PLAIN: &[&str] = &["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"; 3];
     let pool = Pool::new(Duration::from_millis(300), 4);

@@ -40,6 +40,8 @@ pub(super) struct Document {
     pub(super) text_bytes: u64,
     pub(super) refusal_bytes: u64,
     pub(super) tool_bytes: u64,
+    /// Of the text, what only the provider can read.
+    pub(super) sealed_bytes: u64,
     /// The beginning of what it delivers.
     pub(super) sample: Sample,
     /// Whether enough is kept of earlier documents.
@@ -205,7 +207,9 @@ impl Document {
             Delivered::Tool => &mut self.tool_bytes,
         };
         *count = count.saturating_add(bytes);
-        if !self.is_sampled && to != Delivered::Sealed {
+        if to == Delivered::Sealed {
+            self.sealed_bytes = self.sealed_bytes.saturating_add(bytes);
+        } else if !self.is_sampled {
             self.sample.push(text);
         }
     }

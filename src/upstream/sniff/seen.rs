@@ -65,7 +65,9 @@ pub struct Sniffed {
     pub delivered_bytes: u64,
     /// UTF-8 bytes of delivered tool arguments.
     pub tool_bytes: u64,
-    /// The beginning of both.
+    /// Of the text, bytes of reasoning that only the provider can read.
+    pub sealed_bytes: u64,
+    /// The beginning of the rest of both.
     pub sample: Sample,
     /// Bytes of an answer that is not looked into.
     pub opaque_bytes: u64,
@@ -114,6 +116,9 @@ impl Sniffed {
         self.take_words(document);
         self.take_delivered(document.text_bytes, document.refusal_bytes, document.tool_bytes, kind);
         self.take_text(document.sample.bytes(), kind);
+        if kind != KindOf::Silent {
+            self.sealed_bytes = self.sealed_bytes.saturating_add(document.sealed_bytes);
+        }
         self.take_counts(document, kind);
         self.is_json_object |= document.complete;
         self.is_told |= document.told;

@@ -4,7 +4,7 @@
 //! but for the bytes that it delivers and the counts of its usage, so it need not be walked. Any event that does not match is
 //! walked, and replaces it.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use super::{
     document::Document,
@@ -17,7 +17,7 @@ use crate::upstream::dialect::description::KindOf;
 const EVENT_BYTES_MAX: usize = 2048;
 
 /// An event with holes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Shape {
     /// Whether an event is remembered that others may be like.
     is_known: bool,
@@ -61,6 +61,13 @@ pub(super) struct Walked<'a> {
     pub(super) holes: &'a Holes,
 }
 
+/// The event holds what a customer was told.
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shape({} bytes)", self.event.len())
+    }
+}
+
 impl Shape {
     pub(super) const fn forget(&mut self) {
         self.is_known = false;
@@ -80,6 +87,9 @@ impl Shape {
             return;
         }
         let Some(found) = holes.all() else { return };
+        if found.iter().any(|hole| hole.delivers == Some(Delivered::Sealed)) {
+            return;
+        }
         let shift = |range: Range<usize>| range.start + document_from..range.end + document_from;
         self.usage = holes.usage().map(shift);
         if self.usage.is_some() != document.has_usage() {
@@ -143,7 +153,7 @@ impl Shape {
             let is_end = |byte: &u8| if hole.is_text { *byte == b'"' } else { !byte.is_ascii_digit() };
             let Some(len) = filled.iter().position(is_end) else { return };
             let (content, behind) = filled.split_at(len);
-            if hole.delivers.is_some_and(|to| to != Delivered::Sealed) {
+            if hole.delivers.is_some() {
                 give(content);
             }
             (rest, from) = (behind, hole.to);
@@ -185,8 +195,9 @@ fn place_usage(usage: &Range<usize>, found: &mut Match, from: usize, to: usize) 
 impl Match {
     fn deliver(&mut self, to: Option<Delivered>, bytes: usize) {
         let count = match to {
-            None => return,
-            Some(Delivered::Text | Delivered::Sealed) => &mut self.text_bytes,
+            // What is sealed is walked.
+            None | Some(Delivered::Sealed) => return,
+            Some(Delivered::Text) => &mut self.text_bytes,
             Some(Delivered::Refusal) => &mut self.refusal_bytes,
             Some(Delivered::Tool) => &mut self.tool_bytes,
         };
