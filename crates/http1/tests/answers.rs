@@ -27,9 +27,7 @@ type Pieces = Vec<Vec<u8>>;
 
 /// Connections to an upstream that answers each one with these pieces.
 async fn connect(pieces: &Pieces) -> TcpStream {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let (mut upstream, _) = listener.accept().await.unwrap();
+    let (client, mut upstream) = connected().await;
     upstream.set_nodelay(true).unwrap();
     let pieces = pieces.clone();
     tokio::spawn(async move {
@@ -302,13 +300,19 @@ async fn a_connection_is_used_again_only_where_nothing_is_left_of_its_answer() {
     }
 }
 
+/// A connection and its other end.
+async fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (upstream, _) = listener.accept().await.unwrap();
+    (client, upstream)
+}
+
 #[tokio::test]
 async fn an_answer_that_is_left_closes_its_connection() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let uri: Uri = format!("http://{}/v1", listener.local_addr().unwrap()).parse().unwrap();
-    let pool = Pool::new(Duration::from_secs(5), 4);
-    let connection = Connection::new(TcpStream::connect(uri.authority().unwrap().as_str()).await.unwrap());
-    let (mut upstream, _) = listener.accept().await.unwrap();
+    let (uri, pool) = (uri(), Pool::new(Duration::from_secs(5), 4));
+    let (client, mut upstream) = connected().await;
+    let connection = Connection::new(client);
     let headers = HeaderMap::new();
     let request = Request { method: &Method::POST, uri: &uri, headers: &headers, body: Bytes::new() };
     let (answer, ()) = tokio::join!(connection.send(request, &pool), async {
@@ -325,11 +329,9 @@ async fn an_answer_that_is_left_closes_its_connection() {
 
 #[tokio::test]
 async fn a_long_request_that_is_refused_before_it_has_come_gets_its_answer() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let uri: Uri = format!("http://{}/v1", listener.local_addr().unwrap()).parse().unwrap();
-    let pool = Pool::new(Duration::from_secs(5), 4);
-    let connection = Connection::new(TcpStream::connect(uri.authority().unwrap().as_str()).await.unwrap());
-    let (mut upstream, _) = listener.accept().await.unwrap();
+    let (uri, pool) = (uri(), Pool::new(Duration::from_secs(5), 4));
+    let (client, mut upstream) = connected().await;
+    let connection = Connection::new(client);
     tokio::spawn(async move {
         let _asked = upstream.read(&mut [0; 1024]).await;
         upstream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
@@ -348,11 +350,9 @@ async fn a_long_request_that_is_refused_before_it_has_come_gets_its_answer() {
 #[tokio::test]
 async fn a_request_goes_on_being_sent_when_its_answer_has_begun() {
     const BYTES: usize = 32 * 1024 * 1024;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let uri: Uri = format!("http://{}/v1", listener.local_addr().unwrap()).parse().unwrap();
-    let pool = Pool::new(Duration::from_secs(5), 4);
-    let connection = Connection::new(TcpStream::connect(uri.authority().unwrap().as_str()).await.unwrap());
-    let (mut upstream, _) = listener.accept().await.unwrap();
+    let (uri, pool) = (uri(), Pool::new(Duration::from_secs(5), 4));
+    let (client, mut upstream) = connected().await;
+    let connection = Connection::new(client);
     tokio::spawn(async move {
         let mut asked = vec![0; 64 * 1024];
         let mut len = upstream.read(&mut asked).await.unwrap();
