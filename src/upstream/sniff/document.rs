@@ -112,8 +112,12 @@ impl Document {
         self.words.clear();
         self.words_raw.clear();
         self.members.clear();
-        self.sample.clear();
         self.is_sampled = known.sample.is_full();
+        if self.is_sampled {
+            self.sample = Sample::default();
+        } else {
+            self.sample.clear();
+        }
         self.model_known = known.model.is_some();
         match kind {
             Kind::Untold => {}
