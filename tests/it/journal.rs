@@ -497,3 +497,25 @@ fn check_tells_journal_options_that_cannot_work() {
         assert!(output.status.code() == Some(1) && text.contains(expected), "{text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_became_durable_while_the_store_failed_is_posted_before_a_stop_ends() {
+    let mut harness = Harness::start().await;
+    let database = format!("sqlite://{}", harness.dir.path().join("data/tollgate.db").display());
+    let by_hand = sqlx::SqlitePool::connect(&database).await.unwrap();
+    let run = async |sql: &'static str| {
+        sqlx::query(sql).execute(&by_hand).await.unwrap();
+    };
+    run("alter table entries rename to entries_away").await;
+    harness.chat(json!({})).await;
+    // By now the first batch has failed several times, and is tried again in more than a second.
+    tokio::time::sleep(Duration::from_millis(1800)).await;
+    for _ in 0..5 {
+        harness.chat(json!({})).await;
+    }
+    run("alter table entries_away rename to entries").await;
+    harness.gateway.take().unwrap().stop().await;
+    let entries: i64 = sqlx::query_scalar("select count(*) from entries").fetch_one(&by_hand).await.unwrap();
+    assert_eq!(entries, 6);
+    by_hand.close().await;
+}
