@@ -405,8 +405,8 @@ fn key_of(entry: &Entry) -> RollupKey {
         hour_us: admission.admitted_at_us - admission.admitted_at_us.rem_euclid(HOUR_US),
         customer_id: admission.customer_id,
         key_id: admission.key_id,
-        model: admission.model.clone(),
-        target: admission.target.clone(),
+        model: admission.model.as_str().into(),
+        target: admission.target.as_str().into(),
     }
 }
 

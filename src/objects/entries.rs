@@ -9,6 +9,7 @@ use std::{collections::HashSet, sync::Arc};
 use sha2::{Digest, Sha256};
 use tollgate_core::{
     entry::{Admission, Entry, Outcome, UsageSource},
+    entry_row::EntryRow,
     id::{AttemptId, BootId, RequestId},
     pricing_context::{PricingContext, ServiceTier},
     record::RecordKind,
@@ -226,16 +227,16 @@ impl Objects {
         closing: Option<u64>,
     ) -> Result<(), StoreError> {
         let boot_id = BootId::from_bytes(*object.id.bytes());
-        let entries = entries.into_iter().map(|entry| (0, entry)).collect();
-        let batch = PostBatch::new(REPLICA.to_owned(), boot_id, closing.unwrap_or(0), entries);
+        let rows = entries.iter().map(|entry| (0, EntryRow::of(entry))).collect();
+        let batch = PostBatch::new(REPLICA.to_owned(), boot_id, closing.unwrap_or(0), Vec::new());
         let records = (1..=closing.unwrap_or(0)).map(|sequence| (sequence, RecordKind::Opened)).collect();
         let stage = if closing.is_some() { Stage::Closing } else { Stage::Resolving };
-        let batch = PostBatch { records, stage, ..batch };
+        let batch = PostBatch { entries: rows, records, stage, ..batch };
         let shipper = Shipper::new(self.store.clone(), self.proxy.clock.clone(), Arc::default());
         let posted = shipper.ship(&batch).await?;
         // What is in the books already was counted by whoever put it there.
-        if posted.inserted == u64::try_from(batch.entries.len()).unwrap_or(u64::MAX) {
-            batch.entries.iter().for_each(|(_, entry)| self.proxy.observers.metrics.ended(entry, None));
+        if posted.inserted == u64::try_from(entries.len()).unwrap_or(u64::MAX) {
+            entries.iter().for_each(|entry| self.proxy.observers.metrics.ended(entry, None));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 use serde::Serialize;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tollgate_core::{entry::Entry, id::BootId, orphan::resolve_orphan};
+use tollgate_core::{entry_row::EntryRow, id::BootId, orphan::resolve_orphan};
 
 use super::{live::PostingError, ship::Shipper, state::PostingState, tracker::Tracker};
 use crate::{
@@ -200,7 +200,7 @@ async fn post_boot(
     }
     let damage = reader.damage();
     let missing = missed_before + missed_after(&reader, committed);
-    let mut orphans: Vec<(u64, Entry)> = tracker
+    let mut orphans: Vec<(u64, EntryRow)> = tracker
         .orphans()
         .into_iter()
         .map(|open| {
@@ -214,7 +214,7 @@ async fn post_boot(
                     "an attempt that was cut off has no price; `tollgate rerate` prices it later"
                 );
             }
-            (open.sequence, entry)
+            (open.sequence, EntryRow::of(&entry))
         })
         .collect();
     while orphans.len() > BATCH_RECORDS_MAX {

@@ -84,17 +84,19 @@ impl Shipper {
     /// whose process lived on: then what it said in the end is kept, for somebody to correct the books by.
     async fn compare(&self, batch: &PostBatch) -> Result<(), StoreError> {
         for (sequence, entry) in &batch.entries {
-            let id = entry.admission.id;
+            let id = entry.id;
             let standing = self.store.entries_of_request(id.request_id).await?;
-            let Some(other) = standing.iter().find(|other| other.admission.id == id && *other != entry) else {
+            let entry = entry.entry().map_err(|_| StoreError::Damaged("entry"))?;
+            let Some(other) = standing.iter().find(|other| other.admission.id == id && **other != entry) else {
                 continue;
             };
+            let reason = format!("the books say `{}` of this attempt, the journal `{}`", said(other), said(&entry));
             let letter = DeadLetter {
-                entry: entry.clone(),
+                entry,
                 replica: batch.replica.clone(),
                 boot_id: batch.boot_id,
                 sequence: *sequence,
-                reason: format!("the books say `{}` of this attempt, the journal `{}`", said(other), said(entry)),
+                reason,
                 buried_at_us: self.clock.unix_us(),
             };
             tracing::error!(attempt = %id, reason = letter.reason, "the journal contradicts the books; its word is kept");
@@ -105,7 +107,7 @@ impl Shipper {
 
     async fn bury(&self, poison: &PostBatch, error: &StoreError) -> Result<(), StoreError> {
         self.store.bury(poison, &error.to_string(), self.clock.unix_us()).await?;
-        let attempt = poison.entries.first().map(|(_, entry)| entry.admission.id.to_string());
+        let attempt = poison.entries.first().map(|(_, entry)| entry.id.to_string());
         tracing::error!(attempt, %error, "the store refuses an entry; it is kept as a dead letter and is in no sum");
         self.state.buried(poison, self.clock.monotonic());
         Ok(())

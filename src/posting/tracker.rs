@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use tollgate_core::{
-    entry::{Admission, Entry},
+    entry::Admission,
+    entry_row::EntryRow,
     id::AttemptId,
     record::{Progress, Record, Step},
 };
@@ -14,13 +15,13 @@ pub(super) struct UnderWay(HashMap<AttemptId, u64>);
 
 impl UnderWay {
     /// Takes records in order and gives the entries among them.
-    pub(super) fn take(&mut self, steps: Vec<(u64, Step)>) -> Vec<(u64, Entry)> {
+    pub(super) fn take(&mut self, steps: Vec<(u64, Step)>) -> Vec<(u64, EntryRow)> {
         let mut entries = Vec::with_capacity(steps.len() / 2);
         for (sequence, step) in steps {
             match step {
                 Step::Opened(id) => drop(self.0.insert(id, sequence)),
                 Step::Ended(entry) => {
-                    self.0.remove(&entry.admission.id);
+                    self.0.remove(&entry.id);
                     entries.push((sequence, *entry));
                 }
                 Step::Void(id) => drop(self.0.remove(&id)),
@@ -49,7 +50,7 @@ pub(super) struct Tracker(HashMap<AttemptId, Open>);
 
 impl Tracker {
     /// Takes records in order and gives the entries among them.
-    pub(super) fn take(&mut self, records: Vec<(u64, Record)>) -> Vec<(u64, Entry)> {
+    pub(super) fn take(&mut self, records: Vec<(u64, Record)>) -> Vec<(u64, EntryRow)> {
         let mut entries = Vec::new();
         for (sequence, record) in records {
             match record {
@@ -64,7 +65,7 @@ impl Tracker {
                 }
                 Record::Ended(entry) => {
                     self.0.remove(&entry.admission.id);
-                    entries.push((sequence, *entry));
+                    entries.push((sequence, EntryRow::of(&entry)));
                 }
                 Record::Void(id) => drop(self.0.remove(&id)),
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tollgate_core::{
-    entry::Entry,
+    entry_row::EntryRow,
     id::{AttemptId, BootId},
     record::RecordKind,
 };
@@ -163,22 +163,22 @@ impl Position {
         if through < batch.after_sequence { Err(StoreError::Behind { through }) } else { Ok(()) }
     }
 
-    fn is_of_a_sealed_day(&self, entry: &Entry) -> bool {
-        self.sealed_days.contains(&day_of(entry.admission.id.request_id.bytes()))
+    fn is_of_a_sealed_day(&self, entry: &EntryRow) -> bool {
+        self.sealed_days.contains(&day_of(entry.id.request_id.bytes()))
     }
 
     /// The attempts of a batch whose day is sealed.
     pub(super) fn on_sealed_days(&self, batch: &PostBatch) -> Vec<AttemptId> {
         let entries = batch.entries.iter().map(|(_, entry)| entry);
-        entries.filter(|entry| self.is_of_a_sealed_day(entry)).map(|entry| entry.admission.id).collect()
+        entries.filter(|entry| self.is_of_a_sealed_day(entry)).map(|entry| entry.id).collect()
     }
 
     /// The entries of a batch that may have to be posted. What was posted before and sealed since is left out: it cannot be
     /// seen by its key any more.
-    pub(super) fn unsealed<'a>(&self, batch: &'a PostBatch) -> Vec<&'a (u64, Entry)> {
-        let keep = |(sequence, entry): &&(u64, Entry)| {
+    pub(super) fn unsealed<'a>(&self, batch: &'a PostBatch) -> Vec<&'a (u64, EntryRow)> {
+        let keep = |(sequence, entry): &&(u64, EntryRow)| {
             let is_sealed = was_sealed(batch, *sequence, self.counted_through, self.closed)
-                || self.sealed_orphans.contains(&entry.admission.id);
+                || self.sealed_orphans.contains(&entry.id);
             !(is_sealed && self.is_of_a_sealed_day(entry))
         };
         batch.entries.iter().filter(keep).collect()
@@ -187,7 +187,7 @@ impl Position {
 
 /// The days of a batch's request ids.
 pub(super) fn days_of(batch: &PostBatch) -> BTreeSet<i32> {
-    batch.entries.iter().map(|(_, entry)| day_of(entry.admission.id.request_id.bytes())).collect()
+    batch.entries.iter().map(|(_, entry)| day_of(entry.id.request_id.bytes())).collect()
 }
 
 /// What a batch adds to its boot's row, beside the entries.

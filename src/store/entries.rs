@@ -2,6 +2,7 @@
 
 use tollgate_core::{
     entry::Entry,
+    entry_row::EntryRow,
     id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
     record::RecordKind,
 };
@@ -20,7 +21,7 @@ pub struct PostBatch {
     /// The journal is read through this sequence.
     pub through_sequence: u64,
     /// Entries and their sequences.
-    pub entries: Vec<(u64, Entry)>,
+    pub entries: Vec<(u64, EntryRow)>,
     /// Every beginning and end that was read, so that it can be told later whether each attempt has one end. Other records do
     /// not matter.
     pub records: Vec<(u64, RecordKind)>,
@@ -47,6 +48,7 @@ impl PostBatch {
     #[must_use]
     pub fn new(replica: String, boot_id: BootId, through_sequence: u64, entries: Vec<(u64, Entry)>) -> Self {
         let records = entries.iter().map(|(sequence, _)| (*sequence, RecordKind::Ended)).collect();
+        let entries = entries.iter().map(|(sequence, entry)| (*sequence, EntryRow::of(entry))).collect();
         let stage = Stage::Reading;
         Self { replica, boot_id, after_sequence: 0, through_sequence, entries, records, missing: 0, stage }
     }

@@ -1,9 +1,10 @@
 //! Hourly sums per customer, key, model and target: what reports read instead of entries.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tollgate_core::{
-    entry::{Entry, UsageSource},
+    entry::UsageSource,
+    entry_row::{EntryRow, Totals},
     id::{CustomerId, KeyId},
     money::NanoUsd,
     usage::Usage,
@@ -26,9 +27,9 @@ pub struct RollupKey {
     /// The key.
     pub key_id: KeyId,
     /// Public model.
-    pub model: String,
+    pub model: Arc<str>,
     /// `provider/model`
-    pub target: String,
+    pub target: Arc<str>,
 }
 
 /// Sums.
@@ -99,14 +100,13 @@ pub struct Span {
 
 /// The cell of an entry.
 #[must_use]
-pub fn cell_of(entry: &Entry) -> RollupKey {
-    let admission = &entry.admission;
+pub fn cell_of(entry: &EntryRow) -> RollupKey {
     RollupKey {
-        hour_us: admission.admitted_at_us.div_euclid(HOUR_US) * HOUR_US,
-        customer_id: admission.customer_id,
-        key_id: admission.key_id,
-        model: admission.model.clone(),
-        target: admission.target.clone(),
+        hour_us: entry.admitted_at_us.div_euclid(HOUR_US) * HOUR_US,
+        customer_id: entry.customer_id,
+        key_id: entry.key_id,
+        model: Arc::clone(&entry.model),
+        target: Arc::clone(&entry.target),
     }
 }
 
@@ -115,41 +115,24 @@ impl Sums {
     ///
     /// # Errors
     /// [`StoreError::TooLarge`] when a sum does not fit.
-    pub fn add(&mut self, entry: &Entry) -> Result<(), StoreError> {
+    pub fn add(&mut self, entry: &EntryRow) -> Result<(), StoreError> {
         // A correction is no attempt, uses nothing and estimates nothing.
         if let Some(correction) = &entry.corrects {
             self.settled += u64::from(correction.settles);
         } else {
-            self.requests += u64::from(entry.admission.id.attempt == 0);
+            self.requests += u64::from(entry.id.attempt == 0);
             self.attempts += 1;
-            self.unpriced += u64::from(entry.is_unpriced());
+            self.unpriced += u64::from(entry.is_unpriced);
             let exact = matches!(entry.usage_source, UsageSource::ProviderFinal | UsageSource::NotBilled);
             self.estimated += u64::from(!exact);
         }
-        for line in &entry.lines {
-            add_usage(&mut self.usage, &line.usage)?;
-            self.cost = self.cost.checked_add(line.cost.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
-            self.charge = self.charge.checked_add(line.charge.unwrap_or_default()).map_err(|_| StoreError::TooLarge)?;
-            let busy_us = line.worker.map_or(0, |time| time.busy_us());
-            self.worker_busy_us = self.worker_busy_us.checked_add(busy_us).ok_or(StoreError::TooLarge)?;
-        }
+        let so_far =
+            Totals { usage: self.usage, cost: self.cost, charge: self.charge, worker_busy_us: self.worker_busy_us };
+        let sum = entry.totals.and_then(|totals| so_far.checked_add(&totals)).ok_or(StoreError::TooLarge)?;
+        (self.usage, self.cost, self.charge) = (sum.usage, sum.cost, sum.charge);
+        self.worker_busy_us = sum.worker_busy_us;
         Ok(())
     }
-}
-
-fn add_usage(sum: &mut Usage, usage: &Usage) -> Result<(), StoreError> {
-    for (total, part) in [
-        (&mut sum.input_uncached, usage.input_uncached),
-        (&mut sum.cache_read, usage.cache_read),
-        (&mut sum.cache_write_5m, usage.cache_write_5m),
-        (&mut sum.cache_write_1h, usage.cache_write_1h),
-        (&mut sum.cache_write_unspecified, usage.cache_write_unspecified),
-        (&mut sum.output, usage.output),
-        (&mut sum.reasoning, usage.reasoning),
-    ] {
-        *total = total.checked_add(part).ok_or(StoreError::TooLarge)?;
-    }
-    Ok(())
 }
 
 /// The columns that are summed, as both engines name them, in the order of [`Sums::columns`].

@@ -440,7 +440,7 @@ async fn a_dead_letter_that_is_posted_locks_in_the_order_of_posting() {
     other.execute("begin").await.unwrap();
     other.execute("select * from cursors for update").await.unwrap();
     let reviving = {
-        let (store, id) = (store.clone(), letter.entries[0].1.admission.id);
+        let (store, id) = (store.clone(), letter.entries[0].1.id);
         tokio::spawn(async move { store.revive(id).await })
     };
     let mut look = PgConnection::connect(&url).await.unwrap();

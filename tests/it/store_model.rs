@@ -16,6 +16,7 @@ use tollgate::store::{
 };
 use tollgate_core::{
     entry::{Entry, Outcome},
+    entry_row::EntryRow,
     id::{AttemptId, BootId, CustomerId, KeyId, ObjectId, RequestId},
     record::RecordKind,
 };
@@ -323,15 +324,15 @@ impl Model {
         self.must_be_at(batch)?;
         let before = self.entries.clone();
         let mut posted = Posted::default();
-        for (sequence, entry) in &batch.entries {
+        for (sequence, entry) in entries_of(batch) {
             let id = entry.admission.id;
-            if self.was_sealed(batch, *sequence, entry) || self.entries.contains_key(&id) {
+            if self.was_sealed(batch, sequence, &entry) || self.entries.contains_key(&id) {
                 posted.already_there += 1;
                 continue;
             }
             posted.inserted += 1;
-            self.entries.insert(id, (batch.replica.clone(), batch.boot_id, entry.clone()));
-            self.sequences.insert(id, *sequence);
+            self.entries.insert(id, (batch.replica.clone(), batch.boot_id, entry));
+            self.sequences.insert(id, sequence);
         }
         if let Err(error) = self.cells() {
             self.entries = before;
@@ -344,16 +345,16 @@ impl Model {
     pub(crate) fn bury(&mut self, batch: &PostBatch, reason: &str, now_us: i64) -> Answer<()> {
         self.must_be_at(batch)?;
         let mut buried = 0;
-        for (sequence, entry) in &batch.entries {
+        for (sequence, entry) in entries_of(batch) {
             let id = entry.admission.id;
             let is_known = self.entries.contains_key(&id) || self.letters.contains_key(&id);
-            if !is_known && !self.was_sealed(batch, *sequence, entry) {
+            if !is_known && !self.was_sealed(batch, sequence, &entry) {
                 buried += 1;
                 let letter = DeadLetter {
-                    entry: entry.clone(),
+                    entry,
                     replica: batch.replica.clone(),
                     boot_id: batch.boot_id,
-                    sequence: *sequence,
+                    sequence,
                     reason: reason.to_owned(),
                     buried_at_us: now_us,
                 };
@@ -456,7 +457,8 @@ impl Model {
     pub(crate) fn cells(&self) -> Answer<BTreeMap<RollupKey, Sums>> {
         let mut cells: BTreeMap<RollupKey, Sums> = BTreeMap::new();
         for entry in self.all() {
-            cells.entry(cell_of(entry)).or_default().add(entry).map_err(|_| Refused::TooLarge)?;
+            let row = EntryRow::of(entry);
+            cells.entry(cell_of(&row)).or_default().add(&row).map_err(|_| Refused::TooLarge)?;
         }
         if cells.values().all(fits) { Ok(cells) } else { Err(Refused::TooLarge) }
     }
@@ -465,7 +467,8 @@ impl Model {
         let mut groups: Vec<UsageGroup> = Vec::new();
         let mut order: BTreeSet<(Vec<String>, usize)> = BTreeSet::new();
         for entry in self.all() {
-            let cell = cell_of(entry);
+            let row = EntryRow::of(entry);
+            let cell = cell_of(&row);
             if span.from_us.is_some_and(|from| cell.hour_us < from)
                 || span.to_us.is_some_and(|to| cell.hour_us >= to)
                 || span.customer_id.is_some_and(|customer| cell.customer_id != customer)
@@ -476,8 +479,8 @@ impl Model {
             let group = UsageGroup {
                 key_id: has(By::Key).then_some(cell.key_id),
                 customer_id: has(By::Customer).then_some(cell.customer_id),
-                model: has(By::Model).then(|| cell.model.clone()),
-                target: has(By::Target).then(|| cell.target.clone()),
+                model: has(By::Model).then(|| cell.model.to_string()),
+                target: has(By::Target).then(|| cell.target.to_string()),
                 day_us: has(By::Day).then(|| cell.hour_us.div_euclid(DAY_US) * DAY_US),
                 sums: Sums::default(),
             };
@@ -486,15 +489,15 @@ impl Model {
                 let key = by.iter().map(|by| match by {
                     By::Key => cell.key_id.to_string(),
                     By::Customer => cell.customer_id.to_string(),
-                    By::Model => cell.model.clone(),
-                    By::Target => cell.target.clone(),
+                    By::Model => cell.model.to_string(),
+                    By::Target => cell.target.to_string(),
                     By::Day => format!("{:020}", group.day_us.unwrap()),
                 });
                 order.insert((key.collect(), groups.len()));
                 groups.push(group.clone());
                 groups.len() - 1
             });
-            groups[at].sums.add(entry).map_err(|_| Refused::TooLarge)?;
+            groups[at].sums.add(&row).map_err(|_| Refused::TooLarge)?;
         }
         if !groups.iter().all(|group| fits(&group.sums)) {
             return Err(Refused::TooLarge);
@@ -519,6 +522,10 @@ impl Model {
     pub(crate) fn pin(&mut self, name: &str, value: &str) -> String {
         self.pins.entry(name.to_owned()).or_insert_with(|| value.to_owned()).clone()
     }
+}
+
+fn entries_of(batch: &PostBatch) -> impl Iterator<Item = (u64, Entry)> {
+    batch.entries.iter().map(|(sequence, row)| (*sequence, row.entry().unwrap()))
 }
 
 fn day_of(id: &AttemptId) -> u64 {
@@ -547,7 +554,7 @@ fn fits(sums: &Sums) -> bool {
 
 fn stored(entry: &Entry) -> StoredEntry {
     let mut sums = Sums::default();
-    sums.add(entry).unwrap();
+    sums.add(&EntryRow::of(entry)).unwrap();
     StoredEntry {
         entry: entry.clone(),
         columns: EntryColumns::of(entry),

@@ -5,6 +5,7 @@
 pub mod counters;
 pub mod decimal;
 pub mod entry;
+pub mod entry_row;
 pub mod estimate;
 pub mod exact;
 pub mod id;

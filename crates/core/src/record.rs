@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 use crate::{
     counters::Counters,
     entry::{Admission, Entry},
+    entry_row::EntryRow,
     id::AttemptId,
     pricing_context::PricingContext,
     usage::Usage,
@@ -194,7 +195,7 @@ pub enum Step {
     /// [`Record::Opened`]
     Opened(AttemptId),
     /// [`Record::Ended`]
-    Ended(Box<Entry>),
+    Ended(Box<EntryRow>),
     /// [`Record::Void`]
     Void(AttemptId),
     /// [`Record::Sent`], [`Record::Progress`]
@@ -225,6 +226,9 @@ impl Step {
                 decoder.array()?;
                 Ok(Self::Opened(decoder.decode()?))
             }
+            Some(RecordKind::Ended) if version == CODEC_VERSION => {
+                Ok(Self::Ended(Box::new(EntryRow::of_payload(payload)?)))
+            }
             Some(RecordKind::Sent | RecordKind::Progress) if version == CODEC_VERSION => Ok(Self::Beside),
             _ => Record::decode(kind, version, payload).map(Self::from),
         }
@@ -235,7 +239,7 @@ impl From<Record> for Step {
     fn from(record: Record) -> Self {
         match record {
             Record::Opened(admission) => Self::Opened(admission.id),
-            Record::Ended(entry) => Self::Ended(entry),
+            Record::Ended(entry) => Self::Ended(Box::new(EntryRow::of(&entry))),
             Record::Void(id) => Self::Void(id),
             Record::Sent(_) | Record::Progress(_) => Self::Beside,
         }

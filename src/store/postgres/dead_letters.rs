@@ -3,6 +3,7 @@
 use sqlx::{Connection, PgConnection, Row, postgres::PgRow};
 use tokio::time::timeout;
 use tollgate_core::{
+    entry_row::EntryRow,
     id::{AttemptId, BootId},
     record::{decode_entry, encode_entry},
 };
@@ -101,7 +102,7 @@ async fn bury_on(
     let position = boots::position(&mut tx, batch).await?;
     let mut buried = 0;
     for (sequence, entry) in position.unsealed(batch) {
-        let id = entry.admission.id;
+        let id = entry.id;
         let done = sqlx::query(BURY)
             .bind(row::uuid(id.request_id.bytes()))
             .bind(i32::from(id.attempt))
@@ -109,7 +110,7 @@ async fn bury_on(
             .bind(row::uuid(batch.boot_id.bytes()))
             .bind(column(*sequence)?)
             .bind(reason.replace('\0', "\\0"))
-            .bind(encode_entry(entry))
+            .bind(entry.body.as_slice())
             .bind(now_us)
             .execute(&mut *tx)
             .await?;
@@ -137,7 +138,7 @@ async fn revive_on(connection: &mut PgConnection, id: AttemptId) -> Result<bool,
         return Ok(false);
     };
     let letter = read(&taken)?;
-    let one = (letter.sequence, letter.entry);
+    let one = (letter.sequence, EntryRow::of(&letter.entry));
     let inserted = entries::insert(&mut tx, &letter.replica, letter.boot_id, vec![&one]).await?;
     add_cells(&mut tx, &inserted.cells).await?;
     boots::revived(&mut tx, &letter.replica, letter.boot_id, inserted.count > 0).await?;

@@ -10,8 +10,9 @@ use sqlx::{Connection, PgConnection, Row, postgres::PgRow, types::Uuid};
 use tokio::time::{sleep, timeout};
 use tollgate_core::{
     entry::Entry,
+    entry_row::EntryRow,
     id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
-    record::{decode_entry, encode_entry},
+    record::decode_entry,
 };
 
 use super::{PostgresStore, REPORT_MAX, WRITE_MAX, boots, rollups::add_cells, row};
@@ -144,14 +145,14 @@ pub(super) async fn insert(
     connection: &mut PgConnection,
     replica: &str,
     boot_id: BootId,
-    mut entries: Vec<&(u64, Entry)>,
+    mut entries: Vec<&(u64, EntryRow)>,
 ) -> Result<Inserted, StoreError> {
     let mut inserted = Inserted { count: 0, cells: BTreeMap::new() };
     if entries.is_empty() {
         return Ok(inserted);
     }
     // Stable: of two entries of one attempt the first in the journal wins, as the database decides, too.
-    entries.sort_by_key(|(_, entry)| entry.admission.id);
+    entries.sort_by_key(|(_, entry)| entry.id);
     let columns = Columns::of(&entries)?;
     let rows = columns.query(replica, boot_id).fetch_all(connection).await?;
     let mut fresh: HashSet<(Uuid, i32)> = HashSet::with_capacity(rows.len());
@@ -159,7 +160,7 @@ pub(super) async fn insert(
         fresh.insert((returned.try_get("request_id")?, returned.try_get("attempt")?));
     }
     for (_, entry) in entries {
-        let id = entry.admission.id;
+        let id = entry.id;
         // Taken out, so that a second entry of the same attempt in the same batch does not count.
         if fresh.remove(&(row::uuid(id.request_id.bytes()), i32::from(id.attempt))) {
             inserted.count += 1;
@@ -185,32 +186,30 @@ struct Columns<'a> {
     cost_nanousd: Vec<i64>,
     charge_nanousd: Vec<i64>,
     unpriced: Vec<bool>,
-    bodies: Vec<Vec<u8>>,
+    bodies: Vec<&'a [u8]>,
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 impl<'a> Columns<'a> {
-    fn of(entries: &[&'a (u64, Entry)]) -> Result<Self, StoreError> {
+    fn of(entries: &[&'a (u64, EntryRow)]) -> Result<Self, StoreError> {
         let mut columns = Self::default();
         for (sequence, entry) in entries.iter().copied() {
-            let admission = &entry.admission;
-            let mut sums = Sums::default();
-            sums.add(entry)?;
-            columns.request_ids.push(row::uuid(admission.id.request_id.bytes()));
-            columns.attempts.push(i32::from(admission.id.attempt));
+            let totals = entry.totals.ok_or(StoreError::TooLarge)?;
+            columns.request_ids.push(row::uuid(entry.id.request_id.bytes()));
+            columns.attempts.push(i32::from(entry.id.attempt));
             columns.sequences.push(column(*sequence)?);
-            columns.customer_ids.push(row::uuid(admission.customer_id.bytes()));
-            columns.key_ids.push(row::uuid(admission.key_id.bytes()));
-            columns.models.push(&admission.model);
-            columns.targets.push(&admission.target);
+            columns.customer_ids.push(row::uuid(entry.customer_id.bytes()));
+            columns.key_ids.push(row::uuid(entry.key_id.bytes()));
+            columns.models.push(&entry.model);
+            columns.targets.push(&entry.target);
             columns.outcomes.push(entry.outcome.name());
             columns.usage_sources.push(entry.usage_source.name());
-            columns.admitted_at_us.push(admission.admitted_at_us);
-            columns.cost_nanousd.push(sums.cost.get());
-            columns.charge_nanousd.push(sums.charge.get());
-            columns.unpriced.push(entry.is_unpriced());
-            columns.bodies.push(encode_entry(entry));
+            columns.admitted_at_us.push(entry.admitted_at_us);
+            columns.cost_nanousd.push(totals.cost.get());
+            columns.charge_nanousd.push(totals.charge.get());
+            columns.unpriced.push(entry.is_unpriced);
+            columns.bodies.push(&entry.body);
         }
         Ok(columns)
     }

@@ -82,8 +82,8 @@ pub(super) async fn add_cells(
         .bind(cells.keys().map(|key| key.hour_us).collect::<Vec<_>>())
         .bind(cells.keys().map(|key| row::uuid(key.customer_id.bytes())).collect::<Vec<_>>())
         .bind(cells.keys().map(|key| row::uuid(key.key_id.bytes())).collect::<Vec<_>>())
-        .bind(cells.keys().map(|key| key.model.as_str()).collect::<Vec<_>>())
-        .bind(cells.keys().map(|key| key.target.as_str()).collect::<Vec<_>>());
+        .bind(cells.keys().map(|key| key.model.as_ref()).collect::<Vec<_>>())
+        .bind(cells.keys().map(|key| key.target.as_ref()).collect::<Vec<_>>());
     for column in sums {
         query = query.bind(column);
     }
@@ -100,8 +100,8 @@ impl PostgresStore {
                     hour_us: from.try_get("hour_us")?,
                     customer_id: CustomerId::from_bytes(row::id(from, "customer_id")?),
                     key_id: KeyId::from_bytes(row::id(from, "key_id")?),
-                    model: from.try_get("model")?,
-                    target: from.try_get("target")?,
+                    model: from.try_get::<String, _>("model")?.into(),
+                    target: from.try_get::<String, _>("target")?.into(),
                 };
                 Ok((key, sums(from)?))
             })

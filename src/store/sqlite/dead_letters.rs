@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{Row, sqlite::SqliteRow};
 use tollgate_core::{
+    entry_row::EntryRow,
     id::{AttemptId, BootId},
     record::{decode_entry, encode_entry},
 };
@@ -54,7 +55,7 @@ impl SqliteStore {
         let position = boots::position(&mut tx, batch).await?;
         let mut buried = 0;
         for (sequence, entry) in position.unsealed(batch) {
-            let id = entry.admission.id;
+            let id = entry.id;
             let done = sqlx::query(BURY)
                 .bind(id.request_id.bytes().as_slice())
                 .bind(i64::from(id.attempt))
@@ -62,7 +63,7 @@ impl SqliteStore {
                 .bind(batch.boot_id.bytes().as_slice())
                 .bind(column(*sequence)?)
                 .bind(reason)
-                .bind(encode_entry(entry))
+                .bind(entry.body.as_slice())
                 .bind(now_us)
                 .execute(&mut *tx)
                 .await?;
@@ -105,7 +106,7 @@ impl SqliteStore {
         let query = sqlx::query(TAKE).bind(id.request_id.bytes().as_slice()).bind(i64::from(id.attempt));
         let Some(taken) = query.fetch_optional(&mut *tx).await? else { return Ok(false) };
         let letter = read(&taken)?;
-        let entry = &letter.entry;
+        let entry = &EntryRow::of(&letter.entry);
         let inserted = entries::insert(&mut tx, &letter.replica, letter.boot_id, letter.sequence, entry).await?;
         if inserted {
             let mut sums = Sums::default();

@@ -9,8 +9,9 @@ use sqlx::{
 };
 use tollgate_core::{
     entry::Entry,
+    entry_row::EntryRow,
     id::{AttemptId, BootId, CustomerId, KeyId, RequestId},
-    record::{decode_entry, encode_entry},
+    record::decode_entry,
 };
 
 use super::{SqliteStore, boots, rollups::add_cells, row};
@@ -131,8 +132,8 @@ impl SqliteStore {
 async fn insert_together<'a>(
     tx: &mut Transaction<'_, Sqlite>,
     batch: &PostBatch,
-    entries: &[&'a (u64, Entry)],
-) -> Result<Option<Vec<&'a Entry>>, StoreError> {
+    entries: &[&'a (u64, EntryRow)],
+) -> Result<Option<Vec<&'a EntryRow>>, StoreError> {
     let rows: Vec<_> = entries.iter().map(|(sequence, entry)| (*sequence, entry)).collect();
     let mut left = rows.as_slice();
     for rows_at_once in ROWS_AT_ONCE {
@@ -151,8 +152,8 @@ async fn insert_together<'a>(
 async fn insert_one_by_one<'a>(
     tx: &mut Transaction<'_, Sqlite>,
     batch: &PostBatch,
-    entries: &[&'a (u64, Entry)],
-) -> Result<Vec<&'a Entry>, StoreError> {
+    entries: &[&'a (u64, EntryRow)],
+) -> Result<Vec<&'a EntryRow>, StoreError> {
     let mut new = Vec::new();
     for (sequence, entry) in entries {
         if insert(tx, &batch.replica, batch.boot_id, *sequence, entry).await? {
@@ -168,7 +169,7 @@ pub(super) async fn insert(
     replica: &str,
     boot_id: BootId,
     sequence: u64,
-    entry: &Entry,
+    entry: &EntryRow,
 ) -> Result<bool, StoreError> {
     Ok(execute(tx, insert_unless_there(), replica, boot_id, &[(sequence, entry)]).await? > 0)
 }
@@ -195,34 +196,32 @@ async fn execute(
     statement: String,
     replica: &str,
     boot_id: BootId,
-    entries: &[(u64, &Entry)],
+    entries: &[(u64, &EntryRow)],
 ) -> Result<u64, StoreError> {
     let mut arguments = SqliteArguments::default();
     arguments.reserve(entries.len() * COLUMNS, 0);
     let mut query = sqlx::query_with(AssertSqlSafe(statement), arguments);
     let replica: Arc<str> = replica.into();
-    let [mut models, mut targets, mut outcomes, mut sources] = [const { Repeated(None) }; 4];
+    let [mut outcomes, mut sources] = [const { Repeated(None) }; 2];
     for (sequence, entry) in entries {
-        let admission = &entry.admission;
-        let mut sums = Sums::default();
-        sums.add(entry)?;
+        let totals = entry.totals.ok_or(StoreError::TooLarge)?;
         query = query
-            .bind(admission.id.request_id.bytes().as_slice())
-            .bind(i64::from(admission.id.attempt))
+            .bind(entry.id.request_id.bytes().as_slice())
+            .bind(i64::from(entry.id.attempt))
             .bind(Arc::clone(&replica))
             .bind(boot_id.bytes().as_slice())
             .bind(column(*sequence)?)
-            .bind(admission.customer_id.bytes().as_slice())
-            .bind(admission.key_id.bytes().as_slice())
-            .bind(models.shared(&admission.model))
-            .bind(targets.shared(&admission.target))
+            .bind(entry.customer_id.bytes().as_slice())
+            .bind(entry.key_id.bytes().as_slice())
+            .bind(Arc::clone(&entry.model))
+            .bind(Arc::clone(&entry.target))
             .bind(outcomes.shared(entry.outcome.name()))
             .bind(sources.shared(entry.usage_source.name()))
-            .bind(admission.admitted_at_us)
-            .bind(sums.cost.get())
-            .bind(sums.charge.get())
-            .bind(entry.is_unpriced())
-            .bind(encode_entry(entry));
+            .bind(entry.admitted_at_us)
+            .bind(totals.cost.get())
+            .bind(totals.charge.get())
+            .bind(entry.is_unpriced)
+            .bind(entry.body.as_slice());
     }
     Ok(query.execute(&mut **tx).await?.rows_affected())
 }

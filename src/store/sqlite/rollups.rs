@@ -88,8 +88,8 @@ impl SqliteStore {
                     hour_us: from.try_get("hour_us")?,
                     customer_id: CustomerId::from_bytes(row::id(from, "customer_id")?),
                     key_id: KeyId::from_bytes(row::id(from, "key_id")?),
-                    model: from.try_get("model")?,
-                    target: from.try_get("target")?,
+                    model: from.try_get::<String, _>("model")?.into(),
+                    target: from.try_get::<String, _>("target")?.into(),
                 };
                 Ok((key, sums(from)?))
             })
