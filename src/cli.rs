@@ -1,5 +1,5 @@
-//! Commands. Each admin command is one request to the admin API: of the running gateway, found by its socket, or, with
-//! none running, of the books opened in this process under the same lock.
+//! Commands. Each admin command is one request to the admin API, or one a page of a list: of the running gateway, found by
+//! its socket, or, with none running, of the books opened in this process under the same lock.
 
 mod args;
 mod connect;

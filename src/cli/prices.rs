@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{
     CliError, Output,
     args::{Cli, PriceConvertArgs, PriceFormat, PriceImportArgs, QuoteArgs, QuoteDialect},
+    connect::send,
     local,
-    remote::send,
     table::render,
 };
 use crate::catalog::{

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{
@@ -11,8 +11,7 @@ use super::{
         Billing, Cli, Command, CustomersCommand, DeadLettersCommand, JournalCommand, KeyCreateArgs, KeysCommand,
         PricesCommand, ReplicasCommand, RequestsCommand, TrainingAddArgs, TrainingCommand, WorkersCommand,
     },
-    connect::{Admin, running},
-    local,
+    connect::{list, segment, send},
     table::{Column, render, render_object},
     workers,
 };
@@ -45,61 +44,11 @@ enum Show {
 /// Runs an admin command.
 pub(super) fn run(cli: &Cli, command: &Command) -> Result<Output, CliError> {
     let call = call(command)?;
-    let text = send(cli, vec![(call.method, call.path, call.body)])?.pop().unwrap_or_default();
+    let text = match call.show {
+        Show::Rows(_) | Show::Workers => list(cli, &call.path)?,
+        _ => send(cli, vec![(call.method, call.path, call.body)])?.pop().unwrap_or_default(),
+    };
     Ok(show(&call.show, cli.json, text))
-}
-
-/// Sends requests one after another to the gateway, or to the books opened once; the answers' texts, if all is well.
-pub(super) fn send(cli: &Cli, requests: Vec<(Method, String, Option<Value>)>) -> Result<Vec<String>, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::Failed(error.to_string()))?;
-    runtime.block_on(async {
-        let mut local = None;
-        let mut texts = Vec::new();
-        for (method, path, body) in requests {
-            let admin = match &local {
-                Some(books) => Admin::Local(crate::app::Books::admin_router(books)),
-                None => {
-                    let (admin, books) = admin(cli).await?;
-                    local = books;
-                    admin
-                }
-            };
-            let answer = admin.send(method, &path, body.as_ref()).await;
-            match answer {
-                Ok((status, text)) if status.is_success() => texts.push(text),
-                other => {
-                    if let Some(books) = local {
-                        books.close().await;
-                    }
-                    let (status, text) = other?;
-                    return Err(CliError::Refused(refusal(status, &text)));
-                }
-            }
-        }
-        if let Some(books) = local {
-            books.close().await;
-        }
-        Ok(texts)
-    })
-}
-
-async fn admin(cli: &Cli) -> Result<(Admin, Option<crate::app::Books>), CliError> {
-    if let Some(url) = &cli.admin_url {
-        let url =
-            url.parse().map_err(|_| CliError::Usage(format!("`{url}` is not a URL such as http://127.0.0.1:8081")))?;
-        let token =
-            cli.admin_token.clone().ok_or_else(|| CliError::Usage("--admin-url needs --admin-token".to_owned()))?;
-        return Ok((Admin::Address { url, token }, None));
-    }
-    let config = local::load(cli)?.config;
-    if let Some(stream) = running(&config.server.data_dir).await {
-        return Ok((Admin::Socket(stream), None));
-    }
-    let books = crate::app::Books::open(&config).await.map_err(|error| CliError::Failed(super::chain(&error)))?;
-    Ok((Admin::Local(books.admin_router()), Some(books)))
 }
 
 fn get(path: impl Into<String>, show: Show) -> Call {
@@ -325,21 +274,6 @@ fn usage_columns(by: &str) -> Vec<Column> {
         ("UNPRICED", "unpriced"),
     ]);
     columns
-}
-
-/// Percent-encodes what may not stand in a path segment or a query value.
-fn segment(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~,:".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-/// RFC 9457: title and detail.
-fn refusal(status: StatusCode, text: &str) -> String {
-    let problem: Value = serde_json::from_str(text).unwrap_or(Value::Null);
-    match problem.get("detail").and_then(Value::as_str) {
-        Some(detail) => detail.to_owned(),
-        None => format!("the gateway answered with status {status}"),
-    }
 }
 
 fn show(how: &Show, as_json: bool, text: String) -> Output {

@@ -58,6 +58,21 @@ pub struct UsageRow {
     pub estimated: u64,
 }
 
+impl UsageRow {
+    /// What tells the group from the others, in the order of `by`. Texts sort as the values do.
+    #[must_use]
+    pub fn group(&self, by: &[By]) -> Vec<String> {
+        let of = |by: &By| match by {
+            By::Key => self.key_id.map(|id| id.to_string()),
+            By::Customer => self.customer_id.map(|id| id.to_string()),
+            By::Model => self.model.clone(),
+            By::Target => self.target.clone(),
+            By::Day => self.day.clone(),
+        };
+        by.iter().map(|by| of(by).unwrap_or_default()).collect()
+    }
+}
+
 /// The report.
 ///
 /// # Errors

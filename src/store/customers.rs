@@ -38,6 +38,18 @@ impl Store {
         on_engine!(self, customers())
     }
 
+    /// The customers behind one, oldest first, at most so many; none: from the first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn customers_after(
+        &self,
+        after: Option<CustomerId>,
+        rows_max: u32,
+    ) -> Result<Vec<CustomerRow>, StoreError> {
+        on_engine!(self, customers_after(after, rows_max))
+    }
+
     /// One customer.
     ///
     /// # Errors

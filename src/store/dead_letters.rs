@@ -52,6 +52,18 @@ impl Store {
         on_engine!(self, dead_letters())
     }
 
+    /// The dead letters behind an attempt, at most so many; none: from the first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dead_letters_after(
+        &self,
+        after: Option<AttemptId>,
+        rows_max: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        on_engine!(self, dead_letters_after(after, rows_max))
+    }
+
     /// How many there are.
     ///
     /// # Errors

@@ -65,6 +65,19 @@ impl Store {
         on_engine!(self, keys())
     }
 
+    /// The keys behind one, oldest first, at most so many, of a customer or of all; none: from the first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keys_after(
+        &self,
+        customer_id: Option<CustomerId>,
+        after: Option<KeyId>,
+        rows_max: u32,
+    ) -> Result<Vec<KeyRow>, StoreError> {
+        on_engine!(self, keys_after(customer_id, after, rows_max))
+    }
+
     /// One key.
     ///
     /// # Errors

@@ -32,6 +32,23 @@ impl Store {
         on_engine!(self, price_version(id))
     }
 
+    /// The versions of what an id begins with before its day, such as `provider/model`, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn price_versions_of(&self, name: &str) -> Result<Vec<PriceVersionRow>, StoreError> {
+        // No id has it, and Postgres takes no text that does.
+        if name.contains('\0') {
+            return Ok(Vec::new());
+        }
+        // `provider/model@2026-01-01#…`: a model's name may have an @ of its own. What follows @ is A.
+        let (first, end) = (format!("{name}@"), format!("{name}A"));
+        let mut versions = on_engine!(self, price_versions_between(&first, &end))?;
+        let is_day = |rest: &str| rest.find('#') == Some("2026-01-01".len());
+        versions.retain(|version| version.id.strip_prefix(&first).is_some_and(is_day));
+        Ok(versions)
+    }
+
     /// All versions ever kept, by id.
     ///
     /// # Errors

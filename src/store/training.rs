@@ -23,6 +23,9 @@ pub struct TrainingRow {
     pub recorded_at_us: i64,
 }
 
+/// Where a run stands in lists: model, day and name, which no two have in common.
+pub type Place = (String, String, String);
+
 impl Store {
     /// Adds a run.
     ///
@@ -47,9 +50,23 @@ impl Store {
     pub async fn trainings(&self) -> Result<Vec<TrainingRow>, StoreError> {
         on_engine!(self, trainings())
     }
+
+    /// The runs behind a place, at most so many; none: from the first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn trainings_after(&self, after: Option<&Place>, rows_max: u32) -> Result<Vec<TrainingRow>, StoreError> {
+        on_engine!(self, trainings_after(after, rows_max))
+    }
 }
 
 impl TrainingRow {
+    /// Where it stands in lists.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        (self.model.clone(), self.in_service.to_string(), self.name.clone())
+    }
+
     /// Whether two rows say the same: everything but their ids and when they were written.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         let said = |run: &Self| (run.model.clone(), run.name.clone(), run.cost, run.in_service, run.source.clone());

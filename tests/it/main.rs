@@ -28,6 +28,7 @@ mod metering_reports;
 mod metrics;
 mod objects;
 mod openapi;
+mod paging;
 mod postgres_faults;
 mod prices;
 mod process;

@@ -17,7 +17,7 @@ use tollgate::store::{
     objects::{ObjectKind, ObjectRow, PageOf},
     prices::PriceVersionRow,
     rollups::{By, HOUR_US, Span},
-    training::TrainingRow,
+    training::{Place, TrainingRow},
     worker_hours::WorkerHourRow,
 };
 use tollgate_core::{
@@ -482,6 +482,7 @@ async fn ask_store(store: &Store, ask: &Ask) -> String {
                 assert_eq!(store.price_version(id).await.unwrap().as_ref(), Some(version));
             }
             assert_eq!(store.price_version("none@").await.unwrap(), None);
+            assert_pages_are_lists(store).await;
             let mut text = [
                 told(store.customers().await),
                 told(store.keys().await),
@@ -562,6 +563,35 @@ fn ask_model(model: &mut Model, ask: &Ask) -> String {
             text.join("\n")
         }
     }
+}
+
+/// Reads a list of the store page by page.
+async fn pages<R, K>(page: impl AsyncFn(Option<K>) -> Vec<R>, key: impl Fn(&R) -> K) -> Vec<R> {
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let read = page(after).await;
+        assert!(read.len() <= 2);
+        let Some(last) = read.last() else { return rows };
+        after = Some(key(last));
+        rows.extend(read);
+    }
+}
+
+/// Holds that the pages of a store's lists are its lists.
+async fn assert_pages_are_lists(store: &Store) {
+    let customers = pages(async |after| store.customers_after(after, 2).await.unwrap(), |row| row.id).await;
+    assert_eq!(customers, store.customers().await.unwrap());
+    let keys = store.keys().await.unwrap();
+    assert_eq!(pages(async |after| store.keys_after(None, after, 2).await.unwrap(), |row| row.id).await, keys);
+    for customer in customers {
+        let of = Some(customer.id);
+        let own = pages(async |after| store.keys_after(of, after, 2).await.unwrap(), |row| row.id).await;
+        assert_eq!(own, keys.iter().filter(|key| Some(key.customer_id) == of).cloned().collect::<Vec<_>>());
+    }
+    let page = async |after: Option<AttemptId>| store.dead_letters_after(after, 2).await.unwrap();
+    assert_eq!(pages(page, |letter| letter.entry.admission.id).await, store.dead_letters().await.unwrap());
+    let page = async |after: Option<Place>| store.trainings_after(after.as_ref(), 2).await.unwrap();
+    assert_eq!(pages(page, TrainingRow::place).await, store.trainings().await.unwrap());
 }
 
 /// Empties the tables; partitions stay, as they do in life.

@@ -345,7 +345,7 @@ async fn a_rate_applies_from_its_day_on_and_old_entries_keep_theirs() {
     let busy = 1_000_003 + 8 * 70_001;
     assert_eq!(after["cost_usd"], dollars(busy * 201, 200));
     assert_eq!(before["cost_usd"], dollars(busy * 101, 200));
-    let prices = harness.admin("GET", "/prices", None).await.json();
+    let prices = harness.admin("GET", "/prices?for=local", None).await.json();
     let rates = prices["data"].as_array().unwrap().iter().filter(|version| version["kind"] == "worker").count();
     assert_eq!(rates, 3);
 

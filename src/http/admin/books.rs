@@ -20,7 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AdminState,
-    lists::Page,
+    lists::{List, NoFilter, Page, PageParams},
     problem::{Body, Id, Params, Problem},
 };
 use crate::{
@@ -31,7 +31,7 @@ use crate::{
     reports,
     store::{
         rollups::{By, Span},
-        training::TrainingRow,
+        training::{Place, TrainingRow},
     },
 };
 
@@ -60,17 +60,17 @@ pub(super) struct UsageParams {
     to: Option<String>,
 }
 
-/// Usage, cost and charge, summed by group.
-#[utoipa::path(get, path = "/usage", tag = "books", params(UsageParams), responses((status = OK, body = Page<reports::usage::UsageRow>)))]
+/// Usage, cost and charge, summed by group, in the order of the groups.
+#[utoipa::path(get, path = "/usage", tag = "books", params(UsageParams, PageParams), responses((status = OK, body = Page<reports::usage::UsageRow>)))]
 pub(super) async fn usage(
     State(state): State<AdminState>,
-    Params(params): Params<UsageParams>,
+    List(params, asked): List<UsageParams, Vec<String>>,
 ) -> Result<Json<Page<reports::usage::UsageRow>>, Problem> {
     let by = groups(params.by.as_deref(), &GROUPS).map_err(invalid_query)?;
     let (from, to) = (hour(params.from.as_deref(), "from"), hour(params.to.as_deref(), "to"));
     let span = Span { from_us: from.map_err(invalid_query)?, to_us: to.map_err(invalid_query)?, customer_id: None };
     let data = reports::usage::usage(&state.accounts.store, &by, span).await?;
-    Ok(Page::of(data))
+    Ok(asked.page_of_all(data, |row| row.group(&by), |row| row))
 }
 
 const GROUPS: [(&str, By); 5] =
@@ -144,10 +144,14 @@ pub(super) struct TrainingView {
     source: String,
 }
 
-/// All training runs.
-#[utoipa::path(get, path = "/training-runs", tag = "economics", responses((status = OK, body = Page<TrainingView>)))]
-pub(super) async fn training_runs(State(state): State<AdminState>) -> Result<Json<Page<TrainingView>>, Problem> {
-    Ok(Page::of(state.accounts.store.trainings().await?.into_iter().map(TrainingView::from)))
+/// All training runs, by model, day and name.
+#[utoipa::path(get, path = "/training-runs", tag = "economics", params(PageParams), responses((status = OK, body = Page<TrainingView>)))]
+pub(super) async fn training_runs(
+    State(state): State<AdminState>,
+    List(NoFilter {}, asked): List<NoFilter, Place>,
+) -> Result<Json<Page<TrainingView>>, Problem> {
+    let runs = state.accounts.store.trainings_after(asked.after.as_ref(), asked.rows_max()).await?;
+    Ok(asked.page(runs, TrainingRow::place, TrainingView::from))
 }
 
 /// Adds a training run.
@@ -228,14 +232,26 @@ pub(super) struct PricesParams {
     r#for: String,
 }
 
+/// What a version is of; lists have them in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum PriceKind {
+    /// What we pay for a model.
+    Cost,
+    /// What a worker costs.
+    Worker,
+    /// What a customer owes.
+    Book,
+}
+
 /// A price, device rate or rule in force.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Price)]
 pub(super) struct PriceView {
     /// The version, as entries name it.
     id: String,
-    /// `cost`, `worker` or `book`.
-    kind: &'static str,
+    /// What it is of.
+    kind: PriceKind,
     /// `provider/model`, a worker, or `book: model`.
     r#for: String,
     /// RFC 3339 UTC.
@@ -260,16 +276,16 @@ pub(super) struct PriceView {
     summary: String,
 }
 
-/// Prices, device rates and rules in force.
-#[utoipa::path(get, path = "/prices", tag = "prices", params(PricesParams), responses((status = OK, body = Page<PriceView>)))]
+/// Prices, device rates and rules in force, by kind and version.
+#[utoipa::path(get, path = "/prices", tag = "prices", params(PricesParams, PageParams), responses((status = OK, body = Page<PriceView>)))]
 pub(super) async fn prices(
     State(state): State<AdminState>,
-    Params(params): Params<PricesParams>,
+    List(params, asked): List<PricesParams, (PriceKind, String)>,
 ) -> Json<Page<PriceView>> {
     let catalog = state.catalog.load();
     let costs = catalog.cost_versions().into_iter().map(|version| PriceView {
         id: version.id.clone(),
-        kind: "cost",
+        kind: PriceKind::Cost,
         r#for: format!("{}/{}", version.provider, version.model),
         valid_from: time(version.valid_from_us),
         source: Some(version.source.clone()),
@@ -281,7 +297,7 @@ pub(super) async fn prices(
     });
     let rates = catalog.rate_versions().into_iter().map(|version| PriceView {
         id: version.id.clone(),
-        kind: "worker",
+        kind: PriceKind::Worker,
         r#for: version.worker.clone(),
         valid_from: time(version.valid_from_us),
         source: None,
@@ -293,7 +309,7 @@ pub(super) async fn prices(
     });
     let rules = catalog.book_versions().into_iter().map(|version| PriceView {
         id: version.id.clone(),
-        kind: "book",
+        kind: PriceKind::Book,
         r#for: format!("{}: {}", version.book, version.model),
         valid_from: time(version.valid_from_us),
         source: None,
@@ -303,7 +319,8 @@ pub(super) async fn prices(
         rule: Some(version.rule.clone()),
         summary: rule_summary(&version.rule),
     });
-    Page::of(costs.chain(rates).chain(rules).filter(|row| row.r#for.contains(&params.r#for)))
+    let rows = costs.chain(rates).chain(rules).filter(|row| row.r#for.contains(&params.r#for));
+    asked.page_of_all(rows.collect(), |row| (row.kind, row.id.clone()), |row| row)
 }
 
 fn rate_summary(rate: &DeviceRate) -> String {

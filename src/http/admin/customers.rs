@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     AdminState,
     books::time,
-    lists::Page,
+    lists::{List, NoFilter, Page, PageParams},
     problem::{Body, Id, Problem},
 };
 use crate::{accounts::NewCustomer, store::customers::CustomerRow};
@@ -32,10 +32,14 @@ pub(super) struct CustomerView {
     created_at: String,
 }
 
-/// All customers.
-#[utoipa::path(get, path = "/customers", tag = "customers", responses((status = OK, body = Page<CustomerView>)))]
-pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Page<CustomerView>>, Problem> {
-    Ok(Page::of(state.accounts.store.customers().await?.into_iter().map(CustomerView::from)))
+/// All customers, oldest first.
+#[utoipa::path(get, path = "/customers", tag = "customers", params(PageParams), responses((status = OK, body = Page<CustomerView>)))]
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    List(NoFilter {}, asked): List<NoFilter, CustomerId>,
+) -> Result<Json<Page<CustomerView>>, Problem> {
+    let customers = state.accounts.store.customers_after(asked.after, asked.rows_max()).await?;
+    Ok(asked.page(customers, |customer| customer.id, CustomerView::from))
 }
 
 /// Adds a customer.

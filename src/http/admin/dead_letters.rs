@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 use super::{
     AdminState,
     books::time,
-    lists::Page,
+    lists::{List, NoFilter, Page, PageParams},
     problem::{Id, Problem},
 };
+use crate::store::dead_letters::DeadLetter;
 
 /// An attempt's id, as it is shown: `req_….0`.
 #[derive(Clone, Copy)]
@@ -63,11 +64,15 @@ pub(super) struct Revived {
     posted: bool,
 }
 
-/// Entries that wait because the store refused them.
-#[utoipa::path(get, path = "/dead-letters", tag = "books", responses((status = OK, body = Page<LetterView>)))]
-pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Page<LetterView>>, Problem> {
-    let letters = state.accounts.store.dead_letters().await?;
-    let view = |letter: crate::store::dead_letters::DeadLetter| {
+/// Entries that wait because the store refused them, by attempt.
+#[utoipa::path(get, path = "/dead-letters", tag = "books", params(PageParams), responses((status = OK, body = Page<LetterView>)))]
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    List(NoFilter {}, asked): List<NoFilter, (RequestId, u16)>,
+) -> Result<Json<Page<LetterView>>, Problem> {
+    let after = asked.after.map(|(request_id, attempt)| AttemptId { request_id, attempt });
+    let letters = state.accounts.store.dead_letters_after(after, asked.rows_max()).await?;
+    let view = |letter: DeadLetter| {
         let admission = letter.entry.admission;
         LetterView {
             id: admission.id.to_string(),
@@ -81,7 +86,11 @@ pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Page<Le
             buried_at: time(letter.buried_at_us),
         }
     };
-    Ok(Page::of(letters.into_iter().map(view)))
+    let key = |letter: &DeadLetter| {
+        let AttemptId { request_id, attempt } = letter.entry.admission.id;
+        (request_id, attempt)
+    };
+    Ok(asked.page(letters, key, view))
 }
 
 /// Posts a dead letter after all.

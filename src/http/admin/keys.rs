@@ -8,8 +8,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     AdminState,
     books::time,
-    lists::Page,
-    problem::{Body, Id, Params, Problem},
+    lists::{List, Page, PageParams},
+    problem::{Body, Id, Problem},
 };
 use crate::{accounts::NewKeySpec, proxy::keys::reload, store::keys::KeyRow};
 
@@ -59,6 +59,7 @@ pub(super) struct CreatedKey {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Filter {
     /// Keys of this customer only.
     customer: Option<CustomerId>,
@@ -73,15 +74,14 @@ pub(super) struct Rotation {
     grace_seconds: u32,
 }
 
-/// All keys, or those of a customer.
-#[utoipa::path(get, path = "/keys", tag = "keys", params(Filter), responses((status = OK, body = Page<KeyView>)))]
+/// All keys, or those of a customer, oldest first.
+#[utoipa::path(get, path = "/keys", tag = "keys", params(Filter, PageParams), responses((status = OK, body = Page<KeyView>)))]
 pub(super) async fn list(
     State(state): State<AdminState>,
-    Params(filter): Params<Filter>,
+    List(filter, asked): List<Filter, KeyId>,
 ) -> Result<Json<Page<KeyView>>, Problem> {
-    let keys = state.accounts.store.keys().await?;
-    let wanted = |key: &KeyRow| filter.customer.is_none_or(|customer| key.customer_id == customer);
-    Ok(Page::of(keys.into_iter().filter(wanted).map(|key| view(&state, key))))
+    let keys = state.accounts.store.keys_after(filter.customer, asked.after, asked.rows_max()).await?;
+    Ok(asked.page(keys, |key| key.id, |key| view(&state, key)))
 }
 
 /// One key.

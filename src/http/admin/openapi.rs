@@ -36,7 +36,8 @@ pub fn document() -> openapi::OpenApi {
 }
 
 const ABOUT: &str = "The books: customers, keys, prices, usage, requests, statements, training runs, economics. Money is decimal \
-    text of US dollars, exact to the nano-dollar; times are RFC 3339 UTC; errors are RFC 9457 problems with a stable `code`.";
+    text of US dollars, exact to the nano-dollar; times are RFC 3339 UTC; errors are RFC 9457 problems with a stable `code`. \
+    Lists come in pages: `next` of one is `cursor` of the next, and null on the last.";
 
 /// Every operation has an id of its own, and may answer with a problem.
 fn finish(path: &str, item: &mut PathItem) {

@@ -11,8 +11,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AdminState,
-    lists::Page,
-    problem::{Body, Params, Problem},
+    lists::{List, Page, PageParams},
+    problem::{Body, Problem},
 };
 use crate::{
     billing::rerate::{self, RerateError, Rerating, Scope},
@@ -23,6 +23,7 @@ use crate::{
         quote::{Quote, UsageDialect, quote},
     },
     fleet::prices::{self, Decision, ReloadError},
+    store::prices::PriceVersionRow,
 };
 
 /// What we pay, and no book.
@@ -210,10 +211,10 @@ pub(super) struct KeptVersion {
 }
 
 /// Every version of a model's price or rule that was ever kept, oldest first.
-#[utoipa::path(get, path = "/prices/history", tag = "prices", params(HistoryParams), responses((status = OK, body = Page<KeptVersion>)))]
+#[utoipa::path(get, path = "/prices/history", tag = "prices", params(HistoryParams, PageParams), responses((status = OK, body = Page<KeptVersion>)))]
 pub(super) async fn history(
     State(state): State<AdminState>,
-    Params(params): Params<HistoryParams>,
+    List(params, asked): List<HistoryParams, (Option<i64>, Option<i64>, String)>,
 ) -> Result<Json<Page<KeptVersion>>, Problem> {
     let catalog = state.catalog.load();
     let costs = catalog.cost_versions();
@@ -223,29 +224,24 @@ pub(super) async fn history(
         .map(|version| version.id.as_str())
         .chain(rules.iter().map(|version| version.id.as_str()))
         .collect();
-    let kept = state.accounts.store.price_versions().await?;
-    let prefix = format!("{}@", params.r#for);
-    let mut versions: Vec<KeptVersion> = kept
-        .values()
-        // `provider/model@2026-01-01#…`: a model's name may have an @ of its own.
-        .filter(|row| row.id.strip_prefix(&prefix).is_some_and(|rest| rest.find('#') == Some("2026-01-01".len())))
-        .map(|row| {
-            let body: Value = serde_json::from_str(&row.body).unwrap_or(Value::Null);
-            let time =
-                |name: &str| body.get(name).and_then(Value::as_i64).and_then(|us| Timestamp::from_microsecond(us).ok());
-            KeptVersion {
-                id: row.id.clone(),
-                kind: row.kind.to_owned(),
-                valid_from: time("valid_from_us"),
-                recorded_at: time("recorded_at_us"),
-                in_force: in_force.contains(row.id.as_str()),
-                source: body.get("source").and_then(Value::as_str).map(str::to_owned),
-                prices: body.get("table").or_else(|| body.get("rule")).cloned().unwrap_or_default(),
-            }
-        })
-        .collect();
-    versions.sort_by_key(|version| (version.valid_from, version.recorded_at));
-    Ok(Page::of(versions))
+    let kept = state.accounts.store.price_versions_of(&params.r#for).await?;
+    let view = |row: PriceVersionRow| {
+        let body: Value = serde_json::from_str(&row.body).unwrap_or(Value::Null);
+        let time =
+            |name: &str| body.get(name).and_then(Value::as_i64).and_then(|us| Timestamp::from_microsecond(us).ok());
+        KeptVersion {
+            valid_from: time("valid_from_us"),
+            recorded_at: time("recorded_at_us"),
+            in_force: in_force.contains(row.id.as_str()),
+            source: body.get("source").and_then(Value::as_str).map(str::to_owned),
+            prices: body.get("table").or_else(|| body.get("rule")).cloned().unwrap_or_default(),
+            kind: row.kind,
+            id: row.id,
+        }
+    };
+    let us = |at: Option<Timestamp>| at.map(Timestamp::as_microsecond);
+    let key = |version: &KeptVersion| (us(version.valid_from), us(version.recorded_at), version.id.clone());
+    Ok(asked.page_of_all(kept.into_iter().map(view).collect(), key, |version| version))
 }
 
 /// Which entries to price again.

@@ -5,7 +5,12 @@ use serde::Serialize;
 use tollgate_core::id::BootId;
 use utoipa::ToSchema;
 
-use super::{AdminState, books::time, lists::Page, problem::Problem};
+use super::{
+    AdminState,
+    books::time,
+    lists::{List, NoFilter, Page, PageParams},
+    problem::Problem,
+};
 use crate::{fleet::lease::NAME_HELD_MAX, store::replicas::ReplicaRow};
 
 /// A gateway.
@@ -30,9 +35,12 @@ pub(super) struct ReplicaView {
     renewed_at: String,
 }
 
-/// The gateways on this store.
-#[utoipa::path(get, path = "/replicas", tag = "fleet", responses((status = OK, body = Page<ReplicaView>)))]
-pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Page<ReplicaView>>, Problem> {
+/// The gateways on this store, by name.
+#[utoipa::path(get, path = "/replicas", tag = "fleet", params(PageParams), responses((status = OK, body = Page<ReplicaView>)))]
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    List(NoFilter {}, asked): List<NoFilter, String>,
+) -> Result<Json<Page<ReplicaView>>, Problem> {
     let replicas = state.accounts.store.replicas().await?;
     let view = |replica: ReplicaRow| {
         let status = match (replica.released, replica.is_live(NAME_HELD_MAX)) {
@@ -50,5 +58,5 @@ pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Page<Re
             renewed_at: time(replica.renewed_at_us),
         }
     };
-    Ok(Page::of(replicas.into_iter().map(view)))
+    Ok(asked.page_of_all(replicas, |replica| replica.name.clone(), view))
 }

@@ -6,7 +6,12 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AdminState, books::time, lists::Page, problem::Problem};
+use super::{
+    AdminState,
+    books::time,
+    lists::{List, NoFilter, Page, PageParams},
+    problem::Problem,
+};
 use crate::{
     config::Worker,
     reports::workers::{WorkerTimeView, workers},
@@ -64,11 +69,14 @@ pub(super) struct Seen {
     running: Option<u64>,
 }
 
-/// Every worker: its state, and where its time went.
-#[utoipa::path(get, path = "/workers", tag = "fleet", responses((status = OK, body = Page<WorkerView>)))]
-pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Page<WorkerView>>, Problem> {
+/// Every worker by name: its state, and where its time went.
+#[utoipa::path(get, path = "/workers", tag = "fleet", params(PageParams), responses((status = OK, body = Page<WorkerView>)))]
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    List(NoFilter {}, asked): List<NoFilter, String>,
+) -> Result<Json<Page<WorkerView>>, Problem> {
     let times = workers(&state.accounts.store, &state.workers).await?;
-    Ok(Page::of(times.into_iter().map(|time| view(&state, time))))
+    Ok(asked.page_of_all(times, |time| time.name.clone(), |time| view(&state, time)))
 }
 
 fn view(state: &AdminState, time: WorkerTimeView) -> WorkerView {

@@ -13,12 +13,18 @@ const LIST: &str = "
 select id, name, external_id, billing, price_book, created_at_us
 from customers
 order by id";
+const PAGE: &str = "
+select id, name, external_id, billing, price_book, created_at_us
+from customers
+where id > $1
+order by id
+limit $2";
 const GET: &str = "
 select id, name, external_id, billing, price_book, created_at_us
 from customers
 where id = $1";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, GET];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, PAGE, GET];
 
 impl PostgresStore {
     pub(in crate::store) async fn insert_customer(&self, customer: &CustomerRow) -> Result<(), StoreError> {
@@ -40,6 +46,16 @@ impl PostgresStore {
 
     pub(in crate::store) async fn customers(&self) -> Result<Vec<CustomerRow>, StoreError> {
         self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
+    }
+
+    pub(in crate::store) async fn customers_after(
+        &self,
+        after: Option<CustomerId>,
+        rows_max: u32,
+    ) -> Result<Vec<CustomerRow>, StoreError> {
+        let after = after.unwrap_or(CustomerId::from_bytes([0; 16]));
+        let query = sqlx::query(PAGE).bind(row::uuid(after.bytes())).bind(i64::from(rows_max));
+        self.readers.fetch_all(query).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn customer(&self, id: CustomerId) -> Result<Option<CustomerRow>, StoreError> {

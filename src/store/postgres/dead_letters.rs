@@ -30,6 +30,12 @@ const LIST: &str = "
 select replica, boot_id, sequence, reason, body, buried_at_us
 from dead_letters
 order by request_id, attempt";
+const PAGE: &str = "
+select replica, boot_id, sequence, reason, body, buried_at_us
+from dead_letters
+where (request_id, attempt) > ($1, $2)
+order by request_id, attempt
+limit $3";
 const BOOT_OF: &str = "
 select replica, boot_id
 from dead_letters
@@ -44,7 +50,7 @@ const COUNT: &str = "
 select count(*) as letters
 from dead_letters";
 
-pub(super) const STATEMENTS: &[&str] = &[BURY, KEEP, LIST, BOOT_OF, TAKE, COUNT];
+pub(super) const STATEMENTS: &[&str] = &[BURY, KEEP, LIST, PAGE, BOOT_OF, TAKE, COUNT];
 
 impl PostgresStore {
     pub(in crate::store) async fn bury(&self, batch: &PostBatch, reason: &str, now_us: i64) -> Result<(), StoreError> {
@@ -74,6 +80,17 @@ impl PostgresStore {
 
     pub(in crate::store) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
         self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
+    }
+
+    pub(in crate::store) async fn dead_letters_after(
+        &self,
+        after: Option<AttemptId>,
+        rows_max: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let (request_id, attempt) =
+            after.map_or(([0; 16], -1), |after| (*after.request_id.bytes(), i32::from(after.attempt)));
+        let query = sqlx::query(PAGE).bind(row::uuid(&request_id)).bind(attempt).bind(i64::from(rows_max));
+        self.readers.fetch_all(query).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn dead_letter_count(&self) -> Result<u64, StoreError> {

@@ -20,8 +20,14 @@ const LIST: &str = "
 select id, kind, body
 from price_versions
 order by id";
+const BETWEEN: &str = "
+select id, kind, body
+from price_versions
+where id >= $1
+  and id < $2
+order by id";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, ONE, LIST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, ONE, LIST, BETWEEN];
 
 impl PostgresStore {
     pub(in crate::store) async fn save_price_versions(
@@ -38,6 +44,15 @@ impl PostgresStore {
 
     pub(in crate::store) async fn price_versions(&self) -> Result<Vec<PriceVersionRow>, StoreError> {
         self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
+    }
+
+    pub(in crate::store) async fn price_versions_between(
+        &self,
+        first: &str,
+        end: &str,
+    ) -> Result<Vec<PriceVersionRow>, StoreError> {
+        let query = sqlx::query(BETWEEN).bind(first).bind(end);
+        self.readers.fetch_all(query).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn price_version(&self, id: &str) -> Result<Option<PriceVersionRow>, StoreError> {

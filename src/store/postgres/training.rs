@@ -5,7 +5,10 @@ use tokio::time::timeout;
 use tollgate_core::id::TrainingRunId;
 
 use super::{PostgresStore, WRITE_MAX, row};
-use crate::store::{StoreError, exists, training::TrainingRow};
+use crate::store::{
+    StoreError, exists,
+    training::{Place, TrainingRow},
+};
 
 const INSERT: &str = "
 insert into training_runs (id, model, name, cost_nanousd, in_service, source, recorded_at_us)
@@ -21,8 +24,14 @@ const LIST: &str = "
 select id, model, name, cost_nanousd, in_service, source, recorded_at_us
 from training_runs
 order by model, in_service, name";
+const PAGE: &str = "
+select id, model, name, cost_nanousd, in_service, source, recorded_at_us
+from training_runs
+where (model, in_service, name) > ($1, $2, $3)
+order by model, in_service, name
+limit $4";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, DELETE_CONFIGURED, LOCK, LIST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, DELETE_CONFIGURED, LOCK, LIST, PAGE];
 
 impl PostgresStore {
     pub(in crate::store) async fn insert_training(&self, run: &TrainingRow) -> Result<(), StoreError> {
@@ -39,6 +48,16 @@ impl PostgresStore {
 
     pub(in crate::store) async fn trainings(&self) -> Result<Vec<TrainingRow>, StoreError> {
         self.readers.fetch_all(sqlx::query(LIST)).await?.iter().map(read).collect()
+    }
+
+    pub(in crate::store) async fn trainings_after(
+        &self,
+        after: Option<&Place>,
+        rows_max: u32,
+    ) -> Result<Vec<TrainingRow>, StoreError> {
+        let (model, in_service, name) = after.map_or(("", "", ""), |(model, day, name)| (model, day, name));
+        let query = sqlx::query(PAGE).bind(model).bind(in_service).bind(name).bind(i64::from(rows_max));
+        self.readers.fetch_all(query).await?.iter().map(read).collect()
     }
 }
 

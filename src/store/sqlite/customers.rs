@@ -13,12 +13,18 @@ const LIST: &str = "
 select id, name, external_id, billing, price_book, created_at_us
 from customers
 order by id";
+const PAGE: &str = "
+select id, name, external_id, billing, price_book, created_at_us
+from customers
+where id > ?
+order by id
+limit ?";
 const GET: &str = "
 select id, name, external_id, billing, price_book, created_at_us
 from customers
 where id = ?";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, GET];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, PAGE, GET];
 
 impl SqliteStore {
     pub(in crate::store) async fn insert_customer(&self, customer: &CustomerRow) -> Result<(), StoreError> {
@@ -38,6 +44,16 @@ impl SqliteStore {
 
     pub(in crate::store) async fn customers(&self) -> Result<Vec<CustomerRow>, StoreError> {
         sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+    }
+
+    pub(in crate::store) async fn customers_after(
+        &self,
+        after: Option<CustomerId>,
+        rows_max: u32,
+    ) -> Result<Vec<CustomerRow>, StoreError> {
+        let after = after.unwrap_or(CustomerId::from_bytes([0; 16]));
+        let query = sqlx::query(PAGE).bind(after.bytes().as_slice()).bind(i64::from(rows_max));
+        query.fetch_all(&self.readers).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn customer(&self, id: CustomerId) -> Result<Option<CustomerRow>, StoreError> {

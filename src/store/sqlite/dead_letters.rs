@@ -38,6 +38,12 @@ const LIST: &str = "
 select replica, boot_id, sequence, reason, body, buried_at_us
 from dead_letters
 order by request_id, attempt";
+const PAGE: &str = "
+select replica, boot_id, sequence, reason, body, buried_at_us
+from dead_letters
+where (request_id, attempt) > (?, ?)
+order by request_id, attempt
+limit ?";
 const TAKE: &str = "
 delete from dead_letters
 where request_id = ?
@@ -47,7 +53,7 @@ const COUNT: &str = "
 select count(*) as letters
 from dead_letters";
 
-pub(super) const STATEMENTS: &[&str] = &[BURY, KEEP, LIST, TAKE, COUNT];
+pub(super) const STATEMENTS: &[&str] = &[BURY, KEEP, LIST, PAGE, TAKE, COUNT];
 
 impl SqliteStore {
     pub(in crate::store) async fn bury(&self, batch: &PostBatch, reason: &str, now_us: i64) -> Result<(), StoreError> {
@@ -94,6 +100,17 @@ impl SqliteStore {
 
     pub(in crate::store) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
         sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+    }
+
+    pub(in crate::store) async fn dead_letters_after(
+        &self,
+        after: Option<AttemptId>,
+        rows_max: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let (request_id, attempt) =
+            after.map_or(([0; 16], -1), |after| (*after.request_id.bytes(), i64::from(after.attempt)));
+        let query = sqlx::query(PAGE).bind(request_id.as_slice()).bind(attempt).bind(i64::from(rows_max));
+        query.fetch_all(&self.readers).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn dead_letter_count(&self) -> Result<u64, StoreError> {

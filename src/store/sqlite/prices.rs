@@ -17,8 +17,14 @@ const LIST: &str = "
 select id, kind, body
 from price_versions
 order by id";
+const BETWEEN: &str = "
+select id, kind, body
+from price_versions
+where id >= ?
+  and id < ?
+order by id";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, ONE, LIST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, ONE, LIST, BETWEEN];
 
 impl SqliteStore {
     pub(in crate::store) async fn save_price_versions(
@@ -42,6 +48,15 @@ impl SqliteStore {
 
     pub(in crate::store) async fn price_versions(&self) -> Result<Vec<PriceVersionRow>, StoreError> {
         sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+    }
+
+    pub(in crate::store) async fn price_versions_between(
+        &self,
+        first: &str,
+        end: &str,
+    ) -> Result<Vec<PriceVersionRow>, StoreError> {
+        let query = sqlx::query(BETWEEN).bind(first).bind(end);
+        query.fetch_all(&self.readers).await?.iter().map(read).collect()
     }
 
     pub(in crate::store) async fn price_version(&self, id: &str) -> Result<Option<PriceVersionRow>, StoreError> {

@@ -4,7 +4,10 @@ use sqlx::{Row, sqlite::SqliteRow};
 use tollgate_core::id::TrainingRunId;
 
 use super::{SqliteStore, row};
-use crate::store::{StoreError, exists, training::TrainingRow};
+use crate::store::{
+    StoreError, exists,
+    training::{Place, TrainingRow},
+};
 
 const INSERT: &str = "
 insert into training_runs (id, model, name, cost_nanousd, in_service, source, recorded_at_us)
@@ -17,8 +20,14 @@ const LIST: &str = "
 select id, model, name, cost_nanousd, in_service, source, recorded_at_us
 from training_runs
 order by model, in_service, name";
+const PAGE: &str = "
+select id, model, name, cost_nanousd, in_service, source, recorded_at_us
+from training_runs
+where (model, in_service, name) > (?, ?, ?)
+order by model, in_service, name
+limit ?";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, DELETE_CONFIGURED, LIST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, DELETE_CONFIGURED, LIST, PAGE];
 
 impl SqliteStore {
     pub(in crate::store) async fn insert_training(&self, run: &TrainingRow) -> Result<(), StoreError> {
@@ -41,6 +50,16 @@ impl SqliteStore {
 
     pub(in crate::store) async fn trainings(&self) -> Result<Vec<TrainingRow>, StoreError> {
         sqlx::query(LIST).fetch_all(&self.readers).await?.iter().map(read).collect()
+    }
+
+    pub(in crate::store) async fn trainings_after(
+        &self,
+        after: Option<&Place>,
+        rows_max: u32,
+    ) -> Result<Vec<TrainingRow>, StoreError> {
+        let (model, in_service, name) = after.map_or(("", "", ""), |(model, day, name)| (model, day, name));
+        let query = sqlx::query(PAGE).bind(model).bind(in_service).bind(name).bind(i64::from(rows_max));
+        query.fetch_all(&self.readers).await?.iter().map(read).collect()
     }
 }
 

@@ -44,7 +44,7 @@ export async function ledger(limits = {}) {
   const { key, id } = await (await admin("/keys", { customer_id: env("TOLLGATE_CUSTOMER"), ...limits })).json();
   const sums = async requests => {
     const row = await until(`${requests} requests of one key`, async () => {
-      const { data } = await (await admin("/usage?by=key")).json();
+      const { data } = await (await admin("/usage?by=key&limit=1000")).json();
       return data.find(row => row.key_id === id && row.requests >= requests);
     });
     return { requests: row.requests, output: row.output, estimated: row.estimated, isFree: Number(row.charge_usd) === 0 };

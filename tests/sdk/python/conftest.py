@@ -172,7 +172,7 @@ class Ledger:
         """Waits for so many requests; more are a failure."""
         end = time.monotonic() + BOOKED_WITHIN_S
         while True:
-            rows = self.admin.get("/usage", params={"by": "key"}).json()["data"]
+            rows = self.admin.get("/usage", params={"by": "key", "limit": 1000}).json()["data"]
             found = next((row for row in rows if row["key_id"] == self.key_id), {"requests": 0})
             if found["requests"] >= requests:
                 assert found["requests"] == found["attempts"] == requests, found
