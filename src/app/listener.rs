@@ -36,6 +36,9 @@ use tower::ServiceExt;
 
 use super::{pumped::pumped, stalled::Unstalled};
 
+#[cfg(test)]
+mod tests;
+
 /// A connection that has sent nothing for so long is closed.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Headers must be complete within so long.
@@ -158,7 +161,7 @@ pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: St
     if speech == Speech::Http1 {
         builder = builder.http1_only();
     }
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
     let tasks = stopper.connections.clone();
     // Whoever looks at what it reads for a preface waits for it without end.
@@ -216,19 +219,4 @@ fn orders(stopper: Stopper) -> FuturesUnordered<impl Future<Output = Order>> {
         order
     };
     [told(stopper.stop, Order::Stop), told(stopper.cut, Order::Cut)].into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_be_http2_is_left_open_and_all_else_is_http1() {
-        for first in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", HTTP2_PREFACE] {
-            assert_eq!(Speech::of(first), Speech::Untold, "{first:?}");
-        }
-        for first in [&b"POST /v1/chat/completions HTTP/1.1\r\n"[..], b"PUT", b"PRI /x HTTP/1.1\r\n", b"GET", b"\r\n"] {
-            assert_eq!(Speech::of(first), Speech::Http1, "{first:?}");
-        }
-    }
 }
