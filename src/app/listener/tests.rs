@@ -136,16 +136,16 @@ async fn of_an_answer_that_is_not_read_little_is_taken() {
     assert!((1..50).contains(&taken), "{taken} pieces were taken for a client that reads nothing");
 }
 
-/// A request whose head fills what is read at once, so that its body is read later.
-fn refused_in_two() -> Vec<u8> {
-    let head = "POST /refused HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\nx-filler: ";
-    format!("{head}{}\r\n\r\nbody", "x".repeat(8192 - head.len() - 4)).into_bytes()
+/// A request whose head, and then most of whose body, fill what is read at once: the end of the body is read after the answer.
+fn refused_in_parts() -> Vec<u8> {
+    let head = "POST /refused HTTP/1.1\r\nhost: a\r\ncontent-length: 20000\r\nx-filler: ";
+    format!("{head}{}\r\n\r\n{}", "x".repeat(8192 - head.len() - 4), "x".repeat(20000)).into_bytes()
 }
 
 #[tokio::test]
 async fn between_two_requests_there_is_more_time_than_for_a_head_and_not_without_end() {
-    let refused_in_two = refused_in_two();
-    let requests = [REQUEST, POST, CHUNKED, REFUSED, &refused_in_two];
+    let refused_in_parts = refused_in_parts();
+    let requests = [REQUEST, POST, CHUNKED, REFUSED, &refused_in_parts];
     join_all(requests.map(async |request| {
         let mut client = connect(router(), PATIENCE, &Stopper::default());
         for _ in 0..3 {
@@ -181,9 +181,9 @@ async fn cut(requests: &[&[u8]], together: bool, half: &[u8], drip: Option<u8>) 
 #[tokio::test]
 async fn a_head_that_has_begun_is_soon_complete_or_cut_off() {
     const HALF: &[u8] = b"GET / HTTP/1.1\r\nhost:";
-    let refused_in_two = refused_in_two();
+    let refused_in_parts = refused_in_parts();
     let mut cases: Vec<(&[&[u8]], bool)> = vec![(&[], false)];
-    let after = [[REQUEST], [POST], [CHUNKED], [REFUSED], [&refused_in_two]];
+    let after = [[REQUEST], [POST], [CHUNKED], [REFUSED], [&refused_in_parts]];
     cases.extend(after.iter().map(|request| (&request[..], false)));
     // It was read while the request before it was not answered.
     let before: [&[&[u8]]; 4] = [&[REQUEST], &[POST], &[CHUNKED], &[REQUEST, POST, POST]];
