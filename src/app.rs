@@ -14,6 +14,7 @@ mod shards;
 mod stalled;
 mod supervise;
 mod tls;
+mod turns;
 pub mod up;
 pub mod upkeep;
 mod watch;

@@ -1,25 +1,13 @@
 //! The accept loop: a connection must speak within a time limit, is tracked, finishes what it runs on shutdown, and is
 //! cut when the grace is over. (`axum::serve` has no first-byte timeout and waits for ever on a stream.)
 
-use std::{
-    convert::Infallible,
-    io,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, future::poll_fn, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     http::{Request, Version},
 };
-use futures_util::{
-    future::OptionFuture,
-    stream::{FuturesUnordered, StreamExt},
-};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -28,18 +16,28 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use tower::ServiceExt;
 
-use super::{pumped::pumped, stalled::Unstalled};
+use super::{
+    pumped::pumped,
+    stalled::Unstalled,
+    turns::{Answer, Asking, Overdue, Patience, Turns, Watch},
+};
+
+#[cfg(test)]
+mod tests;
 
 /// A connection that has sent nothing for so long is closed.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Headers must be complete within so long.
+/// Headers must be complete within so long of their first byte.
 pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection in HTTP/1.1 that asks nothing for so long after an answer is closed. The clients in most use (Go's, reqwest) let go of
+/// theirs after 90 s, balancers after 60: whoever closes first must be the client, or a request can meet the end of its connection.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A peer that takes nothing of an answer for so long is cut off: it holds a place among the running requests, and an upstream.
 pub const STALL_MAX: Duration = Duration::from_secs(60);
 /// Wait after an accept error such as "too many open files".
@@ -153,37 +151,41 @@ pub async fn serve<A: Accept>(listener: A, router: Router, stopper: Stopper) {
 
 /// Serves one connection to its end.
 pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper) {
+    patiently(stream, router, stopper, Patience { head: HEADERS_TIMEOUT, idle: IDLE_TIMEOUT }).await;
+}
+
+async fn patiently<S: Socket>(stream: S, router: Router, stopper: Stopper, patience: Patience) {
     let Ok(Ok((stream, speech))) = timeout(FIRST_BYTE_TIMEOUT, stream.open()).await else { return };
+    let turns = Arc::<Turns>::default();
+    let mut watch = Watch::new(Arc::clone(&turns), patience);
     let mut builder = Builder::new(TokioExecutor::new());
     if speech == Speech::Http1 {
         builder = builder.http1_only();
     }
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
+    // The watch is in its place: hyper's makes and arms a timer for each request, and lets a connection be idle no longer than a head.
+    builder.http1().header_read_timeout(None);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+    let stream = TokioIo::new(Unstalled::new(stream, STALL_MAX, Arc::clone(&turns)));
     let tasks = stopper.connections.clone();
-    // Whoever looks at what it reads for a preface waits for it without end.
-    let asked = Arc::new(AtomicBool::new(speech == Speech::Http1));
-    let has_asked = Arc::clone(&asked);
     let service = service_fn(move |request: Request<Incoming>| {
-        if speech == Speech::Untold {
-            has_asked.store(true, Ordering::Relaxed);
-        }
-        let is_http2 = request.version() == Version::HTTP_2;
-        let (answered, tasks) = (router.clone().oneshot(request), tasks.clone());
+        let (turns, tasks) = if request.version() == Version::HTTP_2 {
+            turns.streams();
+            (None, Some(tasks.clone()))
+        } else {
+            (Some(Arc::clone(&turns)), None)
+        };
+        let answered = router.clone().oneshot(request.map(|body| Asking::new(body, turns.clone())));
         async move {
-            let response = answered.await?;
-            let response = if is_http2 { response.map(|body| pumped(body, STALL_MAX, &tasks)) } else { response };
+            let response = answered.await?.map(|body| match tasks {
+                Some(tasks) => Answer::new(pumped(body, STALL_MAX, &tasks), None),
+                None => Answer::new(body, turns),
+            });
             Ok::<_, Infallible>(response)
         }
     });
-    let served = builder.serve_connection(TokioIo::new(Unstalled::new(stream, STALL_MAX)), service);
-    let mut served = pin!(served);
+    let mut served = pin!(builder.serve_connection(stream, service));
     let mut orders = orders(stopper);
-    let mut late = (speech == Speech::Untold).then(|| Box::pin(sleep(HEADERS_TIMEOUT)));
     loop {
-        if asked.load(Ordering::Relaxed) {
-            late = None;
-        }
         tokio::select! {
             biased;
             // A peer that breaks off is no news of ours; what it asked for records its own end.
@@ -193,10 +195,9 @@ pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: St
                 // Dropping the connection here drops its response bodies, which then record their ends as cut.
                 Some(Order::Cut) | None => return,
             },
-            Some(()) = OptionFuture::from(late.as_mut()), if late.is_some() => {
-                if !asked.load(Ordering::Relaxed) {
-                    return;
-                }
+            overdue = poll_fn(|context| watch.poll(context)) => match overdue {
+                Overdue::Head => return,
+                Overdue::Request => served.as_mut().graceful_shutdown(),
             }
         }
     }
@@ -216,19 +217,4 @@ fn orders(stopper: Stopper) -> FuturesUnordered<impl Future<Output = Order>> {
         order
     };
     [told(stopper.stop, Order::Stop), told(stopper.cut, Order::Cut)].into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_be_http2_is_left_open_and_all_else_is_http1() {
-        for first in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", HTTP2_PREFACE] {
-            assert_eq!(Speech::of(first), Speech::Untold, "{first:?}");
-        }
-        for first in [&b"POST /v1/chat/completions HTTP/1.1\r\n"[..], b"PUT", b"PRI /x HTTP/1.1\r\n", b"GET", b"\r\n"] {
-            assert_eq!(Speech::of(first), Speech::Http1, "{first:?}");
-        }
-    }
 }

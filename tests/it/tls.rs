@@ -14,6 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tollgate::app::listener::HEADERS_TIMEOUT;
 use tollgate_fakes::FakeUpstream;
 
 use crate::{
@@ -279,4 +280,31 @@ async fn a_beginning_without_an_end_is_cut_off() {
     );
     futures_util::future::join_all(begun).await;
     assert_eq!(harness.chat(json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_served_after_longer_than_a_head_may_take() {
+    let harness = Harness::start().await;
+    let address: SocketAddr = harness.url("").trim_start_matches("http://").parse().unwrap();
+    let ask = async |stream: &mut TcpStream| {
+        let request = format!("GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\n\r\n", harness.key);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 64 * 1024];
+        let bytes = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..bytes].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..bytes]));
+    };
+    let idle = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        ask(&mut stream).await;
+        tokio::time::sleep(HEADERS_TIMEOUT + Duration::from_millis(1500)).await;
+        ask(&mut stream).await;
+    };
+    let begun = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        ask(&mut stream).await;
+        stream.write_all(b"GET /v1/models HTTP/1.1\r\nhost:").await.unwrap();
+        let cut = tokio::time::timeout(HEADERS_TIMEOUT + Duration::from_secs(4), stream.read(&mut [0; 16])).await;
+        assert!(matches!(cut, Ok(Ok(0) | Err(_))), "a later head is waited for without end");
+    };
+    tokio::join!(idle, begun);
 }
