@@ -120,7 +120,7 @@ class Bench:
         for system in self.systems:
             if "idle" in self.options.segments and system.name in HELD_SYSTEMS:
                 result["idle"][system.name] = self.idle(system)
-            if "start" in self.options.segments and system.pid and system.name not in ("nginx", "reference"):
+            if "start" in self.options.segments and system.pid and hasattr(system, "command"):
                 result["start_s"][system.name] = self.starts(system)
         result["audit"] = {system.name: json.loads(system.command("audit")) for system in self.systems if hasattr(system, "command")}
         result["took_s"] = round(time.time() - began)

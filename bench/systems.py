@@ -130,9 +130,22 @@ class Nginx(System):
 class Reference(System):
     name, title = "reference", "axum + hyper-util, pass-through"
 
+    options = ()
+
     def start(self):
-        self.spawn(TARGET / "bench-reference", "--listen", f"127.0.0.1:{self.port}", "--upstream", f"127.0.0.1:{self.upstream_port}")
+        self.spawn(TARGET / "bench-reference", "--listen", f"127.0.0.1:{self.port}", "--upstream", f"127.0.0.1:{self.upstream_port}",
+                   *self.options)
         return self.wait_until(self.connects)
+
+
+class SyncedReference(Reference):
+    """The same with two synced records a request: the least that any durable gateway made of these parts takes."""
+
+    name, title = "reference-synced", "axum + hyper-util, two syncs a request"
+
+    def __init__(self, folder, upstream_port):
+        super().__init__(folder, upstream_port)
+        self.options = ("--synced", self.folder / "synced")
 
 
 class Tollgate(System):
@@ -189,4 +202,4 @@ class TollgateOnPostgres(Tollgate):
         self.keeper.wait()
 
 
-ALL = {system.name: system for system in (Direct, Nginx, Reference, Tollgate, TollgateOnPostgres)}
+ALL = {system.name: system for system in (Direct, Nginx, Reference, SyncedReference, Tollgate, TollgateOnPostgres)}
