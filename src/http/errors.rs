@@ -20,7 +20,7 @@ use crate::{
     admission::{gate::LimitsView, refusal::Refusal},
     config::dialect::ProviderDialect,
     proxy::error::ProxyError,
-    upstream::request::error::RequestError,
+    upstream::{headers::shown, request::error::RequestError},
 };
 
 /// Tells the official SDKs not to try again, or to.
@@ -146,7 +146,7 @@ pub fn insert_request_id(surface: Surface, headers: &mut HeaderMap, request_id: 
         ProviderDialect::Bedrock => "x-amzn-requestid",
         _ => "x-request-id",
     };
-    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+    if let Some(value) = shown(request_id) {
         headers.insert(X_TOLLGATE_REQUEST_ID, value.clone());
         headers.insert(HeaderName::from_static(name), value);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use tollgate_core::{
     entry::Admission,
     entry_row::EntryRow,
@@ -11,7 +12,7 @@ use tollgate_core::{
 
 /// The attempts under way of a process that lives, with the sequences at which they were opened.
 #[derive(Default)]
-pub(super) struct UnderWay(HashMap<AttemptId, u64>);
+pub(super) struct UnderWay(HashMap<AttemptId, u64, RandomState>);
 
 impl UnderWay {
     /// Takes records in order and gives the entries among them.

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, Method, Response, header, response::Parts},
+    http::{HeaderMap, Method, Response, header, response::Parts},
 };
 use tokio::time::timeout;
 use tollgate_core::{
@@ -32,7 +32,7 @@ use crate::{
     upstream::{
         client::{Call, Connected},
         dialect::{Dialect, Framing},
-        headers::{is_compressed, pass_response_headers, request_headers},
+        headers::{is_compressed, pass_response_headers, request_headers, shown},
         request::Request,
         sniff::{Sniffed, Sniffer},
         target::Variant,
@@ -202,7 +202,7 @@ impl Exchange {
     /// `name` is what a worker is to call the request.
     fn upstream_headers(&self, name: Option<AttemptId>) -> HeaderMap {
         let mut headers = request_headers(self.request.endpoint.dialect(), &self.headers);
-        let name = name.and_then(|id| HeaderValue::from_str(&id.to_string()).ok());
+        let name = name.and_then(shown);
         headers.extend(name.map(|name| (X_REQUEST_ID, name)));
         headers
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use axum::{
     body::Body,
-    http::{HeaderName, HeaderValue, Response},
+    http::{HeaderName, Response},
 };
 use bytes::{Bytes, BytesMut};
 use tollgate_core::entry::Outcome;
@@ -21,6 +21,7 @@ use crate::{
     metering::{End, Metered},
     upstream::{
         dialect::Framing,
+        headers::shown,
         outcome,
         sniff::{Sniffed, Sniffer},
     },
@@ -78,7 +79,7 @@ pub(super) async fn answer(
     };
     let mut response = Response::new(Body::from(body));
     if let Some(ended) = ended {
-        if let Some(charge) = ended.charge.and_then(|charge| HeaderValue::from_str(&charge.to_string()).ok()) {
+        if let Some(charge) = ended.charge.and_then(shown) {
             response.headers_mut().insert(X_TOLLGATE_CHARGE_USD, charge);
         }
         durable_in_time(ended.receipt, &live.proxy).await;

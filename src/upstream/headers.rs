@@ -1,11 +1,16 @@
 //! What passes of the headers of requests and answers. Everything that is not listed stays here.
 
+use std::fmt::{self, Write};
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use bytes::BytesMut;
 
 use crate::config::dialect::ProviderDialect;
 
 /// As many headers has a request to an upstream, host and key included; room for more is made when there are more.
 const HEADERS_USUAL: usize = 6;
+/// An id and an amount are shorter.
+const SHOWN_BYTES_USUAL: usize = 48;
 /// Request headers that pass to an upstream.
 const REQUEST_HEADERS: &[&str] = &["accept", "content-type", "user-agent", "traceparent", "tracestate"];
 /// What Bedrock says of an invocation: its vendor's content type, latency, tokens.
@@ -60,6 +65,13 @@ pub fn is_compressed(upstream: &HeaderMap) -> bool {
 }
 
 /// The first value of each header that passes. One pass over them: a look-up by name hashes it first.
+/// The value that shows this; none when it cannot stand in a header.
+pub fn shown(value: impl fmt::Display) -> Option<HeaderValue> {
+    let mut text = BytesMut::with_capacity(SHOWN_BYTES_USUAL);
+    write!(text, "{value}").ok()?;
+    HeaderValue::from_maybe_shared(text.freeze()).ok()
+}
+
 fn pass(from: &HeaderMap, passes: impl Fn(&str) -> bool, into: &mut HeaderMap) {
     for (name, value) in from.iter().filter(|(name, _)| passes(name.as_str())) {
         into.entry(name).or_insert_with(|| value.clone());

@@ -199,9 +199,7 @@ impl EntryRow {
     /// [`DecodeError::Payload`] when a field that it needs is damaged.
     pub(crate) fn of_payload(payload: &[u8]) -> Result<Self, DecodeError> {
         let EntryFields { admission, outcome, usage_source, lines, corrects } = minicbor::decode(payload)?;
-        let mut body = Vec::with_capacity(1 + payload.len());
-        body.push(CODEC_VERSION);
-        body.extend_from_slice(payload);
+        let body = [&[CODEC_VERSION], payload].concat();
         Ok(Self {
             id: admission.id,
             customer_id: admission.customer_id,

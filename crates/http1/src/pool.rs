@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::RandomState;
 use http::uri::Authority;
 use tokio::time::{Instant, sleep};
 
@@ -26,7 +27,7 @@ pub struct Pool {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: HashMap<Authority, Vec<Waiting>>,
+    waiting: HashMap<Authority, Vec<Waiting>, RandomState>,
     /// Somebody looks for those that are closed.
     is_looked_after: bool,
 }

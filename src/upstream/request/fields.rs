@@ -15,12 +15,18 @@ use crate::upstream::endpoint::FieldPlace;
 const END_USER_BYTES_MAX: usize = 256;
 
 /// The fields of an object.
-pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct Fields<'a> {
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// Only then can a key be a name that has fewer bytes.
+    has_foreign: bool,
+}
 
 impl<'a> Fields<'a> {
     /// Reads the top level of an object.
     pub(super) fn read(text: &'a str) -> Result<Self, RequestError> {
-        Ok(Self(object_fields(text)?))
+        let fields = object_fields(text)?;
+        let has_foreign = fields.iter().any(|(field, _)| !field.is_ascii());
+        Ok(Self { fields, has_foreign })
     }
 
     /// The raw value of the field with one of these names, which are the same to the provider. None when it is absent or
@@ -34,7 +40,11 @@ impl<'a> Fields<'a> {
         // Go's JSON, as Ollama has it, takes keys of any case, and the last one: what is priced must be what is read.
         let twin = |field: &str| names.iter().find(|name| **name != field && folds_to(field, name));
         let (mut found, mut again) = (None, None);
-        for (field, raw) in &self.0 {
+        for (field, raw) in &self.fields {
+            // Nearly every field is none of these, and its length says so.
+            if !names.iter().any(|name| name.len() == field.len() || (self.has_foreign && name.len() < field.len())) {
+                continue;
+            }
             if names.contains(&field.as_ref()) {
                 again = again.or(found.and(Some(field)));
                 found = found.or(Some(raw.get()));

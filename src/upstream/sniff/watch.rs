@@ -15,8 +15,8 @@ use super::{
 
 /// Longest value that is captured; the rest of it is not kept and the value does not count.
 const CAPTURE_BYTES_MAX: usize = 64 * 1024;
-/// Room that is made for a usage object; what is needed beyond is allocated again.
-const USAGE_BYTES_USUAL: usize = 512;
+/// Room that is made for what is captured, a usage object at most times; what is needed beyond is allocated again.
+const CAPTURE_BYTES_USUAL: usize = 512;
 /// Longest captured value other than a usage object.
 const WORD_BYTES_MAX: usize = 1024;
 /// Longest key that can be a watched one.
@@ -125,6 +125,7 @@ impl Watch {
         while let Some((&byte, rest)) = left.split_first() {
             self.at = begin + (bytes.len() - left.len());
             left = match self.mode {
+                Mode::Between if byte == b'"' && self.expect_key => self.key(rest, document),
                 Mode::Between => {
                     self.between(byte, document);
                     rest
@@ -147,12 +148,32 @@ impl Watch {
             0xef | 0xbb | 0xbf if self.frames.is_empty() => {}
             b',' => self.expect_key = matches!(self.frames.last(), Some(Frame::Object(_))),
             b'}' | b']' => self.leave(document),
-            b'"' if self.expect_key => {
-                self.key.clear();
-                self.mode = Mode::Key;
-            }
             _ => self.value(byte, document),
         }
+    }
+
+    /// A key begins: most often it stands here whole, as it is.
+    fn key<'a>(&mut self, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
+        let plain = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+        let (key, rest) = bytes.split_at(plain);
+        match rest.split_first() {
+            Some((b'"', rest)) => {
+                self.end_key(self.field_of(key), document);
+                rest.strip_prefix(b":").unwrap_or(rest)
+            }
+            _ => {
+                self.key.clear();
+                self.mode = Mode::Key;
+                bytes
+            }
+        }
+    }
+
+    fn end_key(&mut self, field: Field, document: &mut Document) {
+        self.field = field;
+        document.told |= !matches!(field, Field::Unwatched);
+        self.expect_key = false;
+        self.mode = Mode::Between;
     }
 
     fn leave(&mut self, document: &mut Document) {
@@ -210,6 +231,9 @@ impl Watch {
             Field::Keep(_) | Field::Member(_) => true,
             _ => false,
         };
+        if self.captures {
+            self.captured.reserve(CAPTURE_BYTES_USUAL);
+        }
         match self.field {
             Field::Mark(mark) if !matches!(byte, b'n' | b'f') => mark_in(mark, document),
             Field::Base64(node) if byte == b'"' => {
@@ -231,7 +255,6 @@ impl Watch {
 
     fn open_hole(&mut self, byte: u8) {
         if byte == b'{' && matches!(self.field, Field::Keep(Slot::Usage | Slot::UsageAtStart)) {
-            self.captured.reserve(USAGE_BYTES_USUAL);
             return self.holes.open_usage(self.at);
         }
         let delivers = match self.field {
@@ -297,12 +320,7 @@ impl Watch {
             return rest;
         }
         match self.mode {
-            Mode::Key => {
-                self.field = self.field_of_key();
-                document.told |= !matches!(self.field, Field::Unwatched);
-                self.expect_key = false;
-                self.mode = Mode::Between;
-            }
+            Mode::Key => self.end_key(self.field_of(&self.key), document),
             _ => {
                 if self.captures {
                     self.plain(&[stop], 1, document);
@@ -362,12 +380,9 @@ impl Watch {
         }
     }
 
-    fn field_of_key(&self) -> Field {
+    fn field_of(&self, key: &[u8]) -> Field {
         let Some(Frame::Object(node)) = self.frames.last() else { return Field::Unwatched };
-        node.members
-            .iter()
-            .find(|(name, _)| name.as_bytes() == self.key.as_slice())
-            .map_or(Field::Unwatched, |(_, field)| *field)
+        node.members.iter().find(|(name, _)| name.as_bytes() == key).map_or(Field::Unwatched, |(_, field)| *field)
     }
 
     fn end_value(&mut self, document: &mut Document) {
