@@ -7,7 +7,7 @@ ARG RUST_VERSION=1.95
 FROM docker.io/library/rust:${RUST_VERSION}-slim-bookworm AS builder
 WORKDIR /build
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends gcc libc6-dev \
+  && apt-get install -y --no-install-recommends gcc libc6-dev make \
   && rm -rf /var/lib/apt/lists/*
 COPY . .
 ENV CARGO_INCREMENTAL=0 SOURCE_DATE_EPOCH=0 \

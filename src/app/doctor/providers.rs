@@ -119,6 +119,9 @@ fn models_uri(provider: &Provider) -> String {
     }
 }
 
+/// What an error of TLS says; one of them is told by a server that speaks without.
+const OF_TLS: &[&str] = &["certificate", "tls", "handshake", "corrupt message", "fatal alert"];
+
 /// What kept us from it, by its class: dns, connect, tls.
 fn classified(error: &SendError) -> (String, &'static str) {
     let text = error.to_string();
@@ -129,7 +132,7 @@ fn classified(error: &SendError) -> (String, &'static str) {
         _ if lower.contains("dns") || lower.contains("lookup") || lower.contains("name or service") => {
             ("dns", "its host has no address: correct base_url, or look after the resolver")
         }
-        _ if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") => {
+        _ if OF_TLS.iter().any(|word| lower.contains(word)) => {
             ("tls", "no secure connection: look for a proxy in between, a wrong host name, or a wrong clock")
         }
         SendError::Connect(_) => ("connect", "nothing answers there: correct base_url, or open the firewall"),
