@@ -53,7 +53,7 @@ torture:         ## Power cuts and kills by the thousand; the table goes into do
 	@scripts/setup.sh build
 	scripts/torture.sh
 
-bench:           ## nginx and the gateway side by side, 8 minutes (BENCH=quick: 2); docs/performance.md says what is measured
+bench:           ## nginx and the gateway side by side, 10 minutes (BENCH=quick: 4); docs/performance.md says what is measured
 	@scripts/setup.sh bench
 	cargo build --quiet --release -p tollgate -p tollgate-bench
 	python3 bench/run.py $(or $(BENCH),full)

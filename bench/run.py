@@ -25,13 +25,13 @@ from systems import ALL, ROOT, TARGET, bodies
 
 CHUNKS = 100
 GAP_US = 10_000
-# Mode, connections, seconds before the window, seconds of the window: full and quick.
+# Mode, connections, seconds before the window; seconds of the window and repeats: full and quick. `rate` comes first, while nothing
+# has been under load. A machine's speed changes within seconds: many short turns tell more of a ratio than a few long ones.
 SEGMENTS = {
-    "rate": ("rate", 64, 1.0, {"full": 5.0, "quick": 3.0}),
-    "closed": ("closed", 64, 1.0, {"full": 4.0, "quick": 2.0}),
-    "stream": ("stream", 512, 2.2, {"full": 5.0, "quick": 3.0}),
+    "rate": ("rate", 64, 1.0, {"full": (5.0, 4), "quick": (3.0, 2)}),
+    "closed": ("closed", 64, 0.5, {"full": (1.5, 12), "quick": (1.5, 4)}),
+    "stream": ("stream", 512, 2.2, {"full": (4.0, 5), "quick": (3.0, 2)}),
 }
-REPEATS = {"full": 4, "quick": 2}
 IDLE_STREAMS = {"full": 10_000, "quick": 2_000}
 STARTS = {"full": 5, "quick": 3}
 HELD_SYSTEMS = ("nginx", "reference", "tollgate-sqlite")
@@ -107,11 +107,11 @@ class Bench:
         for system in self.systems:
             if system.pid:
                 result["rss_start"][system.name] = rss_bytes(system.pid)
-        load_segments = [name for name in self.options.segments if name in SEGMENTS]
-        for repeat in range(self.options.repeats or REPEATS[self.options.size]):
-            for system in self.systems if repeat % 2 == 0 else reversed(self.systems):
-                self.leave_alone(system)
-                for name in load_segments:
+        load_segments = [name for name in SEGMENTS if name in self.options.segments]
+        for name in load_segments:
+            for repeat in range(self.options.repeats or SEGMENTS[name][3][self.options.size][1]):
+                for system in self.systems if repeat % 2 == 0 else reversed(self.systems):
+                    self.leave_alone(system)
                     measured = self.measure(system, name) | {"repeat": repeat}
                     result["segments"].append(measured)
                     print(table.line(measured), flush=True)
@@ -133,8 +133,6 @@ class Bench:
             if other is not system:
                 signal_all(other, signal.SIGSTOP)
         os.sync()
-        # What a load has left behind is cleared away, so that `rate` is measured unloaded.
-        time.sleep(system.settle_s)
 
     def let_go_on(self, systems):
         for system in systems:
@@ -149,7 +147,7 @@ class Bench:
 
     def measure(self, system, name):
         mode, connections, warm, secs = SEGMENTS[name]
-        secs = secs[self.options.size]
+        secs, _ = secs[self.options.size]
         body = "stream" if mode == "stream" else "plain"
         load = self.load(system, mode, connections, body, "--warm", warm, "--secs", secs, "--spread-ms", CHUNKS * GAP_US // 1000)
         expect(load.stdout.readline().strip() == "begin", "the load generator did not begin")

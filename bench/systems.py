@@ -60,7 +60,6 @@ class System:
     process = None
     database_pid = None
     peak_rss = 0
-    settle_s = 0
 
     def __init__(self, folder, upstream_port):
         self.folder, self.upstream_port = folder / self.name, upstream_port
@@ -153,8 +152,6 @@ class Tollgate(System):
 
     name, title = "tollgate-sqlite", "Tollgate, books in SQLite"
     store_url = ""
-    # It looks every five seconds for segments of its journal that can be deleted.
-    settle_s = 6
 
     def __init__(self, folder, upstream_port):
         super().__init__(folder, upstream_port)
