@@ -138,7 +138,7 @@ class Reference(System):
 
 
 class SyncedReference(Reference):
-    """The same with two synced records a request: the least that any durable gateway made of these parts takes."""
+    """The same with two synced records a request: what durability costs by plain means."""
 
     name, title = "reference-synced", "axum + hyper-util, two syncs a request"
 

@@ -70,6 +70,8 @@ pub struct Server {
     pub body_bytes_max: usize,
     /// Longest wait for, and silence within, an upstream's answer.
     pub request_timeout_ms: u64,
+    /// Longest silence of a client between two requests of a connection.
+    pub idle_timeout_ms: u64,
     /// Time to finish on SIGTERM.
     pub shutdown_grace_ms: u64,
 }

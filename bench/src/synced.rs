@@ -1,4 +1,4 @@
-//! Records that are on the disk before somebody goes on: the least that durability costs, whatever is recorded.
+//! Records that are on the disk before somebody goes on: what durability costs by plain means, whatever is recorded.
 
 use std::{
     fs::{File, OpenOptions},

@@ -35,9 +35,9 @@ mod tests;
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Headers must be complete within so long of their first byte.
 pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection in HTTP/1.1 that asks nothing for so long after an answer is closed. The clients in most use (Go's, reqwest) let go of
-/// theirs after 90 s, balancers after 60: whoever closes first must be the client, or a request can meet the end of its connection.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// A connection of the admin plane in HTTP/1.1 that asks nothing for so long after an answer is closed; the data plane's is an option. Whoever
+/// closes first must be the client, or a request can meet the end of its connection: Go's and reqwest's let go after 90 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A peer that takes nothing of an answer for so long is cut off: it holds a place among the running requests, and an upstream.
 pub const STALL_MAX: Duration = Duration::from_secs(60);
 /// Wait after an accept error such as "too many open files".
@@ -139,7 +139,7 @@ pub async fn serve<A: Accept>(listener: A, router: Router, stopper: Stopper) {
         };
         match accepted {
             Ok(stream) => {
-                stopper.connections.spawn(connection(stream, router.clone(), stopper.clone()));
+                stopper.connections.spawn(connection(stream, router.clone(), stopper.clone(), IDLE_TIMEOUT));
             }
             Err(error) => {
                 tracing::warn!(%error, "accepting a connection failed");
@@ -149,9 +149,9 @@ pub async fn serve<A: Accept>(listener: A, router: Router, stopper: Stopper) {
     }
 }
 
-/// Serves one connection to its end.
-pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper) {
-    patiently(stream, router, stopper, Patience { head: HEADERS_TIMEOUT, idle: IDLE_TIMEOUT }).await;
+/// Serves one connection to its end; in HTTP/1.1 it may be `idle` for so long between two requests.
+pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper, idle: Duration) {
+    patiently(stream, router, stopper, Patience { head: HEADERS_TIMEOUT, idle }).await;
 }
 
 async fn patiently<S: Socket>(stream: S, router: Router, stopper: Stopper, patience: Patience) {

@@ -266,8 +266,9 @@ impl Gateway {
                 Some(tls::acceptor(certificate)?)
             }
         };
-        let shards = Shards::start(&Service { router: data_router, stopper: stopper.clone(), tls }, &proxy.journal)?;
-        let shards = Arc::new(shards);
+        let idle = Duration::from_millis(config.server.idle_timeout_ms);
+        let service = Service { router: data_router, stopper: stopper.clone(), tls, idle };
+        let shards = Arc::new(Shards::start(&service, &proxy.journal)?);
         let listeners = vec![
             tokio::spawn(Arc::clone(&shards).deal(data_listener, stopper.stop.clone())),
             tokio::spawn(serve(

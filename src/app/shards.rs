@@ -75,6 +75,8 @@ pub(super) struct Service {
     pub(super) stopper: Stopper,
     /// With TLS, or none.
     pub(super) tls: Option<TlsAcceptor>,
+    /// How long it may ask nothing between two requests.
+    pub(super) idle: Duration,
 }
 
 impl Shards {
@@ -165,15 +167,15 @@ async fn take(mut dealt: mpsc::UnboundedReceiver<Dealt>, service: &Service) {
                 continue;
             }
         };
-        let Service { router, stopper, tls } = service.clone();
+        let Service { router, stopper, tls, idle } = service.clone();
         let tasks = stopper.connections.clone();
         match tls {
             None => tasks.spawn(async move {
-                connection(stream, router, stopper).await;
+                connection(stream, router, stopper, idle).await;
                 drop(open);
             }),
             Some(acceptor) => tasks.spawn(async move {
-                connection(Handshake::new(stream, acceptor), router, stopper).await;
+                connection(Handshake::new(stream, acceptor), router, stopper, idle).await;
                 drop(open);
             }),
         };
@@ -229,7 +231,11 @@ mod tests {
             || async { shard::current().map_or_else(|| "nowhere".to_owned(), |number| number.to_string()) };
         let router = Router::new().route("/", get(where_am_i));
         let stopper = Stopper::default();
-        let shards = Shards::start(&Service { router, stopper: stopper.clone(), tls: None }, &journal).unwrap();
+        let shards = Shards::start(
+            &Service { router, stopper: stopper.clone(), tls: None, idle: Duration::from_secs(5) },
+            &journal,
+        )
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let dealing = tokio::spawn(Arc::new(shards).deal(listener, stopper.stop.clone()));

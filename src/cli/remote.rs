@@ -282,7 +282,7 @@ fn show(how: &Show, as_json: bool, text: String) -> Output {
     let finding = matches!(how, Show::Findings) && has_findings(&value);
     let shown = match how {
         Show::Text => text,
-        // Lists are printed as lists; paging is for the HTTP API.
+        // A list of rows, whole.
         _ if as_json => rows.map_or_else(|| pretty(&value), |rows| pretty(&Value::Array(rows.clone()))),
         Show::Rows(columns) => render(rows.map_or(&[], Vec::as_slice), columns),
         Show::Object | Show::Findings => render_object(&value),

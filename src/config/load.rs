@@ -118,6 +118,7 @@ impl Builder<'_> {
                 admin_listen: self.address("server.admin_listen"),
                 body_bytes_max: self.size("server.body_bytes_max"),
                 request_timeout_ms: self.at_least_one("server.request_timeout_ms"),
+                idle_timeout_ms: self.at_least_one("server.idle_timeout_ms"),
                 shutdown_grace_ms: self.count("server.shutdown_grace_ms"),
                 tls: self.tls_files(),
                 data_dir: data_dir.clone(),

@@ -57,6 +57,11 @@ pub const OPTIONS: &[OptionRow] = &[
         Kind::Count,
         "Longest wait for an upstream's answer, and longest silence inside one",
     ),
+    row(
+        "server.idle_timeout_ms",
+        Kind::Count,
+        "Longest silence of a client between two requests of an HTTP/1.1 connection",
+    ),
     row("server.shutdown_grace_ms", Kind::Count, "Time that running requests get to finish on SIGTERM"),
     row(
         "store.url",

@@ -227,11 +227,17 @@ impl Objects {
         closing: Option<u64>,
     ) -> Result<(), StoreError> {
         let boot_id = BootId::from_bytes(*object.id.bytes());
-        let rows = entries.iter().map(|entry| (0, EntryRow::of(entry))).collect();
-        let batch = PostBatch::new(REPLICA.to_owned(), boot_id, closing.unwrap_or(0), Vec::new());
-        let records = (1..=closing.unwrap_or(0)).map(|sequence| (sequence, RecordKind::Opened)).collect();
-        let stage = if closing.is_some() { Stage::Closing } else { Stage::Resolving };
-        let batch = PostBatch { entries: rows, records, stage, ..batch };
+        let through_sequence = closing.unwrap_or(0);
+        let batch = PostBatch {
+            replica: REPLICA.to_owned(),
+            boot_id,
+            after_sequence: 0,
+            through_sequence,
+            entries: entries.iter().map(|entry| (0, EntryRow::of(entry))).collect(),
+            records: (1..=through_sequence).map(|sequence| (sequence, RecordKind::Opened)).collect(),
+            missing: 0,
+            stage: if closing.is_some() { Stage::Closing } else { Stage::Resolving },
+        };
         let shipper = Shipper::new(self.store.clone(), self.proxy.clock.clone(), Arc::default());
         let posted = shipper.ship(&batch).await?;
         // What is in the books already was counted by whoever put it there.

@@ -85,8 +85,18 @@ impl Shipper {
     async fn compare(&self, batch: &PostBatch) -> Result<(), StoreError> {
         for (sequence, entry) in &batch.entries {
             let id = entry.id;
-            let standing = self.store.entries_of_request(id.request_id).await?;
-            let entry = entry.entry().map_err(|_| StoreError::Damaged("entry"))?;
+            let standing = match self.store.entries_of_request(id.request_id).await {
+                // Nothing can be said of it here; the audit tells of what it cannot read, and posting goes on.
+                Err(StoreError::Damaged(_)) => {
+                    tracing::error!(attempt = %id, "an entry of the books that was posted again cannot be read");
+                    continue;
+                }
+                standing => standing?,
+            };
+            let Ok(entry) = entry.entry() else {
+                tracing::error!(attempt = %id, "an entry of the journal that was posted before cannot be read");
+                continue;
+            };
             let Some(other) = standing.iter().find(|other| other.admission.id == id && **other != entry) else {
                 continue;
             };

@@ -64,7 +64,6 @@ pub fn is_compressed(upstream: &HeaderMap) -> bool {
     codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// The first value of each header that passes. One pass over them: a look-up by name hashes it first.
 /// The value that shows this; none when it cannot stand in a header.
 pub fn shown(value: impl fmt::Display) -> Option<HeaderValue> {
     let mut text = BytesMut::with_capacity(SHOWN_BYTES_USUAL);
@@ -72,6 +71,7 @@ pub fn shown(value: impl fmt::Display) -> Option<HeaderValue> {
     HeaderValue::from_maybe_shared(text.freeze()).ok()
 }
 
+/// The first value of each header that passes. One pass over them: a look-up by name hashes it first.
 fn pass(from: &HeaderMap, passes: impl Fn(&str) -> bool, into: &mut HeaderMap) {
     for (name, value) in from.iter().filter(|(name, _)| passes(name.as_str())) {
         into.entry(name).or_insert_with(|| value.clone());

@@ -1,6 +1,9 @@
 //! Posting is idempotent, recovery too, and a month begins and ends at midnight UTC.
 
-use std::{path::Path, sync::OnceLock};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use tollgate::{
     billing::{
@@ -8,8 +11,12 @@ use tollgate::{
         statement::{Month, statement},
     },
     catalog::{Catalog, device::CostVersion, load_shipped},
+    clock::Clock,
     journal::{Journal, Options},
-    posting::recover::{Recovered, recover},
+    posting::{
+        recover::{Recovered, recover},
+        ship::Shipper,
+    },
     store::{Store, customers::CustomerRow, entries::PostBatch, prices::PriceVersionRow},
 };
 use tollgate_core::{
@@ -208,6 +215,24 @@ async fn orphans_are_resolved_once_by_the_published_rule_and_priced() {
         "what was voided never was"
     );
     assert!(audit(&store).await.unwrap().differences.is_empty());
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_is_told_by_the_audit_and_stops_no_posting() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path()).await;
+    let mut damaged = batch(0..3);
+    damaged.entries[1].1.body = vec![1, 0xff];
+    let shipper = Shipper::new(store.clone(), Clock::system(), Arc::default());
+    assert_eq!(shipper.ship(&damaged).await.unwrap().inserted, 3);
+    // As after an acknowledgement that was lost; and once more where the books have the entry whole.
+    assert_eq!(shipper.ship(&damaged).await.unwrap().already_there, 3);
+    store.post(&batch(3..4)).await.unwrap();
+    let mut late = batch(3..4);
+    late.entries[0].1.body = vec![1, 0xff];
+    assert_eq!(shipper.ship(&late).await.unwrap().already_there, 1);
+    assert_eq!(store.dead_letter_count().await.unwrap(), 0);
+    assert!(audit(&store).await.is_err());
 }
 
 #[tokio::test]

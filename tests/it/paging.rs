@@ -252,6 +252,7 @@ async fn a_limit_or_cursor_that_is_none_is_refused_and_said() {
     let keys = next("/keys?limit=1").await;
     let own = next(&format!("/keys?limit=1&customer={}", harness.customer)).await;
     let forged = hex::encode(json!(["/customers?", "cus_1"]).to_string());
+    let run = |model| hex::encode(json!(["/training-runs?", [model, "2026-01-01", ""]]).to_string());
     for (path, code) in [
         ("/customers?limit=0".to_owned(), "invalid_limit"),
         ("/customers?limit=1001".to_owned(), "invalid_limit"),
@@ -264,6 +265,7 @@ async fn a_limit_or_cursor_that_is_none_is_refused_and_said() {
         (format!("/customers?cursor={}", harness.customer), "invalid_cursor"),
         (format!("/customers?cursor={forged}"), "invalid_cursor"),
         (format!("/customers?cursor={keys}"), "invalid_cursor"),
+        (format!("/training-runs?cursor={}", run("\0")), "invalid_cursor"),
         (format!("/usage?cursor={customers}"), "invalid_cursor"),
         (format!("/keys?cursor={own}"), "invalid_cursor"),
         (format!("/keys?customer={}&cursor={keys}", harness.customer), "invalid_cursor"),
@@ -281,6 +283,8 @@ async fn a_limit_or_cursor_that_is_none_is_refused_and_said() {
             _ => {}
         }
     }
+    let page = harness.admin("GET", &format!("/training-runs?cursor={}", run("m")), None).await;
+    assert_eq!(page.status, 200, "{}", page.text);
     for path in [
         format!("/customers?limit=1000&cursor={customers}"),
         format!("/keys?cursor={own}&customer={}", harness.customer),

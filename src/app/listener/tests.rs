@@ -298,3 +298,35 @@ async fn http2_must_ask_once_in_the_time_of_a_head_and_may_then_be_idle() {
     let (_sender, connection) = connect(&Stopper::default()).await;
     let _cut = timeout(Duration::from_secs(5), connection).await.expect("it is waited for without end");
 }
+
+#[tokio::test]
+async fn a_body_takes_as_long_as_whoever_reads_it_waits() {
+    let heads = ["content-length: 20\r\n", "expect: 100-continue\r\ncontent-length: 20\r\n"];
+    join_all(heads.map(async |head| {
+        let mut client = connect(router(), HASTE, &Stopper::default());
+        client.write_all(format!("POST /read HTTP/1.1\r\nhost: a\r\n{head}\r\n").as_bytes()).await.unwrap();
+        for _ in 0..20 {
+            sleep(HASTE.idle).await;
+            client.write_all(b"a").await.unwrap();
+        }
+        let answer = answers(&mut client, 1).await;
+        assert!(answer.contains("200 OK") && answer.contains("20 bytes"), "{answer}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_for_a_client_of_http_1_0_ends_with_its_connection() {
+    let pieces = async || {
+        let pieces = stream::unfold(0, async |number| {
+            sleep(HASTE.head).await;
+            (number < 4).then_some((Ok::<_, io::Error>("piece "), number + 1))
+        });
+        Body::from_stream(pieces)
+    };
+    let mut client = connect(Router::new().route("/", get(pieces)), PATIENCE, &Stopper::default());
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let read = timeout(Duration::from_secs(5), client.read_to_end(&mut answer)).await;
+    assert!(read.is_ok() && answer.ends_with(b"piece piece piece piece "), "{}", String::from_utf8_lossy(&answer));
+}

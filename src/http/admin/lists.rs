@@ -97,7 +97,17 @@ fn read_cursor<K: DeserializeOwned>(text: &str, list: &str) -> Result<K, Problem
     if of != list {
         return Err(refused("it is of another list, or of the same with another filter"));
     }
-    serde_json::from_value(key).map_err(|_| refused("it is not one of this API's"))
+    // No key has a NUL, which Postgres would not even take as a text.
+    let key = Some(key).filter(|key| !has_nul(key)).and_then(|key| serde_json::from_value(key).ok());
+    key.ok_or_else(|| refused("it is not one of this API's"))
+}
+
+fn has_nul(key: &Value) -> bool {
+    match key {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(parts) => parts.iter().any(has_nul),
+        _ => false,
+    }
 }
 
 impl<K: Serialize> Asked<K> {

@@ -15,18 +15,12 @@ use crate::upstream::endpoint::FieldPlace;
 const END_USER_BYTES_MAX: usize = 256;
 
 /// The fields of an object.
-pub(super) struct Fields<'a> {
-    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// Only then can a key be a name that has fewer bytes.
-    has_foreign: bool,
-}
+pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
     /// Reads the top level of an object.
     pub(super) fn read(text: &'a str) -> Result<Self, RequestError> {
-        let fields = object_fields(text)?;
-        let has_foreign = fields.iter().any(|(field, _)| !field.is_ascii());
-        Ok(Self { fields, has_foreign })
+        Ok(Self(object_fields(text)?))
     }
 
     /// The raw value of the field with one of these names, which are the same to the provider. None when it is absent or
@@ -40,9 +34,9 @@ impl<'a> Fields<'a> {
         // Go's JSON, as Ollama has it, takes keys of any case, and the last one: what is priced must be what is read.
         let twin = |field: &str| names.iter().find(|name| **name != field && folds_to(field, name));
         let (mut found, mut again) = (None, None);
-        for (field, raw) in &self.fields {
-            // Nearly every field is none of these, and its length says so.
-            if !names.iter().any(|name| name.len() == field.len() || (self.has_foreign && name.len() < field.len())) {
+        for (field, raw) in &self.0 {
+            // Nearly every field is none of these, and its length says so: only letters that are foreign fold to fewer bytes.
+            if !names.iter().any(|name| name.len() == field.len() || (name.len() < field.len() && !field.is_ascii())) {
                 continue;
             }
             if names.contains(&field.as_ref()) {
