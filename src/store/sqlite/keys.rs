@@ -19,6 +19,7 @@ select
 from keys k
 join customers c on c.id = k.customer_id
 order by k.id";
+/// Of one customer, or of all.
 const PAGE: &str = "
 select
   k.id, k.customer_id, c.price_book, k.public_id, k.name, k.secret_hash, k.requests_per_minute, k.tokens_per_minute,
@@ -26,16 +27,7 @@ select
 from keys k
 join customers c on c.id = k.customer_id
 where k.id > ?1
-order by k.id
-limit ?2";
-const PAGE_OF_CUSTOMER: &str = "
-select
-  k.id, k.customer_id, c.price_book, k.public_id, k.name, k.secret_hash, k.requests_per_minute, k.tokens_per_minute,
-  k.concurrent_requests, k.models, k.expires_at_us, k.revoked_at_us, k.created_at_us, k.rotated_from
-from keys k
-join customers c on c.id = k.customer_id
-where k.id > ?1
-  and k.customer_id = ?3
+  and (?3 is null or k.customer_id = ?3)
 order by k.id
 limit ?2";
 const GET: &str = "
@@ -52,7 +44,7 @@ set revoked_at_us = ?
 where id = ?
   and (revoked_at_us is null or revoked_at_us > ?)";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, PAGE, PAGE_OF_CUSTOMER, GET, REVOKE];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, PAGE, GET, REVOKE];
 
 impl SqliteStore {
     pub(in crate::store) async fn insert_key(&self, key: &KeyRow) -> Result<(), StoreError> {
@@ -84,11 +76,10 @@ impl SqliteStore {
         rows_max: u32,
     ) -> Result<Vec<KeyRow>, StoreError> {
         let after = after.unwrap_or(KeyId::from_bytes([0; 16]));
-        let statement = if customer_id.is_some() { PAGE_OF_CUSTOMER } else { PAGE };
-        let mut query = sqlx::query(statement).bind(after.bytes().as_slice()).bind(i64::from(rows_max));
-        if let Some(customer_id) = &customer_id {
-            query = query.bind(customer_id.bytes().as_slice());
-        }
+        let query = sqlx::query(PAGE)
+            .bind(after.bytes().as_slice())
+            .bind(i64::from(rows_max))
+            .bind(customer_id.map(|customer_id| customer_id.bytes().to_vec()));
         query.fetch_all(&self.readers).await?.iter().map(read).collect()
     }
 
