@@ -63,8 +63,8 @@ async fn compare(address: SocketAddr) -> Result<(), Failure> {
 
     let by_ours = || async {
         let headers = HeaderMap::new();
-        let call = Call { method: Method::POST, uri: &uri, headers, body: body.clone(), connected: None };
-        let response = ours.call(call, Some(&key), true, 0).await?;
+        let mut call = Call { method: Method::POST, uri: &uri, headers, body: body.clone(), connected: None };
+        let response = ours.call(&mut call, Some(&key), true, 0).await?;
         Ok(response.into_body().collect().await?.to_bytes().len())
     };
     let by_theirs = || async {

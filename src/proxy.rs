@@ -106,12 +106,10 @@ pub struct Counters {
     pub pricing: Arc<PricingAlarms>,
 }
 
-/// One request, read and understood.
+/// One request, read and understood. It goes from hand to hand in a box.
 pub struct Inbound {
     /// Its id.
     pub request_id: RequestId,
-    /// Its place among its key's requests.
-    pub entered: Entered,
     /// As the client sent them.
     pub headers: HeaderMap,
     /// What was called, and its body, understood as far as needed.
@@ -223,12 +221,12 @@ impl Proxy {
         self.routes.load().iter().map(|route| route.model.clone()).filter(allowed).collect()
     }
 
-    /// Conducts a request: admission, routing, prices, journal, upstream, metering.
+    /// Conducts a request: admission, routing, prices, journal, upstream, metering. `entered` is its place among its key's requests.
     ///
     /// # Errors
     /// Why there is no answer. What had been opened in the journal by then is ended there.
-    pub async fn conduct(self: &Arc<Self>, inbound: Inbound) -> Result<Answer, ProxyError> {
-        let Begun { work, route, limits } = self.begin(inbound)?;
+    pub async fn conduct(self: &Arc<Self>, entered: Entered, inbound: Box<Inbound>) -> Result<Answer, ProxyError> {
+        let Begun { work, route, limits } = self.begin(entered, inbound)?;
         let (response, index) = work.await?;
         Ok(Answer { response, limits, served: Served { route, index } })
     }
@@ -236,17 +234,18 @@ impl Proxy {
     /// All that waits for nothing. Apart, so that a request that waits does not carry it along.
     fn begin(
         self: &Arc<Self>,
-        inbound: Inbound,
+        entered: Entered,
+        inbound: Box<Inbound>,
     ) -> Result<Begun<impl Future<Output = Came> + Send + use<>>, ProxyError> {
         self.takes_requests()?;
-        let Inbound { request_id, entered, headers, request, variant, tags, provider, trace } = inbound;
+        let request = &inbound.request;
         let route = self.routes.load().get(&request.model).cloned();
         let route = route.ok_or_else(|| ProxyError::UnknownModel(request.model.clone()))?;
         let admitted_at_us = self.clock.unix_us();
         let called = request.endpoint.dialect();
         let book = &entered.key().record.price_book;
         let answers = |dialect| request.endpoint.is_answered_by(dialect);
-        let plan = self.plan(&route, (called, &answers), book, admitted_at_us, provider.as_deref())?;
+        let plan = self.plan(&route, (called, &answers), book, admitted_at_us, inbound.provider.as_deref())?;
         let plan = self.for_hosted(&request.hosted, entered.key(), &route, plan, admitted_at_us)?;
         let input_estimate = tokens_from_bytes(request.prompt_bytes);
         let admitted = entered.admit(&route.model, input_estimate, request.output_tokens_max())?;
@@ -258,12 +257,7 @@ impl Proxy {
             proxy: Arc::clone(self),
             route,
             plan,
-            request_id,
-            headers,
-            request,
-            variant,
-            tags,
-            trace,
+            inbound,
             admitted_at_us,
             started: self.clock.monotonic(),
             input_estimate,

@@ -5,9 +5,13 @@ use std::{convert::Infallible, future::poll_fn, io, pin::pin, sync::Arc, time::D
 
 use axum::{
     Router,
-    http::{Request, Version},
+    body::Body,
+    http::{Request, Response, Version},
 };
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{
+    future::BoxFuture,
+    stream::{FuturesUnordered, StreamExt},
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -27,6 +31,7 @@ use super::{
     stalled::Unstalled,
     turns::{Answer, Asking, Overdue, Patience, Turns, Watch},
 };
+use crate::http::data::DataPlane;
 
 #[cfg(test)]
 mod tests;
@@ -130,6 +135,25 @@ impl Accept for UnixListener {
     }
 }
 
+/// What answers the requests of a connection.
+pub(super) trait Answers: Clone + Send + 'static {
+    /// Answers one.
+    fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>>;
+}
+
+impl Answers for Router {
+    fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        let answered = self.clone().oneshot(request);
+        Box::pin(async move { answered.await.unwrap_or_else(|never: Infallible| match never {}) })
+    }
+}
+
+impl Answers for DataPlane {
+    fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        Self::answer(self, request)
+    }
+}
+
 /// Serves HTTP/1.1 and HTTP/2 until told to stop.
 pub async fn serve<A: Accept>(listener: A, router: Router, stopper: Stopper) {
     loop {
@@ -150,11 +174,11 @@ pub async fn serve<A: Accept>(listener: A, router: Router, stopper: Stopper) {
 }
 
 /// Serves one connection to its end; in HTTP/1.1 it may be `idle` for so long between two requests.
-pub(super) async fn connection<S: Socket>(stream: S, router: Router, stopper: Stopper, idle: Duration) {
-    patiently(stream, router, stopper, Patience { head: HEADERS_TIMEOUT, idle }).await;
+pub(super) async fn connection<S: Socket>(stream: S, plane: impl Answers, stopper: Stopper, idle: Duration) {
+    patiently(stream, plane, stopper, Patience { head: HEADERS_TIMEOUT, idle }).await;
 }
 
-async fn patiently<S: Socket>(stream: S, router: Router, stopper: Stopper, patience: Patience) {
+async fn patiently<S: Socket>(stream: S, plane: impl Answers, stopper: Stopper, patience: Patience) {
     let Ok(Ok((stream, speech))) = timeout(FIRST_BYTE_TIMEOUT, stream.open()).await else { return };
     let turns = Arc::<Turns>::default();
     let mut watch = Watch::new(Arc::clone(&turns), patience);
@@ -174,9 +198,9 @@ async fn patiently<S: Socket>(stream: S, router: Router, stopper: Stopper, patie
         } else {
             (Some(Arc::clone(&turns)), None)
         };
-        let answered = router.clone().oneshot(request.map(|body| Asking::new(body, turns.clone())));
+        let answered = plane.answer(request.map(|body| Body::new(Asking::new(body, turns.clone()))));
         async move {
-            let response = answered.await?.map(|body| match tasks {
+            let response = answered.await.map(|body| match tasks {
                 Some(tasks) => Answer::new(pumped(body, STALL_MAX, &tasks), None),
                 None => Answer::new(body, turns),
             });

@@ -36,7 +36,7 @@ use crate::{
     entropy,
     http::{
         admin::{self, Access, Running},
-        data,
+        data::DataPlane,
     },
     journal::Journal,
     objects::{self, Objects, Patience as ObjectPatience},
@@ -258,7 +258,7 @@ impl Gateway {
         let (address, admin_address) = (data_listener.local_addr()?, admin_listener.local_addr()?);
         let socket = admin_socket(books.data_dir.path());
         let unix_listener = bind_socket(&socket)?;
-        let data_router = data::router(Arc::clone(&proxy), Arc::clone(&objects), books.accounts.store.clone());
+        let plane = DataPlane::new(Arc::clone(&proxy), Arc::clone(&objects), books.accounts.store.clone());
         let tls = match certificate {
             None => None,
             Some(certificate) => {
@@ -267,7 +267,7 @@ impl Gateway {
             }
         };
         let idle = Duration::from_millis(config.server.idle_timeout_ms);
-        let service = Service { router: data_router, stopper: stopper.clone(), tls, idle };
+        let service = Service { plane, stopper: stopper.clone(), tls, idle };
         let shards = Arc::new(Shards::start(&service, &proxy.journal)?);
         let listeners = vec![
             tokio::spawn(Arc::clone(&shards).deal(data_listener, stopper.stop.clone())),

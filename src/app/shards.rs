@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime,
@@ -26,7 +25,7 @@ use tokio_util::{
 };
 
 use super::{
-    listener::{ACCEPT_PAUSE, Stopper, connection},
+    listener::{ACCEPT_PAUSE, Answers, Stopper, connection},
     tls::Handshake,
 };
 use crate::{journal::Journal, shard};
@@ -68,9 +67,9 @@ impl Drop for OpenConnection {
 
 /// What a connection is served with.
 #[derive(Clone)]
-pub(super) struct Service {
+pub(super) struct Service<A> {
     /// What answers.
-    pub(super) router: Router,
+    pub(super) plane: A,
     /// Tells it to end.
     pub(super) stopper: Stopper,
     /// With TLS, or none.
@@ -84,7 +83,7 @@ impl Shards {
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub(super) fn start(service: &Service, journal: &Journal) -> io::Result<Self> {
+    pub(super) fn start(service: &Service<impl Answers>, journal: &Journal) -> io::Result<Self> {
         let end = CancellationToken::new();
         let mut shards = Vec::new();
         for number in 0..shard::count() {
@@ -158,7 +157,7 @@ async fn tick() {
 }
 
 /// Serves connections as they come.
-async fn take(mut dealt: mpsc::UnboundedReceiver<Dealt>, service: &Service) {
+async fn take(mut dealt: mpsc::UnboundedReceiver<Dealt>, service: &Service<impl Answers>) {
     while let Some(Dealt { stream, open, _running }) = dealt.recv().await {
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
@@ -167,15 +166,15 @@ async fn take(mut dealt: mpsc::UnboundedReceiver<Dealt>, service: &Service) {
                 continue;
             }
         };
-        let Service { router, stopper, tls, idle } = service.clone();
+        let Service { plane, stopper, tls, idle } = service.clone();
         let tasks = stopper.connections.clone();
         match tls {
             None => tasks.spawn(async move {
-                connection(stream, router, stopper, idle).await;
+                connection(stream, plane, stopper, idle).await;
                 drop(open);
             }),
             Some(acceptor) => tasks.spawn(async move {
-                connection(Handshake::new(stream, acceptor), router, stopper, idle).await;
+                connection(Handshake::new(stream, acceptor), plane, stopper, idle).await;
                 drop(open);
             }),
         };
@@ -186,7 +185,7 @@ async fn take(mut dealt: mpsc::UnboundedReceiver<Dealt>, service: &Service) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use axum::routing::get;
+    use axum::{Router, routing::get};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tollgate_core::id::BootId;
 
@@ -232,7 +231,7 @@ mod tests {
         let router = Router::new().route("/", get(where_am_i));
         let stopper = Stopper::default();
         let shards = Shards::start(
-            &Service { router, stopper: stopper.clone(), tls: None, idle: Duration::from_secs(5) },
+            &Service { plane: router, stopper: stopper.clone(), tls: None, idle: Duration::from_secs(5) },
             &journal,
         )
         .unwrap();

@@ -55,7 +55,7 @@ impl Permit {
         let records = Records { id: admission.id, slot: Arc::new(slot), journal: self.journal };
         let (ack, durable) = oneshot::channel();
         records.queue(RecordKind::Opened, Some(ack), |payload| encode_opened(&admission, payload));
-        OpenReceipt { attempt: Some(OpenAttempt { admission, records }), durable }
+        OpenReceipt { attempt: Some(OpenAttempt { admission: Box::new(admission), records }), durable }
     }
 }
 
@@ -91,7 +91,7 @@ impl Drop for OpenReceipt {
 /// after this boot as `interrupted`. That is on purpose: only the caller knows how the attempt ended, so it must guard it.
 #[must_use]
 pub struct OpenAttempt {
-    admission: Admission,
+    admission: Box<Admission>,
     records: Records,
 }
 
@@ -124,7 +124,7 @@ impl OpenAttempt {
 
     /// The admission, so that an entry can be made of it, and what writes that entry.
     pub fn into_parts(self) -> (Admission, End) {
-        (self.admission, End(self.records))
+        (*self.admission, End(self.records))
     }
 
     /// Queues VOID: the caller knows that no byte went upstream.

@@ -206,15 +206,17 @@ fn unreported(metered: &mut Metered, seen: &Sniffed, asked: &Asked) -> (UsageSou
 }
 
 /// The line of the model that answered, then those of other calls within the request.
-fn lines(usage: Usage, mapped: MappedUsage, seen: &Sniffed) -> Vec<MeteredLine> {
-    let answered = mapped.billed_model.or_else(|| seen.model.clone());
-    let first = MeteredLine { billed_model: answered.clone(), usage, context: mapped.context.clone() };
-    let more = mapped.more.into_iter().map(|(model, usage)| MeteredLine {
+fn lines(usage: Usage, mapped: Box<MappedUsage>, seen: &Sniffed) -> Vec<MeteredLine> {
+    let MappedUsage { billed_model, more, context, .. } = *mapped;
+    let answered = billed_model.or_else(|| seen.model.clone());
+    let more = more.into_iter().map(|(model, usage)| MeteredLine {
         billed_model: model.or_else(|| answered.clone()),
         usage,
-        context: mapped.context.clone(),
+        context: context.clone(),
     });
-    std::iter::once(first).chain(more).collect()
+    let mut lines: Vec<MeteredLine> = more.collect();
+    lines.insert(0, MeteredLine { billed_model: answered, usage, context });
+    lines
 }
 
 #[cfg(test)]

@@ -90,9 +90,9 @@ impl Objects {
         if ask.body.is_empty() {
             headers.remove(header::CONTENT_TYPE);
         }
-        let call = Call { method: ask.method, uri: &uri, headers, body: ask.body, connected: None };
+        let mut call = Call { method: ask.method, uri: &uri, headers, body: ask.body, connected: None };
         let (credentials, now_us) = (provider.credentials.as_ref(), self.proxy.clock.unix_us());
-        let sending = self.proxy.client.call(call, credentials, provider.allow_private, now_us);
+        let sending = self.proxy.client.call(&mut call, credentials, provider.allow_private, now_us);
         let response = match timeout(self.patience.answer, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {

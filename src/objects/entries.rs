@@ -233,7 +233,7 @@ impl Objects {
             boot_id,
             after_sequence: 0,
             through_sequence,
-            entries: entries.iter().map(|entry| (0, EntryRow::of(entry))).collect(),
+            entries: entries.iter().map(|entry| (0, Box::new(EntryRow::of(entry)))).collect(),
             records: (1..=through_sequence).map(|sequence| (sequence, RecordKind::Opened)).collect(),
             missing: 0,
             stage: if closing.is_some() { Stage::Closing } else { Stage::Resolving },

@@ -200,7 +200,7 @@ async fn post_boot(
     }
     let damage = reader.damage();
     let missing = missed_before + missed_after(&reader, committed);
-    let mut orphans: Vec<(u64, EntryRow)> = tracker
+    let mut orphans: Vec<(u64, Box<EntryRow>)> = tracker
         .orphans()
         .into_iter()
         .map(|open| {
@@ -214,7 +214,7 @@ async fn post_boot(
                     "an attempt that was cut off has no price; `tollgate rerate` prices it later"
                 );
             }
-            (open.sequence, EntryRow::of(&entry))
+            (open.sequence, Box::new(EntryRow::of(&entry)))
         })
         .collect();
     while orphans.len() > BATCH_RECORDS_MAX {

@@ -16,14 +16,14 @@ pub(super) struct UnderWay(HashMap<AttemptId, u64, RandomState>);
 
 impl UnderWay {
     /// Takes records in order and gives the entries among them.
-    pub(super) fn take(&mut self, steps: Vec<(u64, Step)>) -> Vec<(u64, EntryRow)> {
+    pub(super) fn take(&mut self, steps: Vec<(u64, Step)>) -> Vec<(u64, Box<EntryRow>)> {
         let mut entries = Vec::with_capacity(steps.len() / 2);
         for (sequence, step) in steps {
             match step {
                 Step::Opened(id) => drop(self.0.insert(id, sequence)),
                 Step::Ended(entry) => {
                     self.0.remove(&entry.id);
-                    entries.push((sequence, *entry));
+                    entries.push((sequence, entry));
                 }
                 Step::Void(id) => drop(self.0.remove(&id)),
                 Step::Beside => {}
@@ -51,7 +51,7 @@ pub(super) struct Tracker(HashMap<AttemptId, Open>);
 
 impl Tracker {
     /// Takes records in order and gives the entries among them.
-    pub(super) fn take(&mut self, records: Vec<(u64, Record)>) -> Vec<(u64, EntryRow)> {
+    pub(super) fn take(&mut self, records: Vec<(u64, Record)>) -> Vec<(u64, Box<EntryRow>)> {
         let mut entries = Vec::new();
         for (sequence, record) in records {
             match record {
@@ -66,7 +66,7 @@ impl Tracker {
                 }
                 Record::Ended(entry) => {
                     self.0.remove(&entry.admission.id);
-                    entries.push((sequence, EntryRow::of(&entry)));
+                    entries.push((sequence, Box::new(EntryRow::of(&entry))));
                 }
                 Record::Void(id) => drop(self.0.remove(&id)),
             }

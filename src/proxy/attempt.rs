@@ -235,18 +235,19 @@ impl Attempt {
         failpoint::pass(Point::BeforeEnded);
         let open = self.open.take()?;
         let (admission, end) = open.into_parts();
-        let entry = self.entry(admission, metered, status);
-        self.observer.ended(&entry, self.clock.monotonic());
+        let now = self.clock.monotonic();
+        let entry = self.entry(admission, metered, status, now);
+        self.observer.ended(&entry, now);
         let tokens = entry.lines.iter().map(|line| line.usage.total()).fold(0, u64::saturating_add);
         let charge = entry.charge();
         Some(Ended { charge, tokens, receipt: end.write(&entry) })
     }
 
-    fn entry(&self, admission: Admission, metered: Metered, status: Option<u16>) -> Entry {
+    fn entry(&self, admission: Admission, metered: Metered, status: Option<u16>, now: Duration) -> Entry {
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let times = Times {
             ended_at_us: self.clock.unix_us(),
-            elapsed_us: micros(self.clock.monotonic().saturating_sub(self.started)),
+            elapsed_us: micros(now.saturating_sub(self.started)),
             first_byte_us: self.first_byte.map(|at| micros(at.saturating_sub(self.started))),
         };
         self.prices.entry(admission, metered, status, times)

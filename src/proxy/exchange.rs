@@ -9,17 +9,16 @@ use axum::{
 use tokio::time::timeout;
 use tollgate_core::{
     entry::{Admission, Outcome},
-    id::{AttemptId, RequestId},
+    id::AttemptId,
 };
 
 use super::{
-    Proxy,
+    Inbound, Proxy,
     attempt::{Attempt, Prices},
     detach::ClientGone,
     error::ProxyError,
     live::{Live, Silence, durable_in_time},
     stream::MeteredBody,
-    trace::RequestTrace,
     upstream_error, whole,
     worker::{NoHead, WorkerCall, head},
 };
@@ -33,9 +32,7 @@ use crate::{
         client::{Call, Connected},
         dialect::{Dialect, Framing},
         headers::{is_compressed, pass_response_headers, request_headers, shown},
-        request::Request,
         sniff::{Sniffed, Sniffer},
-        target::Variant,
         worker::X_REQUEST_ID,
     },
 };
@@ -54,13 +51,7 @@ pub(super) struct Exchange {
     pub(super) proxy: Arc<Proxy>,
     pub(super) route: Arc<Route>,
     pub(super) plan: Vec<PlannedTarget>,
-    pub(super) request_id: RequestId,
-    pub(super) headers: HeaderMap,
-    pub(super) request: Request,
-    /// How its address was written.
-    pub(super) variant: Variant,
-    pub(super) tags: Vec<(String, String)>,
-    pub(super) trace: Option<Arc<RequestTrace>>,
+    pub(super) inbound: Box<Inbound>,
     pub(super) admitted_at_us: i64,
     pub(super) started: Duration,
     pub(super) input_estimate: u64,
@@ -117,14 +108,14 @@ impl Exchange {
         let admission = self.admission(number, target, &planned.prices, holder);
         let id = admission.id;
         let open = permit.open(admission).await?;
-        let observer = self.proxy.observers.attempt(holder.shared_key(), self.trace.as_ref());
+        let observer = self.proxy.observers.attempt(holder.shared_key(), self.inbound.trace.as_ref());
         let mut attempt = Attempt::new(open, planned.prices.clone(), self.proxy.clock.clone(), self.started, observer);
         if gone.get() {
             attempt.void();
             return Err(ProxyError::Unreachable);
         }
-        let endpoint = self.request.endpoint;
-        let Ok(uri) = target.uri(endpoint, self.variant) else {
+        let endpoint = self.inbound.request.endpoint;
+        let Ok(uri) = target.uri(endpoint, self.inbound.variant) else {
             attempt.void();
             return Err(ProxyError::Unreachable);
         };
@@ -133,19 +124,23 @@ impl Exchange {
         let provider = &target.provider;
         let mut call = WorkerCall::new(provider, id);
         let mut headers = self.upstream_headers(call.is_some().then_some(id));
-        if let Some(trace) = &self.trace {
+        if let Some(trace) = &self.inbound.trace {
             trace.tell_upstream(number, &mut headers);
         }
-        let (body, injected) = self.request.upstream_body(&target.model, provider.stream_options);
+        let (body, injected) = self.inbound.request.upstream_body(&target.model, provider.stream_options);
         let client = &self.proxy.client;
         let (credentials, now_us) = (provider.credentials.as_ref(), self.proxy.clock.unix_us());
         let connected = Connected::default();
         // Asked only where a client that leaves ends the request at once.
         let watched = Some(&connected).filter(|_| provider.drain == DrainPolicy::Cancel);
-        let sent = Call { method: Method::POST, uri: &uri, headers, body, connected: watched };
-        let sent = client.call(sent, credentials, provider.allow_private, now_us);
-        let sent = pin!(timeout(self.route.timeout, sent));
-        let (response, draining) = match head(&self.proxy, sent, call.as_mut(), provider.drain, gone).await {
+        let answered = {
+            // What is large stays where it is made, and goes when it is done.
+            let mut sent = Call { method: Method::POST, uri: &uri, headers, body, connected: watched };
+            let sent = pin!(client.call(&mut sent, credentials, provider.allow_private, now_us));
+            let sent = pin!(timeout(self.route.timeout, sent));
+            head(&self.proxy, sent, call.as_mut(), provider.drain, gone).await
+        };
+        let (response, draining) = match answered {
             Ok(answered) => answered,
             Err(no_head) => {
                 // A worker that died a moment ago, before its keeper has seen it, is no broken upstream.
@@ -155,13 +150,14 @@ impl Exchange {
                 let left = call.filter(|_| gone.get());
                 let is_unsent = watched.is_some_and(|connected| !connected.is_made());
                 let no_head = if is_unsent && matches!(no_head, NoHead::Left) { NoHead::LeftUnsent } else { no_head };
-                return Ok(self.unanswered(attempt, no_head, unreached, left, admitted).await);
+                // Set aside, as what is read of a refusal is: what is rare must not make the way of all wider.
+                return Ok(Box::pin(self.unanswered(attempt, no_head, unreached, left, admitted)).await);
             }
         };
         failpoint::pass(Point::Sent);
         let status = response.status();
         if !status.is_success() {
-            let (error, outcome) = upstream_error::read(response, self.proxy.clock.unix_us()).await;
+            let (error, outcome) = Box::pin(upstream_error::read(response, self.proxy.clock.unix_us())).await;
             let error = if self.is_worker(target) { self.worker_error(error) } else { error };
             let retryable = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504 | 529);
             drop(attempt.end(Metered::nothing(outcome, None), Some(status.as_u16())));
@@ -183,25 +179,25 @@ impl Exchange {
             worker: call,
             silence: Silence::new(self.route.timeout),
         });
-        let response = answer(live, parts, endpoint.answers(), injected, self.request.stream, gone).await?;
+        let response = answer(live, parts, endpoint.answers(), injected, self.inbound.request.stream, gone).await?;
         Ok(Tried::Answered(response, planned.index))
     }
 
     fn asked(&self) -> Asked {
         Asked {
             input_estimate: self.input_estimate,
-            choices: self.request.choices,
-            output_max: self.request.output_tokens_max(),
-            by_unit: self.request.hosted.needs.iter().any(|need| need.field.is_none()),
-            characters: self.request.characters,
-            image_size: self.request.image_size.clone(),
-            image_quality: self.request.image_quality.clone(),
+            choices: self.inbound.request.choices,
+            output_max: self.inbound.request.output_tokens_max(),
+            by_unit: self.inbound.request.hosted.needs.iter().any(|need| need.field.is_none()),
+            characters: self.inbound.request.characters,
+            image_size: self.inbound.request.image_size.clone(),
+            image_quality: self.inbound.request.image_quality.clone(),
         }
     }
 
     /// `name` is what a worker is to call the request.
     fn upstream_headers(&self, name: Option<AttemptId>) -> HeaderMap {
-        let mut headers = request_headers(self.request.endpoint.dialect(), &self.headers);
+        let mut headers = request_headers(self.inbound.request.endpoint.dialect(), &self.inbound.headers);
         let name = name.and_then(shown);
         headers.extend(name.map(|name| (X_REQUEST_ID, name)));
         headers
@@ -234,7 +230,7 @@ impl Exchange {
         };
         let metered = match left {
             None if is_left => {
-                let nothing_yet = Sniffed { dialect: self.request.endpoint.answers(), ..Sniffed::default() };
+                let nothing_yet = Sniffed { dialect: self.inbound.request.endpoint.answers(), ..Sniffed::default() };
                 conclude_left(&nothing_yet, end, &self.asked())
             }
             None if is_unsent => Metered::nothing(left_by, Some(flag)),
@@ -274,20 +270,20 @@ impl Exchange {
     fn admission(&self, number: u16, target: &Target, prices: &Prices, admitted: &Admitted) -> Admission {
         let key = &admitted.key().record;
         Admission {
-            id: AttemptId { request_id: self.request_id, attempt: number },
+            id: AttemptId { request_id: self.inbound.request_id, attempt: number },
             customer_id: key.customer_id,
             key_id: key.key_id,
-            dialect: self.request.endpoint.dialect().name().to_owned(),
-            endpoint: self.request.endpoint.path().to_owned(),
+            dialect: self.inbound.request.endpoint.dialect().name().to_owned(),
+            endpoint: self.inbound.request.endpoint.path().to_owned(),
             model: self.route.model.clone(),
             target: target.label.clone(),
-            stream: self.request.stream,
+            stream: self.inbound.request.stream,
             admitted_at_us: self.admitted_at_us,
             cost_price_version: prices.cost.as_ref().map(|version| version.id().to_owned()),
             charge_price_version: prices.rule.as_ref().map(|version| version.id.clone()),
             input_estimate: self.input_estimate,
-            end_user: self.request.end_user.clone(),
-            tags: Some(self.tags.clone()).filter(|tags| !tags.is_empty()),
+            end_user: self.inbound.request.end_user.clone(),
+            tags: Some(self.inbound.tags.clone()).filter(|tags| !tags.is_empty()),
         }
     }
 }

@@ -68,12 +68,12 @@ pub(super) async fn answer(
         }
     }
     let body = if more.is_empty() { first } else { more.freeze() };
-    let seen = sniffer.summary();
+    let seen = sniffer.sum_up();
     let end = if gone.get() { live.end_without_client() } else { End::Terminal };
-    let valid = outcome::is_of_dialect(&seen);
+    let valid = outcome::is_of_dialect(seen);
     // A client that waits gets none of what is no answer, so it owes nothing for it.
     let ended = if valid || gone.get() {
-        live.end(&seen, end)
+        live.end(seen, end)
     } else {
         live.end_as(Metered::nothing(Outcome::InvalidBody, Some("not_delivered")))
     };

@@ -100,7 +100,7 @@ pub(super) async fn head(
     let in_time = match (first, call) {
         (Some(in_time), _) => in_time,
         (None, Some(call)) => {
-            if !call.cancel(&proxy.client).await {
+            if !Box::pin(call.cancel(&proxy.client)).await {
                 return Err(NoHead::Left);
             }
             timeout(call.reads_on_for(proxy), sent).await.map_err(|_elapsed| NoHead::Left)?
@@ -140,6 +140,11 @@ impl Live {
                 () = gone.left() => {}
             }
         }
+        // Set aside, so that it does not make the way of all wider.
+        Box::pin(self.next_chunk_when_left()).await
+    }
+
+    async fn next_chunk_when_left(&mut self) -> Option<Result<Bytes, CutOff>> {
         if self.worker.is_none() {
             return self.next_chunk_for_nobody().await;
         }

@@ -175,8 +175,8 @@ impl Position {
 
     /// The entries of a batch that may have to be posted. What was posted before and sealed since is left out: it cannot be
     /// seen by its key any more.
-    pub(super) fn unsealed<'a>(&self, batch: &'a PostBatch) -> Vec<&'a (u64, EntryRow)> {
-        let keep = |(sequence, entry): &&(u64, EntryRow)| {
+    pub(super) fn unsealed<'a>(&self, batch: &'a PostBatch) -> Vec<&'a (u64, Box<EntryRow>)> {
+        let keep = |(sequence, entry): &&(u64, Box<EntryRow>)| {
             let is_sealed = was_sealed(batch, *sequence, self.counted_through, self.closed)
                 || self.sealed_orphans.contains(&entry.id);
             !(is_sealed && self.is_of_a_sealed_day(entry))

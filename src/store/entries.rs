@@ -21,7 +21,7 @@ pub struct PostBatch {
     /// The journal is read through this sequence.
     pub through_sequence: u64,
     /// Entries and their sequences.
-    pub entries: Vec<(u64, EntryRow)>,
+    pub entries: Vec<(u64, Box<EntryRow>)>,
     /// Every beginning and end that was read, so that it can be told later whether each attempt has one end. Other records do
     /// not matter.
     pub records: Vec<(u64, RecordKind)>,
@@ -48,7 +48,7 @@ impl PostBatch {
     #[must_use]
     pub fn new(replica: String, boot_id: BootId, through_sequence: u64, entries: Vec<(u64, Entry)>) -> Self {
         let records = entries.iter().map(|(sequence, _)| (*sequence, RecordKind::Ended)).collect();
-        let entries = entries.iter().map(|(sequence, entry)| (*sequence, EntryRow::of(entry))).collect();
+        let entries = entries.iter().map(|(sequence, entry)| (*sequence, Box::new(EntryRow::of(entry)))).collect();
         let stage = Stage::Reading;
         Self { replica, boot_id, after_sequence: 0, through_sequence, entries, records, missing: 0, stage }
     }

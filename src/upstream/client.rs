@@ -155,24 +155,24 @@ impl UpstreamClient {
         shard::current().and_then(|number| self.shards.get(number)).unwrap_or(&self.shared)
     }
 
-    /// Sends one request and waits for the head of its answer. `now_us` is the time of a signature, since 1970.
+    /// Sends one request and waits for the head of its answer. `now_us` is the time of a signature, since 1970. What is called stays
+    /// where it is: a future carries it along at each step.
     ///
     /// # Errors
     /// [`SendError`].
     pub async fn call(
         &self,
-        call: Call<'_>,
+        call: &mut Call<'_>,
         credentials: Option<&Credentials>,
         allow_private: bool,
         now_us: i64,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        let Call { method, uri, mut headers, body, connected } = call;
         if let Some(credentials) = credentials
-            && !credentials.insert(uri, &mut headers, &body, now_us)
+            && !credentials.insert(call.uri, &mut call.headers, &call.body, now_us)
         {
             return Err(SendError::Unbuildable);
         }
-        self.request(Call { method, uri, headers, body, connected }, allow_private).await
+        self.request(call, allow_private).await
     }
 
     /// Asks for a page, such as a worker's health, and waits for the head of the answer.
@@ -180,7 +180,7 @@ impl UpstreamClient {
     /// # Errors
     /// [`SendError`].
     pub async fn get(&self, uri: &Uri, allow_private: bool) -> Result<Response<UpstreamBody>, SendError> {
-        self.request(Call::without_body(Method::GET, uri, HeaderMap::new()), allow_private).await
+        self.request(&mut Call::without_body(Method::GET, uri, HeaderMap::new()), allow_private).await
     }
 
     /// Asks for a page as [`Self::get`] does, with headers and a key; a signature is of requests that post, and left out.
@@ -199,7 +199,7 @@ impl UpstreamClient {
         {
             return Err(SendError::Unbuildable);
         }
-        self.request(Call::without_body(Method::GET, uri, headers), allow_private).await
+        self.request(&mut Call::without_body(Method::GET, uri, headers), allow_private).await
     }
 
     /// Sends a report to a collector, which may be anywhere, and waits for the head of the answer.
@@ -212,7 +212,7 @@ impl UpstreamClient {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        self.request(Call { method: Method::POST, uri, headers, body, connected: None }, true).await
+        self.request(&mut Call { method: Method::POST, uri, headers, body, connected: None }, true).await
     }
 
     /// Calls a control path of a worker of ours, which may be anywhere, without a body.
@@ -220,10 +220,10 @@ impl UpstreamClient {
     /// # Errors
     /// [`SendError`].
     pub async fn control(&self, method: Method, uri: &Uri) -> Result<Response<UpstreamBody>, SendError> {
-        self.request(Call::without_body(method, uri, HeaderMap::new()), true).await
+        self.request(&mut Call::without_body(method, uri, HeaderMap::new()), true).await
     }
 
-    async fn request(&self, call: Call<'_>, allow_private: bool) -> Result<Response<UpstreamBody>, SendError> {
+    async fn request(&self, call: &mut Call<'_>, allow_private: bool) -> Result<Response<UpstreamBody>, SendError> {
         let host = call.uri.host();
         let literal = host.and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         if !allow_private && literal.is_some_and(is_private) {
@@ -261,7 +261,7 @@ impl Connections {
         Self { dialler, plain: Pool::new(POOL_IDLE, POOL_IDLE_MAX), tls }
     }
 
-    async fn plain(&self, call: Call<'_>) -> Result<Response<UpstreamBody>, SendError> {
+    async fn plain(&self, call: &Call<'_>) -> Result<Response<UpstreamBody>, SendError> {
         let Call { method, uri, headers, body, connected } = call;
         let authority = uri.authority().ok_or(SendError::Unbuildable)?;
         loop {
@@ -271,13 +271,13 @@ impl Connections {
             };
             let is_made = |is_made| {
                 if let Some(Told::Now(told)) =
-                    connected.map(|connected| connected.0.get_or_init(|| Told::Now(AtomicBool::new(false))))
+                    connected.map(|connected: &Connected| connected.0.get_or_init(|| Told::Now(AtomicBool::new(false))))
                 {
                     told.store(is_made, Ordering::Relaxed);
                 }
             };
             is_made(true);
-            let request = tollgate_http1::Request { method: &method, uri, headers: &headers, body: body.clone() };
+            let request = tollgate_http1::Request { method, uri, headers, body: body.clone() };
             match connection.send(request, &self.plain).await {
                 Ok(response) => return Ok(response.map(UpstreamBody::Plain)),
                 // Nothing of it has left: it is the same attempt.
@@ -287,18 +287,19 @@ impl Connections {
         }
     }
 
-    async fn dial(&self, uri: &Uri) -> Result<Connection, SendError> {
+    async fn dial(&self, uri: &Uri) -> Result<Box<Connection>, SendError> {
         let dialled = self.dialler.clone().oneshot(uri.clone()).await;
-        dialled.map(|stream| Connection::new(stream.into_inner())).map_err(|error| connect_error(chain(&error)))
+        dialled
+            .map(|stream| Box::new(Connection::new(stream.into_inner())))
+            .map_err(|error| connect_error(chain(&error)))
     }
 
-    async fn tls(&self, call: Call<'_>) -> Result<Response<UpstreamBody>, SendError> {
-        let Call { method, uri, headers, body, connected } = call;
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers;
-        if let Some(connected) = connected {
+    async fn tls(&self, call: &mut Call<'_>) -> Result<Response<UpstreamBody>, SendError> {
+        let mut request = Request::new(Full::new(std::mem::take(&mut call.body)));
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = call.uri.clone();
+        *request.headers_mut() = std::mem::take(&mut call.headers);
+        if let Some(connected) = call.connected {
             let _first = connected.0.set(Told::Later(capture_connection(&mut request)));
         }
         let response = self.tls.request(request).await.map_err(send_error)?;
@@ -350,7 +351,8 @@ mod tests {
         for (scheme, is_made) in [("http", true), ("https", false)] {
             let uri = format!("{scheme}://{address}/v1").parse().unwrap();
             let connected = Connected::default();
-            let sent = client.call(call(&uri, Some(&connected)), None, true, 0);
+            let mut call = call(&uri, Some(&connected));
+            let sent = client.call(&mut call, None, true, 0);
             assert!(tokio::time::timeout(Duration::from_millis(500), sent).await.is_err(), "{scheme}");
             assert_eq!(connected.is_made(), is_made, "{scheme}");
         }
@@ -362,7 +364,7 @@ mod tests {
         for uri in
             ["http://127.0.0.1:9/v1", "http://localhost:9/v1", "http://[::1]:9/v1", "http://169.254.169.254/latest"]
         {
-            let error = client.call(call(&uri.parse().unwrap(), None), None, false, 0).await.unwrap_err();
+            let error = client.call(&mut call(&uri.parse().unwrap(), None), None, false, 0).await.unwrap_err();
             assert!(matches!(error, SendError::PrivateAddress) && error.before_any_byte(), "{uri}: {error}");
         }
     }

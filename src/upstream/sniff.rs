@@ -58,6 +58,21 @@ enum Body {
     Opaque,
 }
 
+impl Body {
+    /// Tells of the whole what its documents cannot.
+    fn tell(&self, seen: &mut Sniffed) {
+        seen.is_within_array = matches!(self, Self::Stream { frames, .. } if frames.is_within_array());
+        seen.done |= match self {
+            Self::Stream { relay, .. } => relay.is_done(),
+            Self::Whole { goes_on } => {
+                seen.is_json_object &= !goes_on;
+                seen.is_json_object
+            }
+            Self::Opaque => false,
+        };
+    }
+}
+
 impl Sniffer {
     /// Before the first byte; `withhold_usage` says that the gateway asked for a usage chunk and the client did not.
     #[must_use]
@@ -111,15 +126,14 @@ impl Sniffer {
     #[must_use]
     pub fn summary(&self) -> Sniffed {
         let mut seen = self.documents.summary();
-        seen.is_within_array = matches!(&self.body, Body::Stream { frames, .. } if frames.is_within_array());
-        seen.done |= match &self.body {
-            Body::Stream { relay, .. } => relay.is_done(),
-            Body::Whole { goes_on } => {
-                seen.is_json_object &= !goes_on;
-                seen.is_json_object
-            }
-            Body::Opaque => false,
-        };
+        self.body.tell(&mut seen);
+        seen
+    }
+
+    /// As [`Self::summary`], of an answer of which nothing more comes: nothing is copied for it.
+    pub fn sum_up(&mut self) -> &Sniffed {
+        let seen = self.documents.sum_up();
+        self.body.tell(seen);
         seen
     }
 

@@ -65,7 +65,7 @@ pub struct MappedUsage {
 
 /// Maps what was reported; none when nothing was.
 #[must_use]
-pub fn map_usage(seen: &Sniffed) -> Option<MappedUsage> {
+pub fn map_usage(seen: &Sniffed) -> Option<Box<MappedUsage>> {
     let mut reader = Reader::default();
     let (object, raw) = reported(seen, &mut reader)?;
     let usage = match seen.dialect {
@@ -95,8 +95,8 @@ pub fn map_usage(seen: &Sniffed) -> Option<MappedUsage> {
 
 /// What is known of an answer that reported nothing: its units, and the tier that served.
 #[must_use]
-pub fn without_report(seen: &Sniffed) -> MappedUsage {
-    let mut mapped = MappedUsage::default();
+pub fn without_report(seen: &Sniffed) -> Box<MappedUsage> {
+    let mut mapped = Box::<MappedUsage>::default();
     if seen.usage_overflow {
         mapped.flags.push(TOO_LARGE.to_owned());
     }

@@ -209,6 +209,7 @@ pub(crate) fn feed(case: &Case, pieces: impl IntoIterator<Item = Bytes>) -> (Sni
     }
     let seen = sniffer.summary();
     out.extend(sniffer.finish());
+    assert_eq!(*sniffer.sum_up(), seen, "{}: summed up", case.id());
     (seen, out.iter().flat_map(|piece| piece.iter().copied()).collect())
 }
 

@@ -25,7 +25,7 @@ pub struct Body {
 
 #[derive(Debug)]
 struct Reading {
-    connection: Connection,
+    connection: Box<Connection>,
     left: Left,
     /// Where the connection goes behind the answer; none when it cannot be used again.
     home: Option<(Authority, Arc<Pool>)>,
@@ -40,7 +40,7 @@ enum Left {
 }
 
 impl Body {
-    pub(crate) fn new(connection: Connection, framing: Framing, home: Option<(Authority, Arc<Pool>)>) -> Self {
+    pub(crate) fn new(connection: Box<Connection>, framing: Framing, home: Option<(Authority, Arc<Pool>)>) -> Self {
         let left = match framing {
             Framing::Length(length) => Left::Bytes(length),
             Framing::Chunked => Left::Chunks(Chunked::Size),

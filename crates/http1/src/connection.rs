@@ -39,7 +39,7 @@ pub struct Request<'a> {
     pub body: Bytes,
 }
 
-/// A connection on which no request is under way.
+/// A connection on which no request is under way. In a box, as it goes from the pool to an answer and back with each request.
 pub struct Connection {
     pub(crate) stream: TcpStream,
     pub(crate) read: BytesMut,
@@ -72,7 +72,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error`]; only [`Error::Unsent`] says that no byte has left.
-    pub async fn send(mut self, request: Request<'_>, pool: &Arc<Pool>) -> Result<Response<Body>, Error> {
+    pub async fn send(mut self: Box<Self>, request: Request<'_>, pool: &Arc<Pool>) -> Result<Response<Body>, Error> {
         let mut outgoing = Outgoing { head: head::write(&request), body: request.body.clone(), written: 0 };
         let head = std::future::poll_fn(|cx| self.poll_head(cx, &mut outgoing, request.method)).await?;
         // Who answers before all has been sent may still need the rest, or take it for another request.

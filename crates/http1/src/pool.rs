@@ -34,7 +34,7 @@ struct State {
 
 #[derive(Debug)]
 struct Waiting {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
@@ -46,7 +46,7 @@ impl Pool {
     }
 
     /// A connection to this host and port that is open, as far as is known.
-    pub fn take(&self, upstream: &Authority) -> Option<Connection> {
+    pub fn take(&self, upstream: &Authority) -> Option<Box<Connection>> {
         let mut state = self.state();
         let waiting = state.waiting.get_mut(upstream)?;
         while let Some(Waiting { connection, since }) = waiting.pop() {
@@ -58,7 +58,7 @@ impl Pool {
     }
 
     /// Takes a connection back. Must be called within a runtime.
-    pub(crate) fn put(self: Arc<Self>, upstream: Authority, mut connection: Connection) {
+    pub(crate) fn put(self: Arc<Self>, upstream: Authority, mut connection: Box<Connection>) {
         if !connection.rest() {
             return;
         }

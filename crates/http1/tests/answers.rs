@@ -70,7 +70,7 @@ fn uri() -> Uri {
 
 async fn ours(method: &Method, pieces: &Pieces) -> Seen {
     let pool = Pool::new(Duration::from_secs(5), 4);
-    let connection = Connection::new(connect(pieces).await);
+    let connection = Box::new(Connection::new(connect(pieces).await));
     let (uri, headers) = (uri(), HeaderMap::new());
     let request = Request { method, uri: &uri, headers: &headers, body: Bytes::new() };
     seen(connection.send(request, &pool).await.ok()).await
@@ -269,7 +269,7 @@ async fn ask(pool: &Arc<Pool>, uri: &Uri) -> Result<Vec<u8>, Error> {
     let authority = uri.authority().unwrap();
     let connection = match pool.take(authority) {
         Some(connection) => connection,
-        None => Connection::new(TcpStream::connect(authority.as_str()).await?),
+        None => Box::new(Connection::new(TcpStream::connect(authority.as_str()).await?)),
     };
     let headers = HeaderMap::new();
     let request = Request { method: &Method::POST, uri, headers: &headers, body: Bytes::from_static(b"{}") };
@@ -312,7 +312,7 @@ async fn connected() -> (TcpStream, TcpStream) {
 async fn an_answer_that_is_left_closes_its_connection() {
     let (uri, pool) = (uri(), Pool::new(Duration::from_secs(5), 4));
     let (client, mut upstream) = connected().await;
-    let connection = Connection::new(client);
+    let connection = Box::new(Connection::new(client));
     let headers = HeaderMap::new();
     let request = Request { method: &Method::POST, uri: &uri, headers: &headers, body: Bytes::new() };
     let (answer, ()) = tokio::join!(connection.send(request, &pool), async {
@@ -331,7 +331,7 @@ async fn an_answer_that_is_left_closes_its_connection() {
 async fn a_long_request_that_is_refused_before_it_has_come_gets_its_answer() {
     let (uri, pool) = (uri(), Pool::new(Duration::from_secs(5), 4));
     let (client, mut upstream) = connected().await;
-    let connection = Connection::new(client);
+    let connection = Box::new(Connection::new(client));
     tokio::spawn(async move {
         let _asked = upstream.read(&mut [0; 1024]).await;
         upstream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
@@ -352,7 +352,7 @@ async fn a_request_goes_on_being_sent_when_its_answer_has_begun() {
     const BYTES: usize = 32 * 1024 * 1024;
     let (uri, pool) = (uri(), Pool::new(Duration::from_secs(5), 4));
     let (client, mut upstream) = connected().await;
-    let connection = Connection::new(client);
+    let connection = Box::new(Connection::new(client));
     tokio::spawn(async move {
         let mut asked = vec![0; 64 * 1024];
         let mut len = upstream.read(&mut asked).await.unwrap();

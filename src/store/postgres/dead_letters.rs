@@ -155,7 +155,7 @@ async fn revive_on(connection: &mut PgConnection, id: AttemptId) -> Result<bool,
         return Ok(false);
     };
     let letter = read(&taken)?;
-    let one = (letter.sequence, EntryRow::of(&letter.entry));
+    let one = (letter.sequence, Box::new(EntryRow::of(&letter.entry)));
     let inserted = entries::insert(&mut tx, &letter.replica, letter.boot_id, vec![&one]).await?;
     add_cells(&mut tx, &inserted.cells).await?;
     boots::revived(&mut tx, &letter.replica, letter.boot_id, inserted.count > 0).await?;

@@ -145,7 +145,7 @@ pub(super) async fn insert(
     connection: &mut PgConnection,
     replica: &str,
     boot_id: BootId,
-    mut entries: Vec<&(u64, EntryRow)>,
+    mut entries: Vec<&(u64, Box<EntryRow>)>,
 ) -> Result<Inserted, StoreError> {
     let mut inserted = Inserted { count: 0, cells: BTreeMap::new() };
     if entries.is_empty() {
@@ -192,7 +192,7 @@ struct Columns<'a> {
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 impl<'a> Columns<'a> {
-    fn of(entries: &[&'a (u64, EntryRow)]) -> Result<Self, StoreError> {
+    fn of(entries: &[&'a (u64, Box<EntryRow>)]) -> Result<Self, StoreError> {
         let mut columns = Self::default();
         for (sequence, entry) in entries.iter().copied() {
             let totals = entry.totals.ok_or(StoreError::TooLarge)?;

@@ -132,9 +132,9 @@ impl SqliteStore {
 async fn insert_together<'a>(
     tx: &mut Transaction<'_, Sqlite>,
     batch: &PostBatch,
-    entries: &[&'a (u64, EntryRow)],
+    entries: &[&'a (u64, Box<EntryRow>)],
 ) -> Result<Option<Vec<&'a EntryRow>>, StoreError> {
-    let rows: Vec<_> = entries.iter().map(|(sequence, entry)| (*sequence, entry)).collect();
+    let rows: Vec<_> = entries.iter().map(|(sequence, entry)| (*sequence, entry.as_ref())).collect();
     let mut left = rows.as_slice();
     for rows_at_once in ROWS_AT_ONCE {
         while let Some((now, rest)) = left.split_at_checked(rows_at_once) {
@@ -152,12 +152,12 @@ async fn insert_together<'a>(
 async fn insert_one_by_one<'a>(
     tx: &mut Transaction<'_, Sqlite>,
     batch: &PostBatch,
-    entries: &[&'a (u64, EntryRow)],
+    entries: &[&'a (u64, Box<EntryRow>)],
 ) -> Result<Vec<&'a EntryRow>, StoreError> {
     let mut new = Vec::new();
     for (sequence, entry) in entries {
         if insert(tx, &batch.replica, batch.boot_id, *sequence, entry).await? {
-            new.push(entry);
+            new.push(entry.as_ref());
         }
     }
     Ok(new)

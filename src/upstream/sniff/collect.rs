@@ -79,6 +79,15 @@ impl Collector {
         seen
     }
 
+    /// As [`Self::summary`], where it is kept, of an answer of which nothing more comes.
+    pub(super) fn sum_up(&mut self) -> &mut Sniffed {
+        self.seen.take_usage_like(&self.usage_latest);
+        if !std::mem::replace(&mut self.is_between, true) {
+            self.seen.take(&self.document, self.description);
+        }
+        &mut self.seen
+    }
+
     /// Takes an event of the shape of the one before; says how many bytes it has, or none when it must be walked.
     pub(super) fn take_like(&mut self, bytes: &[u8]) -> Option<usize> {
         let found = self.shape.matches(bytes)?;

@@ -124,7 +124,7 @@ mod tests {
     use super::super::{MappedUsage, map_usage};
     use super::*;
 
-    fn map(raw: &str) -> MappedUsage {
+    fn map(raw: &str) -> Box<MappedUsage> {
         let seen = Sniffed { usage_raw: Some(raw.into()), finish: Some("stop".into()), ..Sniffed::default() };
         map_usage(&seen).unwrap()
     }

@@ -15,7 +15,7 @@ const WORD_BYTES_MAX: usize = 64;
 /// What is being made of a report.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    pub(super) mapped: MappedUsage,
+    pub(super) mapped: Box<MappedUsage>,
     /// The report holds no counts, and is not meant to.
     pub(super) says_no_counts: bool,
 }
