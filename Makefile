@@ -1,6 +1,6 @@
 # make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: its books in a private Postgres).
 # make test: everything a change must pass.
-.PHONY: help run model test test-sdk-all test-torture test-worker test-prometheus test-compose test-all lint torture bench soak bench-parts oracle oracle-self bench-worker fuzz clean
+.PHONY: help run model test test-sdk-all test-torture test-worker test-prometheus test-compose test-all lint torture release bench soak bench-parts oracle oracle-self bench-worker fuzz clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,14 +53,18 @@ torture:         ## Power cuts and kills by the thousand; the table goes into do
 	@scripts/setup.sh build
 	scripts/torture.sh
 
+release:         ## The gateway as it is shipped and measured, laid out by BOLT: target/dist/shipped/tollgate (about ten minutes)
+	@scripts/setup.sh release
+	scripts/release.sh
+
 bench:           ## nginx and the gateway side by side, 10 minutes (BENCH=quick: 4); docs/performance.md says what is measured
 	@scripts/setup.sh bench
-	cargo build --quiet --release -p tollgate -p tollgate-bench
+	scripts/release.sh
 	python3 bench/run.py $(or $(BENCH),full)
 
 soak:            ## Two million requests through one gateway: its memory stays flat, its books are right (about three minutes)
 	@scripts/setup.sh bench
-	cargo build --quiet --release -p tollgate -p tollgate-bench
+	scripts/release.sh
 	python3 bench/soak.py
 
 bench-parts:     ## Parts alone: journal, client, sniffer, prices, posting; figures go into docs and commit bodies

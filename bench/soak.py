@@ -65,12 +65,16 @@ def soak(gateway, folder, wanted):
         seen.append((done, rss_bytes(gateway.pid)))
         load.communicate(timeout=60)
         print(f"{done:>9,} requests  {report['ok'] / report['secs']:>7,.0f}/s  resident {seen[-1][1] / 1e6:.1f} MB", flush=True)
+    wait_until_posted(gateway, done)
+    return seen
+
+
+def wait_until_posted(gateway, done):
     deadline = time.monotonic() + POSTED_MAX
     while entries(gateway) < done:
         if time.monotonic() > deadline:
             raise SystemExit(f"the books hold {entries(gateway)} attempts of {done} {POSTED_MAX} seconds after the last answer")
         time.sleep(0.5)
-    return seen
 
 
 def entries(gateway):

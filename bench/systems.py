@@ -13,7 +13,10 @@ import time
 from procfs import tree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+# Of the profile that is measured, which is the one that is shipped.
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "dist"
+# By scripts/release.sh.
+GATEWAY = TARGET / "shipped/tollgate"
 START_MAX = 60
 BODY = {
     "model": "gpt-4.1-nano",
@@ -153,8 +156,9 @@ class Tollgate(System):
     name, title = "tollgate-sqlite", "Tollgate, books in SQLite"
     store_url = ""
 
-    def __init__(self, folder, upstream_port):
+    def __init__(self, folder, upstream_port, binary=GATEWAY):
         super().__init__(folder, upstream_port)
+        self.binary = binary
         self.admin_port = free_port()
         (self.folder / "upstream-key").write_text("sk-upstream")
         (self.folder / "tollgate.toml").write_text(
@@ -164,7 +168,7 @@ class Tollgate(System):
             f'api_key = "file:{self.folder}/upstream-key"\n')
 
     def start(self):
-        self.spawn(TARGET / "tollgate", "--config", self.folder / "tollgate.toml", "serve", TOLLGATE_LOG="warn")
+        self.spawn(self.binary, "--config", self.folder / "tollgate.toml", "serve", TOLLGATE_LOG="warn")
         took = self.wait_until(lambda: answers(self.admin_port, "/readyz"))
         if not self.headers:
             customer = json.loads(self.command("customers", "create", "Bench"))["id"]
@@ -173,7 +177,7 @@ class Tollgate(System):
         return took
 
     def command(self, *words):
-        done = subprocess.run([TARGET / "tollgate", "--config", self.folder / "tollgate.toml", "--json", *words],
+        done = subprocess.run([self.binary, "--config", self.folder / "tollgate.toml", "--json", *words],
                               stdout=subprocess.PIPE, text=True, cwd=self.folder)
         if done.returncode:
             raise SystemExit(f"{self.name}: tollgate {' '.join(words)} failed with {done.returncode}: {done.stdout}")

@@ -25,7 +25,8 @@ def heading(result):
     machine = result["machine"]
     others = [row["cpu_s"]["others"] / row["cpu_s"]["at"] / machine["cpus"] for row in result["segments"]]
     noise = f"other programs used {min(others):.0%} to {max(others):.0%} of it" if others else "nothing was measured under load"
-    return (f"{result['when']} UTC, commit {result['commit']}, `make bench` ({result['size']}, {result['took_s']} s): "
+    ruler = "; **load generator and upstream interrupt what is measured**" if result["interrupt"] else ""
+    return (f"{result['when']} UTC, commit {result['commit']}, `make bench` ({result['size']}, {result['took_s']} s{ruler}): "
             f"{machine['cpus']} x {machine['cpu']}, Linux {machine['kernel']}; a small write and its sync take {machine['sync_us']} us, "
             f"two at 200 a second {machine['paced_syncs_ms'][0]} ms (p99 {machine['paced_syncs_ms'][1]}); {noise}.")
 
@@ -73,7 +74,8 @@ def process(result, names):
         ready = f"{statistics.median(starts):.2f} ({result['first_start_s'][name]:.2f})" if starts else "-"
         rows.append([result["titles"][name], number(result["rss_start"][name] / MB), number(result["rss_peak"][name] / MB),
                      number(idle["bytes_per_stream"] / 1024) if idle else "-", str(idle["held"]) if idle else "-", ready])
-    return markdown(rows) + f"\n\nBinary: {result['binary_bytes'] / MB:.1f} MB."
+    layout = "laid out by BOLT" if result["laid_out"] else "not laid out by BOLT"
+    return markdown(rows) + f"\n\nBinary: {result['binary_bytes'] / MB:.1f} MB, {layout}."
 
 
 def books(result):

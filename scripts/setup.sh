@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the given purpose needs and is missing: by apt when it can, else says exactly what.
-# Usage: scripts/setup.sh build|test|sdk|lint|oracle|bench|prometheus|compose|fuzz
+# Usage: scripts/setup.sh build|test|sdk|lint|oracle|release|bench|prometheus|compose|fuzz
 set -euo pipefail
 purpose=${1:-build}
 
@@ -14,9 +14,17 @@ fi
 if [ "$purpose" = test ] || [ "$purpose" = bench ] || [ "${STORE:-}" = postgres ]; then
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
 fi
+if [ "$purpose" = release ] || [ "$purpose" = bench ]; then
+  command -v python3 >/dev/null || missing+=(python3)
+  if ! command -v llvm-bolt-22 llvm-bolt >/dev/null; then
+    # Where there is none, scripts/release.sh goes without, and says so.
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-cache show bolt-22 >/dev/null 2>&1; then
+      missing+=(bolt-22)
+    fi
+  fi
+fi
 if [ "$purpose" = bench ]; then
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
-  command -v python3 >/dev/null || missing+=(python3)
 fi
 if [ "$purpose" = fuzz ]; then
   command -v c++ >/dev/null || missing+=(g++)

@@ -58,7 +58,7 @@ for stage in ("gateway", "worker"):
 assert "HEALTHCHECK" in dockerfile and "--locked" in dockerfile
 # Whatever Cargo.toml names must be in the build's context.
 manifest = open("Cargo.toml").read()
-needed = {"src", "crates", "benches", "tests", "Cargo.toml", "Cargo.lock"}
+needed = {"src", "crates", "benches", "tests", "Cargo.toml", "Cargo.lock", "scripts/release.sh", "bench"}
 needed |= {match.split("/")[0] for source in ("src/catalog/files.rs", "src/config.rs", "src/app/up.rs", "src/http/admin/page.rs")
            for match in re.findall(r'include_(?:str|bytes)!\("(?:\.\./)+([^"]+)"', open(source).read())}
 missing = {name for name in needed if f"!{name}" not in ignored or not os.path.exists(name)}
