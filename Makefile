@@ -62,7 +62,7 @@ bench:           ## nginx and the gateway side by side, 10 minutes (BENCH=quick:
 	scripts/release.sh
 	python3 bench/run.py $(or $(BENCH),full)
 
-soak:            ## Two million requests through one gateway: its memory stays flat, its books are right (about three minutes)
+soak:            ## Two million requests through one gateway: its memory stays flat, its books are right (three minutes after the build)
 	@scripts/setup.sh bench
 	scripts/release.sh
 	python3 bench/soak.py
