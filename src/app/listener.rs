@@ -6,12 +6,9 @@ use std::{convert::Infallible, future::poll_fn, io, pin::pin, sync::Arc, time::D
 use axum::{
     Router,
     body::Body,
-    http::{Request, Response, Version},
+    http::{Request, Version},
 };
-use futures_util::{
-    future::BoxFuture,
-    stream::{FuturesUnordered, StreamExt},
-};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -24,14 +21,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use tower::ServiceExt;
-
 use super::{
     pumped::pumped,
     stalled::Unstalled,
     turns::{Answer, Asking, Overdue, Patience, Turns, Watch},
 };
-use crate::http::data::DataPlane;
+use crate::http::answers::Answers;
 
 #[cfg(test)]
 mod tests;
@@ -132,25 +127,6 @@ impl Accept for UnixListener {
 
     async fn next(&self) -> io::Result<UnixStream> {
         Ok(self.accept().await?.0)
-    }
-}
-
-/// What answers the requests of a connection.
-pub(super) trait Answers: Clone + Send + 'static {
-    /// Answers one.
-    fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>>;
-}
-
-impl Answers for Router {
-    fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
-        let answered = self.clone().oneshot(request);
-        Box::pin(async move { answered.await.unwrap_or_else(|never: Infallible| match never {}) })
-    }
-}
-
-impl Answers for DataPlane {
-    fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
-        Self::answer(self, request)
     }
 }
 

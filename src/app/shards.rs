@@ -25,10 +25,10 @@ use tokio_util::{
 };
 
 use super::{
-    listener::{ACCEPT_PAUSE, Answers, Stopper, connection},
+    listener::{ACCEPT_PAUSE, Stopper, connection},
     tls::Handshake,
 };
-use crate::{journal::Journal, shard};
+use crate::{http::answers::Answers, journal::Journal, shard};
 
 /// Shorter than any time limit of a request.
 const TICK: Duration = Duration::from_millis(250);

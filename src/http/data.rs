@@ -5,7 +5,7 @@ mod objects;
 mod presented_key;
 mod usage;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -19,10 +19,12 @@ use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tollgate_core::id::RequestId;
-use tower::ServiceExt;
 
 use self::presented_key::{parameter, presented_key};
-use super::errors::{self, Surface};
+use super::{
+    answers::Answers,
+    errors::{self, Surface},
+};
 use crate::{
     admission::{
         gate::{Entered, LimitsView},
@@ -97,16 +99,15 @@ impl DataPlane {
         let router = router(Plane { proxy: Arc::clone(&proxy), objects: Arc::clone(&objects), store });
         Self { proxy, objects, called, router }
     }
+}
 
-    /// Answers a request: as the router does, and past it where the path says all that the router would find out, which costs
-    /// a twentieth of a request.
-    #[must_use]
-    pub fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+impl Answers for DataPlane {
+    /// As the router does, and past it where the path says all that the router would find out, which costs a twentieth of a request.
+    fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         let path = request.uri().path();
         let called = self.called.iter().find(|(known, _)| *known == path).filter(|_| request.method() == Method::POST);
         let Some((_, endpoint)) = called else {
-            let routed = self.router.clone().oneshot(request);
-            return Box::pin(async move { routed.await.unwrap_or_else(|never: Infallible| match never {}) });
+            return self.router.answer(request);
         };
         let (proxy, objects) = (Arc::clone(&self.proxy), Arc::clone(&self.objects));
         Box::pin(answer(proxy, objects, *endpoint, Called::default(), request))

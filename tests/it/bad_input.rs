@@ -1,6 +1,7 @@
 //! Bad input: a clear error that says what to do, nothing recorded, nothing lost.
 
 use serde_json::{Value, json};
+use tollgate::upstream::endpoint::Endpoint;
 
 use crate::harness::{Answer, Harness, chat, read};
 
@@ -125,4 +126,28 @@ async fn unknown_paths_and_methods_say_so() {
     assert_eq!((wrong.status, wrong.error_code()), (404, json!("unknown_url")));
     let method = read(harness.client.get(harness.url("/v1/chat/completions")).bearer_auth(&harness.key)).await;
     assert_eq!((method.status, method.error_code()), (405, json!("method_not_allowed")));
+}
+
+/// Plain paths are answered past the router, which must be seen by nobody.
+#[tokio::test]
+async fn every_plain_path_wants_a_key_and_is_called_by_its_exact_name_and_method_alone() {
+    let harness = Harness::start().await;
+    let plain = Endpoint::ALL.into_iter().map(Endpoint::path).filter(|path| !path.contains('{'));
+    let mut seen = 0;
+    for path in plain {
+        let post = |path: &str| harness.client.post(harness.url(path)).body("{}");
+        for called in [path.to_owned(), format!("{path}?beta=true")] {
+            let keyless = read(post(&called)).await;
+            assert!(matches!(keyless.status, 401 | 403), "{called}: {}", keyless.status);
+        }
+        for other in [format!("{path}/"), path.to_uppercase(), format!("/{path}")] {
+            assert_eq!(read(post(&other).bearer_auth(&harness.key)).await.status, 404, "{other}");
+        }
+        let method = read(harness.client.put(harness.url(path)).bearer_auth(&harness.key).body("{}")).await;
+        assert_eq!(method.status, 405, "{path}");
+        assert!(method.header("allow").unwrap().contains("POST"), "{path}");
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen}");
+    assert_eq!(harness.upstream.count(), 0);
 }
