@@ -5,8 +5,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use proptest::{prelude::*, sample::subsequence, test_runner::Config};
-use sqlx::PgPool;
+use proptest::{prelude::*, sample::subsequence, strategy::ValueTree, test_runner::Config};
+use sqlx::{PgPool, Row};
 use tollgate::store::{
     Store, StoreError,
     archives::ArchiveRow,
@@ -22,6 +22,7 @@ use tollgate::store::{
 };
 use tollgate_core::{
     entry::{Admission, Entry, Line, Outcome, UsageSource},
+    entry_row::EntryRow,
     id::{AttemptId, BootId, CustomerId, KeyId, ObjectId, RequestId, TrainingRunId},
     money::NanoUsd,
     record::RecordKind,
@@ -620,6 +621,62 @@ async fn dump_and_load(sqlite: &Store, postgres: &Store, pool: &PgPool) {
         assert!(matches!(refused, StoreError::NotEmpty(_)), "{refused}");
     }
     copy.close().await;
+}
+
+/// Of as many rows as a transaction of the poster's has: the engine is given them in statements of every length.
+#[tokio::test]
+async fn every_row_of_a_large_batch_lands_in_its_columns() {
+    const COLUMNS: &str = "select request_id, attempt, replica, boot_id, sequence, customer_id, key_id, model, target, outcome, usage_source, admitted_at_us, cost_nanousd, charge_nanousd, unpriced, body from entries order by sequence";
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let entries: Vec<(u64, Entry)> = (0..512 + 128 + 32 + 8 + 3)
+        .map(|n: u64| {
+            let mut entry = entries().new_tree(&mut runner).unwrap().current();
+            let number = i64::try_from(n).unwrap();
+            entry.admission.id = AttemptId { request_id: request_id(n), attempt: u16::try_from(n % 3).unwrap() };
+            (entry.admission.customer_id, entry.admission.key_id) = (customer_id(n + 1000), key_id(n + 2000));
+            (entry.admission.model, entry.admission.target) = (format!("m{n}"), format!("p/{n}"));
+            entry.admission.admitted_at_us = DAY + number;
+            for line in &mut entry.lines {
+                line.usage.output = n;
+                (line.cost, line.charge) = (line.cost.map(|_| NanoUsd::new(number)), Some(NanoUsd::new(number + 1)));
+            }
+            (n + 1, entry)
+        })
+        .collect();
+    let (replica, boot_id) = boot(3);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.db");
+    let store = Store::open(&path).await.unwrap();
+    let posted = store.post(&PostBatch::new(replica.clone(), boot_id, 1000, entries.clone())).await.unwrap();
+    assert_eq!(posted.inserted, u64::try_from(entries.len()).unwrap());
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let rows = sqlx::query(COLUMNS).fetch_all(&pool).await.unwrap();
+    assert_eq!(rows.len(), entries.len());
+    for (row, (sequence, entry)) in rows.iter().zip(&entries) {
+        let (admission, expected) = (&entry.admission, EntryRow::of(entry));
+        let blob = |column| row.try_get::<Vec<u8>, _>(column).unwrap();
+        let text = |column| row.try_get::<String, _>(column).unwrap();
+        let number = |column| row.try_get::<i64, _>(column).unwrap();
+        let ids =
+            [admission.id.request_id.bytes(), boot_id.bytes(), admission.customer_id.bytes(), admission.key_id.bytes()];
+        assert_eq!([blob(0), blob(3), blob(5), blob(6)], ids.map(|id| id.to_vec()), "{sequence}");
+        assert_eq!(blob(15), expected.body, "{sequence}");
+        let names =
+            [replica.as_str(), &admission.model, &admission.target, entry.outcome.name(), entry.usage_source.name()];
+        assert_eq!([text(2), text(7), text(8), text(9), text(10)], names.map(str::to_owned), "{sequence}");
+        let totals = expected.totals.unwrap();
+        let numbers = [
+            i64::from(admission.id.attempt),
+            i64::try_from(*sequence).unwrap(),
+            admission.admitted_at_us,
+            totals.cost.get(),
+            totals.charge.get(),
+            i64::from(expected.is_unpriced),
+        ];
+        assert_eq!([1, 4, 11, 12, 13, 14].map(number), numbers, "{sequence}");
+    }
+    pool.close().await;
+    store.close().await;
 }
 
 #[test]
