@@ -3,6 +3,7 @@
 //! from which others tell how long its peer may be silent.
 
 use std::{
+    cell::RefCell,
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
@@ -17,6 +18,14 @@ use tokio::{
 };
 
 use super::turns::Turns;
+
+/// Pieces of so many bytes in all, or fewer, are written as one. To copy them costs less than to have the kernel gather them.
+const TOGETHER_BYTES_MAX: usize = 4096;
+
+thread_local! {
+    /// Where pieces are put together: one place a thread, whose sockets write one after the other.
+    static TOGETHER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(TOGETHER_BYTES_MAX));
+}
 
 /// The socket.
 pub(super) struct Unstalled<S> {
@@ -79,7 +88,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unstalled<S> {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let tried = Pin::new(&mut self.socket).poll_write_vectored(context, pieces);
+        let socket = Pin::new(&mut self.socket);
+        let tried = match pieces {
+            [piece] => socket.poll_write(context, piece),
+            _ if pieces.iter().map(|piece| piece.len()).sum::<usize>() > TOGETHER_BYTES_MAX => {
+                socket.poll_write_vectored(context, pieces)
+            }
+            _ => TOGETHER.with_borrow_mut(|together| {
+                together.clear();
+                pieces.iter().for_each(|piece| together.extend_from_slice(piece));
+                socket.poll_write(context, together)
+            }),
+        };
         self.bounded(tried, context)
     }
 
@@ -103,9 +123,36 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unstalled<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
+
+    #[tokio::test]
+    async fn pieces_come_whole_and_in_order_however_long_they_are_and_however_little_is_taken_at_once() {
+        for lengths in [[0, 3, 0], [1, 2, 3], [4000, 96, 0], [4000, 96, 1], [3, 9000, 5], [5000, 5000, 5000]] {
+            let pieces = b"abc".iter().copied().zip(lengths);
+            let pieces: Vec<Vec<u8>> = pieces.map(|(byte, length)| vec![byte; length]).collect();
+            let whole = pieces.concat();
+            let (near, mut far) = duplex(1500);
+            let mut near = Unstalled::new(near, Duration::from_secs(5), Arc::default());
+            let sent = tokio::spawn(async move {
+                let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+                let mut left = slices.as_mut_slice();
+                IoSlice::advance_slices(&mut left, 0);
+                while !left.is_empty() {
+                    let taken = poll_fn(|cx| Pin::new(&mut near).poll_write_vectored(cx, left)).await.unwrap();
+                    assert!(taken > 0);
+                    IoSlice::advance_slices(&mut left, taken);
+                }
+            });
+            let mut received = Vec::new();
+            far.read_to_end(&mut received).await.unwrap();
+            sent.await.unwrap();
+            assert!(received == whole, "{lengths:?}: {} of {} bytes", received.len(), whole.len());
+        }
+    }
 
     #[tokio::test]
     async fn a_peer_that_does_not_read_is_given_up_and_one_that_reads_slowly_is_not() {

@@ -25,6 +25,8 @@ const READ_BYTES_MIN: usize = 2 * 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// Less room than this is not read into.
 const ROOM_MIN: usize = 512;
+/// A head and a body of so many bytes in all, or fewer, are sent as one. To copy the body costs less than to have the kernel gather both.
+const TOGETHER_BYTES_MAX: usize = 4096;
 
 /// What is asked.
 #[derive(Clone)]
@@ -73,7 +75,7 @@ impl Connection {
     /// # Errors
     /// [`Error`]; only [`Error::Unsent`] says that no byte has left.
     pub async fn send(mut self: Box<Self>, request: Request<'_>, pool: &Arc<Pool>) -> Result<Response<Body>, Error> {
-        let mut outgoing = Outgoing { head: head::write(&request), body: request.body.clone(), written: 0 };
+        let mut outgoing = Outgoing::new(head::write(&request), request.body.clone());
         let head = std::future::poll_fn(|cx| self.poll_head(cx, &mut outgoing, request.method)).await?;
         // Who answers before all has been sent may still need the rest, or take it for another request.
         let keeps = head.keeps && outgoing.is_written();
@@ -91,7 +93,7 @@ impl Connection {
         method: &Method,
     ) -> Poll<Result<Head, Error>> {
         while !outgoing.is_written() {
-            match Pin::new(&mut self.stream).poll_write_vectored(cx, &outgoing.slices()) {
+            match outgoing.poll_write(cx, &mut self.stream) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
                 Poll::Ready(Ok(len)) => outgoing.written += len,
                 // It was closed while nobody used it.
@@ -136,7 +138,7 @@ impl Connection {
     /// reasons, and its answer tells them.
     pub(crate) fn send_more(&mut self, cx: &mut Context<'_>) {
         while let Some(outgoing) = &mut self.unsent {
-            match Pin::new(&mut self.stream).poll_write_vectored(cx, &outgoing.slices()) {
+            match outgoing.poll_write(cx, &mut self.stream) {
                 Poll::Ready(Ok(len)) if len > 0 => outgoing.written += len,
                 Poll::Ready(_) => self.unsent = None,
                 Poll::Pending => return,
@@ -181,6 +183,13 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    fn new(mut head: Vec<u8>, mut body: Bytes) -> Self {
+        if head.len() + body.len() <= TOGETHER_BYTES_MAX {
+            head.extend_from_slice(&std::mem::take(&mut body));
+        }
+        Self { head, body, written: 0 }
+    }
+
     /// Nothing more of it is sent.
     fn give_up(&mut self) {
         self.head.clear();
@@ -191,10 +200,32 @@ impl Outgoing {
         self.written >= self.head.len() + self.body.len()
     }
 
-    /// What is left of both.
-    fn slices(&self) -> [IoSlice<'_>; 2] {
+    /// Writes of what is left of both.
+    fn poll_write(&self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
         let head = self.head.get(self.written..).unwrap_or_default();
         let body = self.body.get(self.written.saturating_sub(self.head.len())..).unwrap_or_default();
-        [IoSlice::new(head), IoSlice::new(body)]
+        let stream = Pin::new(stream);
+        if body.is_empty() {
+            stream.poll_write(cx, head)
+        } else {
+            stream.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_and_body_are_joined_up_to_the_bound_and_nothing_is_lost() {
+        for (head, body) in [(100, 0), (100, 1), (100, 3996), (100, 3997), (4096, 0), (4097, 0), (5000, 5000)] {
+            let outgoing = Outgoing::new(vec![b'h'; head], Bytes::from(vec![b'b'; body]));
+            assert_eq!(outgoing.body.is_empty(), body == 0 || head + body <= TOGETHER_BYTES_MAX, "{head} and {body}");
+            assert!(
+                [outgoing.head.as_slice(), &outgoing.body].concat() == [vec![b'h'; head], vec![b'b'; body]].concat()
+            );
+            assert!(!outgoing.is_written());
+        }
     }
 }

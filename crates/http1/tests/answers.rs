@@ -348,6 +348,39 @@ async fn a_long_request_that_is_refused_before_it_has_come_gets_its_answer() {
 }
 
 #[tokio::test]
+async fn head_and_body_arrive_whole_whether_they_are_sent_as_one_or_not() {
+    for len in [0, 1, 3900, 4090, 4096, 5000, 300_000] {
+        let (uri, pool) = (uri(), Pool::new(Duration::from_secs(5), 4));
+        let (client, mut upstream) = connected().await;
+        let body: Vec<u8> = (0..len).map(|at: u32| b'a' + u8::try_from(at % 26).unwrap()).collect();
+        let expected = body.clone();
+        let received = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            let head_end = loop {
+                assert!(upstream.read_buf(&mut asked).await.unwrap() > 0);
+                if let Some(at) = asked.windows(4).position(|end| end == b"\r\n\r\n") {
+                    break at + 4;
+                }
+            };
+            while asked.len() < head_end + expected.len() {
+                assert!(upstream.read_buf(&mut asked).await.unwrap() > 0);
+            }
+            upstream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            let told = format!("content-length: {}\r\n", expected.len());
+            let head = String::from_utf8(asked[..head_end].to_vec()).unwrap();
+            assert!(head.starts_with("POST /") && head.contains(&told), "{head}");
+            assert!(asked[head_end..] == expected, "{len}: what came is another body");
+        });
+        let headers = HeaderMap::new();
+        let request = Request { method: &Method::POST, uri: &uri, headers: &headers, body: Bytes::from(body) };
+        let connection = Box::new(Connection::new(client));
+        let answer = timeout(Duration::from_secs(4), connection.send(request, &pool)).await.unwrap().unwrap();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "ok");
+        received.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_request_goes_on_being_sent_when_its_answer_has_begun() {
     const BYTES: usize = 32 * 1024 * 1024;
     let (uri, pool) = (uri(), Pool::new(Duration::from_secs(5), 4));
