@@ -55,7 +55,7 @@ fn serve(tell: &std::sync::mpsc::SyncSender<SocketAddr>) -> Result<(), Failure> 
 async fn compare(address: SocketAddr) -> Result<(), Failure> {
     let body = Bytes::from(vec![b'y'; REQUEST_BYTES]);
     let ours = UpstreamClient::new();
-    let key = Credentials::Key(KeyHeader::Bearer, "sk-bench".to_owned());
+    let key = Credentials::key(KeyHeader::Bearer, "sk-bench");
     let uri: Uri = format!("http://{address}/v1/chat/completions").parse()?;
     let theirs =
         reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).tcp_nodelay(true).build()?;

@@ -200,7 +200,7 @@ fn ready(provider: &crate::config::Provider, config: &Config) -> Result<Arc<Prov
 fn credentials(provider: &crate::config::Provider) -> Result<Option<Credentials>, SecretError> {
     let Some(keys) = &provider.aws else {
         let key = provider.api_key.as_ref().map(Secret::read).transpose()?;
-        return Ok(key.map(|key| Credentials::Key(provider.key_header, key)));
+        return Ok(key.map(|key| Credentials::key(provider.key_header, &key)));
     };
     Ok(Some(Credentials::Signature(sigv4::Credentials {
         access_key_id: keys.access_key_id.read()?,

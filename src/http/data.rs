@@ -1,22 +1,21 @@
 //! The data plane: what applications call, in the dialect of their SDK.
 
+mod incoming;
 mod models;
 mod objects;
 mod presented_key;
 mod usage;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
     body::Body,
     extract::{FromRef, FromRequestParts, Path, State},
-    http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header, request::Parts},
+    http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts},
     routing::{MethodRouter, get, post},
 };
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tollgate_core::id::RequestId;
 
@@ -36,17 +35,11 @@ use crate::{
     store::Store,
     upstream::{
         endpoint::{Endpoint, ModelPlace},
-        request::{Request as ModelRequest, error::RequestError},
+        request::Request as ModelRequest,
         target::{GEMINI_VERSIONS, Variant},
     },
 };
 
-const X_TOLLGATE_TAGS: HeaderName = HeaderName::from_static("x-tollgate-tags");
-/// A body must be complete within so long.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Tags of one request at most, and bytes of a name or value.
-const TAGS_MAX: usize = 16;
-const TAG_BYTES_MAX: usize = 64;
 const NOT_TEXT: &str = "Unknown request URL: its path is not UTF-8.";
 
 type Routes = Router<Plane>;
@@ -284,44 +277,11 @@ async fn read(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Box<Inbound>, ProxyError> {
-    let tags = tags(&headers)?;
-    let body = read_body(proxy, &headers, body).await?;
+    let tags = incoming::tags(&headers)?;
+    let body = incoming::body(&headers, body, proxy.settings.body_bytes_max).await?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let request = ModelRequest::parse(endpoint, model.as_deref(), content_type, body)?;
     Ok(Box::new(Inbound { request_id, headers, request, variant, tags, provider: None, trace: None }))
-}
-
-/// A body, bounded in bytes and time.
-async fn read_body(proxy: &Proxy, headers: &HeaderMap, body: Body) -> Result<Bytes, RequestError> {
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(RequestError::Encoded);
-    }
-    let bytes_max = proxy.settings.body_bytes_max;
-    let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect())
-        .await
-        .map_err(|_elapsed| RequestError::TooSlow)?
-        .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-            Some(_) => RequestError::TooLarge { bytes_max },
-            None => RequestError::Incomplete,
-        })?;
-    Ok(body.to_bytes())
-}
-
-/// `team=a,feature=b`, sorted.
-fn tags(headers: &HeaderMap) -> Result<Vec<(String, String)>, RequestError> {
-    let Some(value) = headers.get(X_TOLLGATE_TAGS) else { return Ok(Vec::new()) };
-    let text = value.to_str().map_err(|_| RequestError::BadTags)?;
-    let mut tags = Vec::new();
-    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').ok_or(RequestError::BadTags)?;
-        let (name, value) = (name.trim(), value.trim());
-        if name.is_empty() || name.len() > TAG_BYTES_MAX || value.len() > TAG_BYTES_MAX || tags.len() == TAGS_MAX {
-            return Err(RequestError::BadTags);
-        }
-        tags.push((name.to_owned(), value.to_owned()));
-    }
-    tags.sort();
-    Ok(tags)
 }
 
 /// Paths that providers have and this gateway does not pass on, because what they do could not be metered or kept apart

@@ -4,27 +4,49 @@
 //! point on the work is wrapped here: dropped early, it goes on by itself, and knows that its client has gone.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
-use tokio_util::sync::CancellationToken;
+use futures_util::task::AtomicWaker;
 
 /// Tells work whether its client is still there.
-#[derive(Clone, Debug, Default)]
-pub struct ClientGone(CancellationToken);
+#[derive(Debug, Default)]
+pub struct ClientGone(Arc<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    is_gone: AtomicBool,
+    /// Who waits for it: one step of the work at a time.
+    work: AtomicWaker,
+}
 
 impl ClientGone {
     /// True once the client has left.
     #[must_use]
     pub fn get(&self) -> bool {
-        self.0.is_cancelled()
+        self.0.is_gone.load(Ordering::Acquire)
     }
 
-    /// Resolves when the client has left.
+    /// Resolves when the client has left. One may wait for it at a time.
     pub async fn left(&self) {
-        self.0.cancelled().await;
+        poll_fn(|cx| {
+            self.0.work.register(cx.waker());
+            if self.get() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+impl Told {
+    fn tell(&self) {
+        self.is_gone.store(true, Ordering::Release);
+        self.work.wake();
     }
 }
 
@@ -34,7 +56,7 @@ where
     F::Output: Send,
 {
     work: Option<Pin<Box<F>>>,
-    gone: ClientGone,
+    gone: Arc<Told>,
 }
 
 impl<F: Future + Send + 'static> DetachOnDrop<F>
@@ -43,8 +65,8 @@ where
 {
     /// Wraps the work that `make` builds around the sign that its client has left.
     pub fn new(make: impl FnOnce(ClientGone) -> F) -> Self {
-        let gone = ClientGone::default();
-        Self { work: Some(Box::pin(make(gone.clone()))), gone }
+        let gone = Arc::<Told>::default();
+        Self { work: Some(Box::pin(make(ClientGone(Arc::clone(&gone))))), gone }
     }
 }
 
@@ -68,7 +90,7 @@ where
 {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
-            self.gone.0.cancel();
+            self.gone.tell();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 // Bounded: every step of the work has a time limit of its own.
                 runtime.spawn(async move { drop(work.await) });

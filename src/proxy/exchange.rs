@@ -31,14 +31,11 @@ use crate::{
     upstream::{
         client::{Call, Connected},
         dialect::{Dialect, Framing},
-        headers::{is_compressed, pass_response_headers, request_headers, shown},
+        headers::{is_compressed, pass_response_headers, request_headers, shown, with_room},
         sniff::{Sniffed, Sniffer},
         worker::X_REQUEST_ID,
     },
 };
-
-/// As many headers has an answer.
-const ANSWER_HEADERS_USUAL: usize = 12;
 
 /// A target of a route and the prices in force for it.
 pub(crate) struct PlannedTarget {
@@ -310,13 +307,11 @@ async fn answer(
     sniffer.choices(live.asked.choices);
     sniffer.headers(&parts.headers);
     let mut response = if framing.is_stream() {
-        Response::new(Body::new(MeteredBody::stream(live, sniffer)))
+        with_room(Body::new(MeteredBody::stream(live, sniffer)))
     } else {
         whole::answer(live, sniffer, content_type, gone).await?
     };
     *response.status_mut() = parts.status;
-    // Those of limits and ids come, too.
-    response.headers_mut().reserve(ANSWER_HEADERS_USUAL);
     pass_response_headers(&parts.headers, response.headers_mut());
     Ok(response)
 }

@@ -21,7 +21,7 @@ use crate::{
     metering::{End, Metered},
     upstream::{
         dialect::Framing,
-        headers::shown,
+        headers::{shown, with_room},
         outcome,
         sniff::{Sniffed, Sniffer},
     },
@@ -55,7 +55,7 @@ pub(super) async fn answer(
                 }
                 more.extend_from_slice(&chunk);
                 if more.len() > WHOLE_BYTES_MAX {
-                    return Ok(Response::new(Body::new(MeteredBody::large(live, sniffer, more.freeze()))));
+                    return Ok(with_room(Body::new(MeteredBody::large(live, sniffer, more.freeze()))));
                 }
             }
             Some(Err(_cut)) => {
@@ -77,7 +77,7 @@ pub(super) async fn answer(
     } else {
         live.end_as(Metered::nothing(Outcome::InvalidBody, Some("not_delivered")))
     };
-    let mut response = Response::new(Body::from(body));
+    let mut response = with_room(Body::from(body));
     if let Some(ended) = ended {
         if let Some(charge) = ended.charge.and_then(shown) {
             response.headers_mut().insert(X_TOLLGATE_CHARGE_USD, charge);

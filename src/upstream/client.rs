@@ -194,7 +194,7 @@ impl UpstreamClient {
         allow_private: bool,
         mut headers: HeaderMap,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        if let Some(key @ Credentials::Key(..)) = credentials
+        if let Some(key @ Credentials::Key(_)) = credentials
             && !key.insert(uri, &mut headers, b"", 0)
         {
             return Err(SendError::Unbuildable);

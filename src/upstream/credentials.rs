@@ -1,6 +1,6 @@
 //! What lets a request in at an upstream: a key in the header where it wants it, or a signature.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::sigv4;
 use crate::config::known::KeyHeader;
@@ -9,35 +9,47 @@ use crate::config::known::KeyHeader;
 #[derive(Clone)]
 pub enum Credentials {
     /// A key, sent along.
-    Key(KeyHeader, String),
+    Key(Key),
     /// Keys that sign.
     Signature(sigv4::Credentials),
 }
 
+/// The header that a key is sent in.
+#[derive(Clone)]
+pub struct Key {
+    name: HeaderName,
+    /// Marked as secret; none: the key cannot stand in a header.
+    value: Option<HeaderValue>,
+}
+
 impl Credentials {
+    /// A key, sent along where the provider wants it.
+    #[must_use]
+    pub fn key(place: KeyHeader, key: &str) -> Self {
+        let mut value = match place {
+            KeyHeader::Bearer => HeaderValue::from_str(&format!("Bearer {key}")),
+            KeyHeader::XApiKey | KeyHeader::XGoogApiKey | KeyHeader::ApiKey => HeaderValue::from_str(key),
+        };
+        if let Ok(value) = &mut value {
+            value.set_sensitive(true);
+        }
+        Self::Key(Key { name: HeaderName::from_static(place.name()), value: value.ok() })
+    }
+
     /// Puts what lets the request in into its headers; false when that cannot be done.
     #[must_use]
     pub fn insert(&self, uri: &Uri, headers: &mut HeaderMap, body: &[u8], now_us: i64) -> bool {
         match self {
-            Self::Key(place, key) => insert_key(*place, headers, key),
+            Self::Key(Key { name, value }) => match value {
+                Some(value) => {
+                    headers.insert(name, value.clone());
+                    true
+                }
+                None => false,
+            },
             Self::Signature(keys) => sigv4::sign(keys, &Method::POST, uri, headers, body, now_us).is_ok(),
         }
     }
-}
-
-fn insert_key(place: KeyHeader, headers: &mut HeaderMap, key: &str) -> bool {
-    let text = match place {
-        KeyHeader::Bearer => HeaderValue::from_str(&format!("Bearer {key}")),
-        KeyHeader::XApiKey | KeyHeader::XGoogApiKey | KeyHeader::ApiKey => HeaderValue::from_str(key),
-    };
-    let name = match place {
-        KeyHeader::Bearer => header::AUTHORIZATION,
-        KeyHeader::XApiKey | KeyHeader::XGoogApiKey | KeyHeader::ApiKey => HeaderName::from_static(place.name()),
-    };
-    let Ok(mut value) = text else { return false };
-    value.set_sensitive(true);
-    headers.insert(name, value);
-    true
 }
 
 #[cfg(test)]
@@ -54,12 +66,12 @@ mod tests {
             (KeyHeader::ApiKey, "api-key", "secret"),
         ] {
             let mut headers = HeaderMap::new();
-            assert!(Credentials::Key(place, "secret".into()).insert(&uri, &mut headers, b"", 0));
+            assert!(Credentials::key(place, "secret").insert(&uri, &mut headers, b"", 0));
             let (found, value) = headers.iter().next().unwrap();
             assert_eq!((found.as_str(), value.is_sensitive(), headers.len()), (name, true, 1));
             assert_eq!(value, expected);
         }
-        let broken = Credentials::Key(KeyHeader::Bearer, "a\nb".into());
+        let broken = Credentials::key(KeyHeader::Bearer, "a\nb");
         assert!(!broken.insert(&uri, &mut HeaderMap::new(), b"", 0));
     }
 }

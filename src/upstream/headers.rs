@@ -2,13 +2,15 @@
 
 use std::fmt::{self, Write};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use bytes::BytesMut;
 
 use crate::config::dialect::ProviderDialect;
 
 /// As many headers has a request to an upstream, host and key included; room for more is made when there are more.
 const HEADERS_USUAL: usize = 6;
+/// As many headers has an answer to a client; those of limits and ids come, too.
+const ANSWER_HEADERS_USUAL: usize = 12;
 /// An id and an amount are shorter.
 const SHOWN_BYTES_USUAL: usize = 48;
 /// Request headers that pass to an upstream.
@@ -49,6 +51,14 @@ pub fn request_headers(dialect: ProviderDialect, inbound: &HeaderMap) -> HeaderM
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     headers
+}
+
+/// An answer of this body, with room for its headers.
+#[must_use]
+pub fn with_room<B>(body: B) -> Response<B> {
+    let mut answer = Response::new(body);
+    answer.headers_mut().reserve(ANSWER_HEADERS_USUAL);
+    answer
 }
 
 /// Adds what passes of an upstream's headers to those of the answer.

@@ -226,3 +226,26 @@ fn what_was_delivered_is_counted_by_a_tokenizer_and_what_is_beyond_the_sample_in
     assert_eq!((bytes, sampled), (50_000, 2048));
     assert!((9_950..=10_050).contains(&tokens), "{tokens}");
 }
+
+#[test]
+fn of_two_reports_the_later_counts_and_nothing_of_the_earlier_is_left_in_it() {
+    let long = r#""usage":{"prompt_tokens":123456,"completion_tokens":654321}"#;
+    let short = r#""usage":{"prompt_tokens":7,"completion_tokens":8}"#;
+    let choices = r#""choices":[{"index":0,"message":{"content":"a"},"delta":{"content":"a"},"finish_reason":"stop"}]"#;
+    let counts = |metered: &Metered| (metered.lines[0].usage.input_uncached, metered.lines[0].usage.output);
+    let body =
+        format!(r#"{{{long},"model":"a-longer-name-than-the-report",{choices},{short},"service_tier":"default"}}"#);
+    let (metered, _) = feed(Dialect::OpenAiChat, Framing::Json, false, &body, End::Terminal);
+    assert_eq!((metered.raw_usage.as_deref(), counts(&metered)), (short.strip_prefix(r#""usage":"#), (7, 8)));
+    // The documents of a stream use one document's room again.
+    for (first, second) in [(long, short), (short, long)] {
+        let expected = if second == short { (7, 8) } else { (123_456, 654_321) };
+        for between in ["", "data: {\"model\":\"m\",\"choices\":[]}\n\n"] {
+            let events = format!(
+                "data: {{{choices},{first}}}\n\n{between}data: {{\"choices\":[],{second}}}\n\ndata: [DONE]\n\n"
+            );
+            let (metered, _) = feed(Dialect::OpenAiChat, Framing::Sse, false, &events, End::Terminal);
+            assert_eq!(counts(&metered), expected, "{events}");
+        }
+    }
+}

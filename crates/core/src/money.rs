@@ -123,6 +123,8 @@ impl<'de> Deserialize<'de> for NanoUsd {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -131,6 +133,34 @@ mod tests {
             assert_eq!(text.parse(), Ok(NanoUsd::new(nanousd)));
         }
         assert_eq!(NanoUsd::new(i64::MIN).to_string().parse(), Ok(NanoUsd::new(i64::MIN)));
+    }
+
+    proptest! {
+        #[test]
+        fn an_amount_is_shown_with_nine_decimals(nanousd: i64, shorter_by in 0..64_u32) {
+            for nanousd in [nanousd, nanousd.wrapping_shr(shorter_by)] {
+                let (sign, magnitude) = (if nanousd < 0 { "-" } else { "" }, nanousd.unsigned_abs());
+                let expected = format!("{sign}{}.{:09}", magnitude / 1_000_000_000, magnitude % 1_000_000_000);
+                prop_assert_eq!(NanoUsd::new(nanousd).to_string(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn the_least_and_the_most_are_shown_whole() {
+        let shown = [0, 1, -1, 999_999_999, 1_000_000_000, 10_000_000_000, i64::MAX, i64::MIN]
+            .map(|nanousd| NanoUsd::new(nanousd).to_string());
+        let expected = [
+            "0.000000000",
+            "0.000000001",
+            "-0.000000001",
+            "0.999999999",
+            "1.000000000",
+            "10.000000000",
+            "9223372036.854775807",
+            "-9223372036.854775808",
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]

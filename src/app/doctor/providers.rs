@@ -83,7 +83,7 @@ async fn examine_one(client: &UpstreamClient, provider: &Provider, clock: &Clock
     if provider.dialect == ProviderDialect::Anthropic {
         headers.insert(ANTHROPIC_VERSION.0, ANTHROPIC_VERSION.1);
     }
-    let credentials = key.map(|key| Credentials::Key(provider.key_header, key));
+    let credentials = key.map(|key| Credentials::key(provider.key_header, &key));
     let asked = client.ask(&uri, credentials.as_ref(), provider.allow_private, headers);
     let response = match timeout(ANSWER_MAX, asked).await {
         Ok(Ok(response)) => response,

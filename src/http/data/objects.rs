@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 
-use super::{InPath, Plane, Routes, enter, presented_key::presented_key, read_body, tags};
+use super::{InPath, Plane, Routes, enter, incoming, presented_key::presented_key};
 use crate::{
     admission::gate::LimitsView,
     config::dialect::ProviderDialect,
@@ -147,9 +147,12 @@ async fn answer(plane: Plane, act: Act, names: HashMap<String, String>, request:
     let acted = async {
         let entered = enter(&proxy, presented_key(&parts.headers, query), &mut limits)?;
         observer.entered(entered.shared_key());
-        let tags = tags(&parts.headers)?;
-        let body =
-            if act.method() == Method::POST { read_body(&proxy, &parts.headers, body).await? } else { Bytes::new() };
+        let tags = incoming::tags(&parts.headers)?;
+        let body = if act.method() == Method::POST {
+            incoming::body(&parts.headers, body, proxy.settings.body_bytes_max).await?
+        } else {
+            Bytes::new()
+        };
         let caller =
             Caller { request_id, entered, headers: parts.headers.clone(), tags, query: query.and_then(without_key) };
         proxy.takes_requests()?;

@@ -15,12 +15,21 @@ use crate::upstream::endpoint::FieldPlace;
 const END_USER_BYTES_MAX: usize = 256;
 
 /// The fields of an object.
-pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct Fields<'a> {
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// A bit for each length that a key has. Most of what is asked for is not there, and its length says so.
+    lengths: u64,
+    /// A key has a letter outside of ASCII: its length says nothing.
+    has_foreign: bool,
+}
 
 impl<'a> Fields<'a> {
     /// Reads the top level of an object.
     pub(super) fn read(text: &'a str) -> Result<Self, RequestError> {
-        Ok(Self(object_fields(text)?))
+        let fields = object_fields(text)?;
+        let lengths = fields.iter().fold(0, |lengths, (field, _)| lengths | length_bit(field));
+        let has_foreign = fields.iter().any(|(field, _)| !field.is_ascii());
+        Ok(Self { fields, lengths, has_foreign })
     }
 
     /// The raw value of the field with one of these names, which are the same to the provider. None when it is absent or
@@ -31,12 +40,17 @@ impl<'a> Fields<'a> {
 
     /// As [`Self::get`], with null told from absent.
     pub(super) fn raw(&self, names: &[&str]) -> Result<Option<&'a str>, RequestError> {
+        if !self.has_foreign && names.iter().all(|name| self.lengths & length_bit(name) == 0) {
+            return Ok(None);
+        }
         // Go's JSON, as Ollama has it, takes keys of any case, and the last one: what is priced must be what is read.
         let twin = |field: &str| names.iter().find(|name| **name != field && folds_to(field, name));
         let (mut found, mut again) = (None, None);
-        for (field, raw) in &self.0 {
+        for (field, raw) in &self.fields {
             // Nearly every field is none of these, and its length says so: only letters that are foreign fold to fewer bytes.
-            if !names.iter().any(|name| name.len() == field.len() || (name.len() < field.len() && !field.is_ascii())) {
+            if !names.iter().any(|name| {
+                name.len() == field.len() || (name.len() < field.len() && self.has_foreign && !field.is_ascii())
+            }) {
                 continue;
             }
             if names.contains(&field.as_ref()) {
@@ -63,6 +77,11 @@ impl<'a> Fields<'a> {
             _ => Ok(None),
         }
     }
+}
+
+/// One bit for a length; the last one for all that are longer.
+fn length_bit(key: &str) -> u64 {
+    1 << key.len().min(63)
 }
 
 /// Whether a key is a name but for the case of its letters; two letters outside of ASCII have an ASCII letter as their other case.

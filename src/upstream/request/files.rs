@@ -2,12 +2,18 @@
 //!
 //! Most bodies name none, and are only searched for the word; one that may is walked through once.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::error::RequestError;
 
 /// Files of one request at most.
 const FILES_MAX: usize = 512;
+/// Made once: to make one takes longer than to look through a short body.
+static FILE_ID: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("file_id"));
+static ESCAPED_BYTE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\\u00"));
 /// What is the client's own words, or a form for the model's: no file is meant there.
 const OTHERS_WORDS: &[&str] = &["metadata", "parameters", "schema", "json_schema", "arguments"];
 
@@ -16,7 +22,7 @@ const OTHERS_WORDS: &[&str] = &["metadata", "parameters", "schema", "json_schema
 /// # Errors
 /// [`RequestError::Invalid`] when they cannot be told: too many, or nested too deep.
 pub fn named_files(body: &[u8]) -> Result<Vec<String>, RequestError> {
-    if memchr::memmem::find(body, b"file_id").is_none() && !has_escaped_ascii(body) {
+    if !may_name_files(body) {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
@@ -30,10 +36,15 @@ pub fn named_files(body: &[u8]) -> Result<Vec<String>, RequestError> {
     Ok(found)
 }
 
-/// Whether a visible letter of ASCII is written as an escape, which the word may hide behind.
-pub(super) fn has_escaped_ascii(body: &[u8]) -> bool {
+/// Whether the word that files are named by stands in it, or may hide behind an escape.
+pub(super) fn may_name_files(body: &[u8]) -> bool {
+    FILE_ID.find(body).is_some() || has_escaped_ascii(body)
+}
+
+/// Whether a visible letter of ASCII is written as an escape.
+fn has_escaped_ascii(body: &[u8]) -> bool {
     let is_visible = |at: usize| matches!(body.get(at + 4), Some(b'2'..=b'7'));
-    memchr::memmem::find_iter(body, b"\\u00").any(is_visible)
+    ESCAPED_BYTE.find_iter(body).any(is_visible)
 }
 
 /// Walks a value; `is_id` says that a text here is the id of a file.

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{error::RequestError, files::has_escaped_ascii};
+use super::{error::RequestError, files::may_name_files};
 
 /// Objects of these types read the file that they name.
 const READING: &[&str] = &["file", "container_upload"];
@@ -18,7 +18,7 @@ const READING: &[&str] = &["file", "container_upload"];
 /// [`RequestError::Invalid`] when that cannot be told: nested too deep.
 pub(super) fn read_a_file(messages: &str) -> Result<bool, RequestError> {
     let bytes = messages.as_bytes();
-    if memchr::memmem::find(bytes, b"file_id").is_none() && !has_escaped_ascii(bytes) {
+    if !may_name_files(bytes) {
         return Ok(false);
     }
     let mut found = false;

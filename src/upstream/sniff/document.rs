@@ -16,6 +16,8 @@ const WORDS_MAX: usize = 16;
 const WORDS_ONCE_MAX: usize = 4;
 /// Longest word.
 const WORD_BYTES_MAX: usize = 256;
+/// Most documents have no more bytes of words.
+const WORDS_BYTES_USUAL: usize = 128;
 
 /// What one document said.
 #[derive(Debug, Default)]
@@ -149,16 +151,17 @@ impl Document {
             && self.ended.is_empty()
     }
 
-    /// Notes a value that was kept; null is as good as absent.
-    pub(super) fn note(&mut self, slot: Slot, value: &[u8]) {
+    /// Notes a value that was captured; null is as good as absent. A usage object is swapped with what was noted before, which the
+    /// caller throws away.
+    pub(super) fn note(&mut self, slot: Slot, captured: &mut Vec<u8>) {
+        let value = captured.as_slice();
         if value == b"null" {
             return;
         }
         match slot {
             Slot::Usage | Slot::UsageAtStart => {
                 if value.first() == Some(&b'{') {
-                    self.usage.clear();
-                    self.usage.extend_from_slice(value);
+                    std::mem::swap(&mut self.usage, captured);
                     self.usage_at_start = slot == Slot::UsageAtStart;
                 }
             }
@@ -179,6 +182,9 @@ impl Document {
                 let is_once = matches!(slot, Slot::Model | Slot::Tier);
                 let max = if is_once { WORDS_MAX + WORDS_ONCE_MAX } else { WORDS_MAX };
                 if self.words.len() < max && value.len() <= WORD_BYTES_MAX {
+                    if self.words_raw.capacity() == 0 {
+                        self.words_raw.reserve(WORDS_BYTES_USUAL);
+                    }
                     let from = self.words_raw.len();
                     self.words_raw.extend_from_slice(value);
                     self.words.push((slot, from..self.words_raw.len()));

@@ -391,7 +391,7 @@ impl Watch {
             match self.field {
                 Field::Keep(Slot::Usage | Slot::UsageAtStart) if self.overflow => document.usage_overflow = true,
                 _ if self.overflow => {}
-                Field::Keep(slot) => document.note(slot, &self.captured),
+                Field::Keep(slot) => document.note(slot, &mut self.captured),
                 Field::Member(name) => document.note_member(name, &self.captured),
                 _ => {}
             }
