@@ -262,3 +262,17 @@ fn read(from: &SqliteRow) -> Result<StoredEntry, StoreError> {
         unpriced: from.try_get("unpriced")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_that_leaves_something_out_is_an_error_that_is_no_conflict() {
+        assert!(must_be_all(512, 512).is_ok());
+        for inserted in [0, 511, 513] {
+            let Err(StoreError::Engine(error)) = must_be_all(inserted, 512) else { panic!("{inserted}") };
+            assert!(!is_there(&error), "{error}");
+        }
+    }
+}
