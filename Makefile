@@ -1,6 +1,6 @@
 # make run: one gateway on this machine, ready for a pasted curl (STORE=postgres: its books in a private Postgres).
 # make test: everything a change must pass.
-.PHONY: help run model test test-sdk-all test-torture test-worker test-prometheus test-compose test-all lint torture release bench soak bench-parts oracle oracle-self bench-worker fuzz clean
+.PHONY: help run model test test-sdk-all test-torture test-worker test-prometheus test-compose test-all lint torture release bench soak stages bench-parts oracle oracle-self bench-worker fuzz clean
 
 help:            ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,6 +66,11 @@ soak:            ## Two million requests through one gateway: its memory stays f
 	@scripts/setup.sh bench
 	scripts/release.sh
 	python3 bench/soak.py
+
+stages:          ## Where a plain request's instructions go: the gateway under callgrind (two minutes after the build)
+	@scripts/setup.sh stages
+	scripts/release.sh
+	python3 bench/stages.py
 
 bench-parts:     ## Parts alone: journal, client, sniffer, prices, posting; figures go into docs and commit bodies
 	cargo bench --bench journal

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the given purpose needs and is missing: by apt when it can, else says exactly what.
-# Usage: scripts/setup.sh build|test|sdk|lint|oracle|release|bench|prometheus|compose|fuzz
+# Usage: scripts/setup.sh build|test|sdk|lint|oracle|release|bench|stages|prometheus|compose|fuzz
 set -euo pipefail
 purpose=${1:-build}
 
@@ -25,6 +25,10 @@ if [ "$purpose" = release ] || [ "$purpose" = bench ]; then
 fi
 if [ "$purpose" = bench ]; then
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+fi
+if [ "$purpose" = stages ]; then
+  command -v python3 >/dev/null || missing+=(python3)
+  command -v valgrind >/dev/null || missing+=(valgrind)
 fi
 if [ "$purpose" = fuzz ]; then
   command -v c++ >/dev/null || missing+=(g++)
